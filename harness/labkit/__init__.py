@@ -1,0 +1,8 @@
+"""The words that checks are written in: programs, clients, facts of the kernel, waiting, steps."""
+
+from .causes import check
+from .lab import Lab, Run, Server
+from .steps import CouldNotTell, Failed, expect, show, step
+from .waiting import wait_until
+
+__all__ = ["CouldNotTell", "Failed", "Lab", "Run", "Server", "check", "expect", "show", "step", "wait_until"]

@@ -1,0 +1,255 @@
+"""Where a judged program runs: in the open, or in a box from which it reaches nothing but itself.
+
+The tiers, best first. Which one a machine gives is found by trying (grading/world.py):
+1  An ordinary user: the harness lives in a world of its own (user, pid, mount, ipc and network namespaces), each
+   program in a bubblewrap box within, each check in a new network.
+2  root: the same without a user namespace; the program drops to a user of its own in the box.
+3  root in a container that refuses namespaces: a user of its own, limits, no capabilities, all its processes killed.
+4  Nothing isolates: fit for one's own code only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import fcntl
+import json
+import os
+import shutil
+import socket
+import struct
+import subprocess
+import tempfile
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from . import kernel
+from .waiting import poll
+
+TIERS = {
+    1: "full isolation: own namespaces, each program in a box (tier 1)",
+    2: "full isolation: own namespaces, each program in a box under a user of its own (tier 2)",
+    3: "partial isolation: a user of its own and limits; no private network (tier 3)",
+    4: "no isolation: fit for one's own code only (tier 4)",
+}
+
+USERS = range(60001, 64001)  # the users and groups that programs drop to when the harness is root
+USER = int(os.environ.get("HARNESS_USER", USERS[0]))  # this harness's: the kernel counts processes by user
+MEMORY = 1 << 30  # resident bytes of all of a check's programs together
+PROCESSES = 1024  # and threads
+FILE_SIZE = 4 << 30  # bytes of a file, holes included
+CPU_SECONDS = 120
+SCRATCH_BYTES, SCRATCH_FILES = 256 << 20, 4096
+
+
+class Started(NamedTuple):
+    """A program that was started: `process` is what the harness waits for (perhaps a box), `pid` the program itself."""
+
+    process: subprocess.Popen[bytes]
+    pid: int
+
+
+@dataclass
+class Box:
+    """How programs are started. `readable` are the files and directories of the harness that they may read."""
+
+    tier: int = 4
+    readable: list[Path] = field(default_factory=list)
+    watchdog: Watchdog | None = None
+    traces: Path | None = None  # a directory: each program is run under strace(1), which writes there
+
+    def out_of_memory(self) -> bool:
+        """Whether a program has been killed for the memory it took."""
+        return self.watchdog is not None and self.watchdog.barked
+
+    @contextlib.contextmanager
+    def watched(self) -> Iterator[None]:
+        """While the block runs, programs that together take too much memory are killed."""
+        if self.tier == 4:
+            yield
+            return
+        with Watchdog() as self.watchdog:
+            yield
+
+    def start(
+        self, argv: Sequence[str], *, cwd: Path, env: dict[str, str], stdin: Any, stdout: Any, stderr: Any,
+        descriptors: int = 0, writable: Sequence[Path] = (),
+    ) -> Started:  # fmt: skip
+        """Starts argv[0] in `cwd`, which it may write to, as it may to `writable`. Throws OSError if it is not there."""
+        if not os.access(argv[0], os.X_OK):
+            raise FileNotFoundError(2, "no such program", argv[0])
+        tracer = self._tracer(argv)
+        limited = ["/usr/bin/prlimit", *self._limits(descriptors), "--", *argv]
+        streams: dict[str, Any] = {"stdin": stdin, "stdout": stdout, "stderr": stderr}
+        if self.tier == 4:
+            process = subprocess.Popen([*tracer, *limited], cwd=cwd, env=env, start_new_session=True, **streams)
+            return Started(process, process.pid)
+        if self.tier == 3:
+            command = [*tracer, *_drop_user(), *limited]
+            process = subprocess.Popen(command, cwd=cwd, env=env, start_new_session=True, **streams)
+            return Started(process, process.pid)
+        told, telling = os.pipe()
+        try:
+            with tempfile.TemporaryFile() as words:  # not on the command line, which the program could read
+                words.write(b"\0".join(os.fsencode(word) for word in self._bubblewrap(cwd, env, telling, writable)))
+                words.seek(0)
+                command = [*tracer, "bwrap", "--args", str(words.fileno()), *(_drop_user() if self.tier == 2 else []), *limited]
+                process = subprocess.Popen(command, start_new_session=True, pass_fds=[telling, words.fileno()], **streams)
+        finally:
+            os.close(telling)
+        with os.fdopen(told) as info:
+            text = info.read()
+        return Started(process, _inner_pid(process, text, Path(argv[0]).name))
+
+    def status(self, process: subprocess.Popen[bytes]) -> int | None:
+        """As Popen.poll: negative for a signal, which a box relays as 128 + its number."""
+        status = process.poll()
+        return 128 - status if status is not None and self.tier < 3 and 128 < status < 128 + 65 else status
+
+    def _tracer(self, argv: Sequence[str]) -> list[str]:
+        """strace around everything: a program in a box cannot forge what the kernel is seen to do."""
+        if self.traces is None:
+            return []
+        place = len(list(self.traces.iterdir()))
+        trace = self.traces / f"{place:02}-{Path(argv[0]).name}.strace"
+        trace.touch()
+        return ["/usr/bin/strace", "-D", "-f", "-ttt", "-T", "-yy", "-s", "32", "-o", str(trace), "--"]
+
+    def _limits(self, descriptors: int) -> list[str]:
+        files = [f"--nofile={descriptors}"] if descriptors else []
+        if self.tier == 4:
+            return ["--core=0", *files]
+        return ["--core=0", f"--nproc={PROCESSES}", f"--fsize={FILE_SIZE}", f"--cpu={CPU_SECONDS}", *files]
+
+    def _bubblewrap(self, cwd: Path, env: dict[str, str], info: int, writable: Sequence[Path]) -> list[str]:
+        private = {name: cwd / name for name in (".tmp", ".shm")}
+        for path in private.values():
+            path.mkdir(exist_ok=True)
+            path.chmod(0o1777)
+        command = ["--unshare-pid", "--unshare-ipc", "--unshare-uts", "--die-with-parent", "--clearenv"]
+        if self.tier == 1:
+            command += ["--unshare-user", "--uid", "1000", "--gid", "1000"]
+        else:
+            command += ["--cap-drop", "ALL", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID", "--cap-add", "CAP_SETPCAP"]
+        command += ["--info-fd", str(info), "--ro-bind", "/usr", "/usr"]
+        for name in ("bin", "sbin", "lib", "lib64", "lib32"):
+            if Path("/", name).is_symlink():
+                command += ["--symlink", os.readlink(f"/{name}"), f"/{name}"]
+            elif Path("/", name).is_dir():
+                command += ["--ro-bind", f"/{name}", f"/{name}"]
+        command += ["--perms", "0755", "--dir", "/etc"]
+        for name in ("/etc/ld.so.cache", "/etc/alternatives", "/etc/hosts", "/etc/nsswitch.conf", "/etc/protocols"):
+            command += ["--ro-bind-try", name, name]
+        command += ["--proc", "/proc", "--dev", "/dev", "--remount-ro", "/dev", "--bind", str(private[".shm"]), "/dev/shm"]
+        command += ["--bind", str(private[".tmp"]), "/tmp"]
+        mounts = [("--ro-bind", path) for path in self.readable] + [("--bind", path) for path in (cwd, *writable)]
+        for way, path in mounts:
+            for parent in reversed(path.parents[:-1]):
+                command += ["--perms", "0755", "--dir", str(parent)]  # bubblewrap's own would be its owner's alone
+            command += [way, str(path), str(path)]
+        for key, value in env.items():
+            command += ["--setenv", key, value]
+        return [*command, "--remount-ro", "/", "--chdir", str(cwd)]
+
+
+def _drop_user() -> list[str]:
+    """setpriv(1): from root to a user without any right, for good."""
+    return ["/usr/bin/setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups", "--bounding-set=-all",
+            "--inh-caps=-all", "--no-new-privs", "--"]  # fmt: skip
+
+
+def _inner_pid(process: subprocess.Popen[bytes], info: str, name: str) -> int:
+    """The program in the box, by what bubblewrap said: its first process is an init, the init's first child the program."""
+    try:
+        init = int(json.loads(info)["child-pid"])
+    except (ValueError, KeyError):
+        return process.pid  # bubblewrap has failed; its end will tell
+
+    def started() -> int:
+        for child in kernel.children(init):
+            if kernel.command(child) == name[:15]:
+                return child
+        return init if process.poll() is not None else 0
+
+    return poll(started, 10.0) or init
+
+
+class Watchdog:
+    """Kills a check's programs when together they hold more memory than they may; limits alone cannot (RLIMIT_AS breaks
+    sanitizers, and counts per process)."""
+
+    def __init__(self, limit: int = MEMORY) -> None:
+        self.limit = limit
+        self.barked = False
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+
+    def _watch(self) -> None:
+        me = os.getpid()
+        while not self._over.wait(0.05):
+            members = kernel.family(me)[1:]
+            if sum(kernel.memory(member) for member in members) > self.limit:
+                self.barked = True
+                for member in kernel.children(me):
+                    kernel.kill_family(member)
+
+    def __enter__(self) -> Watchdog:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+
+@contextlib.contextmanager
+def scratch_directory(tier: int) -> Iterator[Path]:
+    """A new directory for one check's programs: of bounded size where it can be, and gone afterwards."""
+    path = Path(tempfile.mkdtemp(prefix="lab-"))
+    mounted = False
+    try:
+        if tier < 3:
+            options = f"size={SCRATCH_BYTES},nr_inodes={SCRATCH_FILES},mode=0755"
+            mount = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(path)]
+            subprocess.run(mount, check=True)
+            mounted = True
+        if tier in (2, 3):
+            os.chown(path, USER, USER)
+        yield path
+    finally:
+        if mounted:
+            subprocess.run(["umount", "--lazy", str(path)], check=False)
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def fresh_network() -> None:
+    """Puts this process into a network of its own: a loopback, nobody on it, every port free; network_namespaces(7)."""
+    CLONE_NEWNET, SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x40000000, 0x8913, 0x8914, 1
+    if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNET) != 0:
+        raise OSError(ctypes.get_errno(), "unshare")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+        request = struct.pack("16sH14x", b"lo", 0)
+        flags = struct.unpack("16sH14x", fcntl.ioctl(any_socket, SIOCGIFFLAGS, request))[1]
+        fcntl.ioctl(any_socket, SIOCSIFFLAGS, struct.pack("16sH14x", b"lo", flags | IFF_UP))
+
+
+def kill_user() -> None:
+    """Kills every process of the user that programs drop to, wherever it has got to (tier 3)."""
+    def theirs() -> list[int]:
+        found = []
+        for entry in Path("/proc").iterdir():
+            with contextlib.suppress(OSError, ValueError):
+                if entry.stat().st_uid == USER and kernel.state(int(entry.name)) not in ("", "Z"):
+                    found.append(int(entry.name))
+        return found
+
+    def killed() -> bool:
+        for pid in theirs():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, 9)
+        return not theirs()
+
+    poll(killed, 5.0)

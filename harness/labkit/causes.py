@@ -1,0 +1,65 @@
+"""What a check declares of itself, and the likely causes that any check can name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+# Causes by name, for failures that may happen in every check. A check's own causes come first.
+COMMON_CAUSES = {
+    "does_not_build": "The compiler refuses the source; its first error is above.",
+    "program_missing": "The program was not built: is its source file there, under its own name?",
+    "does_not_start": "The program could not be started at all.",
+    "exited_early": "The program ended before it listened. What it said last is above.",
+    "not_listening": "No socket of the program listens: were socket, bind and listen all called, in this order?",
+    "wrong_first_line": "The first line on stdout has to be `listening on ADDRESS:PORT`, flushed at once.",
+    "never_accepted": "The connection waits in the backlog: the program does not come back to accept.",
+    "no_answer": "The connection was accepted, and nothing was answered.",
+    "hung_up": "The connection was closed where an answer was due.",
+    "spins": "The program uses the CPU all the time instead of waiting: which call should block, and does not?",
+    "sigpipe": "A send to a client that had gone raised SIGPIPE, which ends a process that does not prepare for it "
+    "(MSG_NOSIGNAL).",
+    "crashed": "The program made an error in its own memory, or threw what nobody caught.",
+    "client_ends_server": "One client's error ended the whole program: it belongs to that client's connection alone.",
+    "sanitizer": "The sanitizer found an error in the program; its first report is above.",
+    "data_race": "Two threads used the same memory at once, one of them to write it, and no lock made them take turns.",
+    "lock_order": "Two locks are taken in both orders: two threads that hold one each wait for the other's for ever.",
+    "thread_leak": "A thread that has ended is neither joined nor detached: its stack is kept for whoever may still ask.",
+    "double_lock": "A thread locked a mutex that it holds already: it waits for itself.",
+    "floods": "It printed more than 16 MiB: a loop that logs without waiting for anything?",
+    "memory_hog": "Its processes together held more memory than they may: what grows without bound?",
+    "does_not_end": "The program goes on when it should have ended.",
+    "wrong_exit_status": "The program ended with another exit status than it should.",
+    "ended_too_early": "The program ended while there was still work for it.",
+}
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """What a check says of itself, beside its name and docstring."""
+
+    points: float
+    read: str  # the anchor of the handout's section
+    causes: dict[str, str] = field(default_factory=dict)
+    hidden: bool = False
+    title: str = ""
+
+
+def check(
+    points: float, read: str, causes: dict[str, str] | None = None, hidden: bool = False, title: str = ""
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Declares a pytest function to be a check.
+
+    points: of the lab's 100. read: anchor of the section in the lab's handout. causes: the likely causes that
+    it can name, by the names which the steps of the check use. hidden: not in the students' release.
+    title: one line; without it the function's name says it.
+    """
+
+    def declare(function: Callable[..., Any]) -> Callable[..., Any]:
+        name = title or function.__name__.removeprefix("test_").replace("_", " ")
+        declaration = Declaration(points, read, causes or {}, hidden, name)
+        function.declaration = declaration  # type: ignore[attr-defined]
+        return function
+
+    return declare

@@ -1,0 +1,442 @@
+"""Scripted peers over real sockets: they send, expect, half-close and reset, and remember everything."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import select
+import socket
+import struct
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from . import kernel
+from .steps import Cause, Failed, difference, show, step
+from .waiting import Missed, await_fact, deadline
+
+if TYPE_CHECKING:
+    from .program import Program
+
+MANY = 1 << 30
+
+
+class Peer:
+    """One end of a TCP connection whose other end the judged program has. `name` is what the steps call it."""
+
+    def __init__(self, connection: socket.socket, name: str, program: Program, since: float | None = None) -> None:
+        self.name = name
+        self.program = program
+        self.socket = connection
+        self.socket.setblocking(False)
+        self.local_port: int = connection.getsockname()[1]
+        self.remote_port: int = connection.getpeername()[1]
+        self.sent = bytearray()
+        self.received = bytearray()
+        self.taken = 0  # bytes that were expected and came
+        self.eof = False
+        self.error: OSError | None = None  # ECONNRESET, mostly
+        self.events: list[tuple[float, str]] = [(since or time.time(), "connect")]  # for the timeline
+
+    # --- the wire
+
+    def _read(self) -> bool:
+        """Takes what has arrived, without waiting; 32 MiB at most, so that a fast sender gets no hold of us.
+
+        Returns whether the connection has ended.
+        """
+        for _ in range(32):
+            if self.eof or self.error is not None:
+                break
+            try:
+                chunk = self.socket.recv(1 << 20)
+            except BlockingIOError:
+                break
+            except OSError as error:
+                self.error = error
+                self._note(error.strerror or "error")
+                break
+            self.received += chunk
+            self.eof = not chunk
+            self._note(f"gets {len(chunk)}" if chunk else "EOF")
+        return self.eof or self.error is not None
+
+    def _write(self, data: memoryview) -> int:
+        try:
+            count = self.socket.send(data, socket.MSG_NOSIGNAL)
+            self._note(f"sends {count}")
+            return count
+        except BlockingIOError:
+            return 0
+        except OSError as error:
+            self.error = error
+            return len(data)  # there is nobody to send the rest to
+
+    def _note(self, what: str) -> None:
+        if len(self.events) < 1000:
+            self.events.append((time.time(), what))
+
+    # --- doing things
+
+    def send(self, data: bytes, cause: Cause = None) -> None:
+        """Sends all of it, reading meanwhile what comes back."""
+        with step(f"{self.name} sends {show(data)}") as current:
+            rest = memoryview(data)
+            self.sent += data
+            begin = time.monotonic()
+
+            def gone() -> bool:
+                nonlocal rest
+                while rest and (count := self._write(rest)):
+                    rest = rest[count:]
+                    self._read()
+                self._read()
+                return not rest
+
+            while rest:
+                before = len(rest)
+                try:
+                    await_fact(lambda: gone() or len(rest) < before)
+                except Missed:
+                    current.outcome = f"{len(rest)} bytes are not taken after {time.monotonic() - begin:.1f} s"
+                    raise self._silence(cause) from None
+
+    def send_unread(self, data: bytes) -> int:
+        """Sends as much as is taken while reading nothing; returns how many bytes that was.
+
+        It ends when all is sent, or when the program and its kernel buffers take no more: the program then sleeps, or
+        has taken nothing for as long as anything may take.
+        """
+        with step(f"{self.name} sends up to {len(data)} bytes and reads nothing") as current:
+            rest = memoryview(data)
+            still = 0
+            last = time.monotonic()
+            while rest and still < 20 and self.error is None and time.monotonic() < last + deadline():
+                _, writable, _ = select.select([], [self.socket], [], 0.01)
+                count = self._write(rest) if writable else 0
+                rest = rest[count:]
+                last = time.monotonic() if count else last
+                asleep = all(kernel.state(member) in ("S", "T", "Z") for member in kernel.family(self.program.pid))
+                still = still + 1 if not count and asleep else 0
+            taken = len(data) - len(rest)
+            self.sent += data[:taken]
+            current.outcome = f"{taken} bytes were taken"
+            return taken
+
+    def half_close(self) -> None:
+        """Says that no more will be sent (shutdown), and goes on reading."""
+        with step(f"{self.name} half-closes"), contextlib.suppress(OSError):
+            self._note("half-close")
+            self.socket.shutdown(socket.SHUT_WR)
+
+    def close(self) -> None:
+        """Hangs up; with bytes unread this is a reset, as the kernel has it."""
+        with step(f"{self.name} hangs up"):
+            self._note("close")
+            self.socket.close()
+
+    def reset(self) -> None:
+        """Sends RST: SO_LINGER 0 and close; socket(7)."""
+        with step(f"{self.name} resets the connection (RST)"):
+            self._note("reset")
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self.socket.close()
+
+    # --- expecting things
+
+    def unread(self) -> bytes:
+        """What has come and was not expected yet."""
+        self._read()
+        return bytes(self.received[self.taken :])
+
+    def expect(self, data: bytes, cause: Cause = None) -> None:
+        """Waits for exactly these bytes next."""
+        with step(f"{self.name} gets {show(data)}") as current:
+            self._await_bytes(len(data), cause, data)
+            got = bytes(self.received[self.taken : self.taken + len(data)])
+            if got != data:
+                raise Failed("other bytes", rung="bytes", cause=cause, details=difference(data, got))
+            self.taken += len(data)
+            current.outcome = "seen"
+
+    def expect_match(self, pattern: bytes, cause: Cause = None) -> re.Match[bytes]:
+        """Waits until what comes next matches the regular expression at its start; takes the match and returns it."""
+        with step(f"{self.name} gets /{pattern.decode('latin-1')}/") as current:
+
+            def matched() -> re.Match[bytes] | bool | None:
+                self._read()
+                found = re.match(pattern, bytes(self.received[self.taken :]), re.DOTALL)
+                return found or self.eof or self.error is not None or self.program.status() is not None
+
+            with contextlib.suppress(Missed):
+                await_fact(matched)
+            match = re.match(pattern, bytes(self.received[self.taken :]), re.DOTALL)
+            if match is None:
+                if not self.unread():
+                    raise self._silence(cause)
+                raise Failed("other bytes", rung="bytes", cause=cause, details=[f"received {show(self.unread(), 200)}"])
+            self.taken += match.end()
+            current.outcome = "seen"
+            return match
+
+    def expect_file(self, path: Path, cause: Cause = None) -> None:
+        """Waits for exactly the bytes of this file next, and keeps none: it may be larger than the memory."""
+        size = path.stat().st_size
+        with step(f"{self.name} gets the {size} bytes of {path.name}") as current, path.open("rb") as file:
+            rest = bytes(self.received[self.taken :])  # what has been read already; _arrived() goes on from there
+            del self.received[self.taken :]
+            at = 0
+            while at < size:
+                chunk, rest = rest or self._arrived(min(1 << 20, size - at)), b""
+                if not chunk:
+                    raise self._silence(cause) if at == 0 else self.program.failure(
+                        f"only {at} of {size} bytes came", cause=cause, rung="bytes"
+                    )
+                wanted = file.read(len(chunk))
+                if chunk != wanted:
+                    raise Failed(
+                        f"other bytes, from {at} on", rung="bytes", cause=cause, details=difference(wanted, chunk)
+                    )
+                at += len(chunk)
+            current.outcome = "seen"
+
+    def _arrived(self, most: int) -> bytes:
+        """Waits for some bytes, and returns them, at most so many; none if the connection ended or nothing came."""
+        chunk = b""
+
+        def some() -> bool:
+            nonlocal chunk
+            try:
+                chunk = self.socket.recv(most)
+                self.eof = not chunk
+            except BlockingIOError:
+                return self.program.status() is not None
+            except OSError as error:
+                self.error = error
+            return True
+
+        with contextlib.suppress(Missed):
+            await_fact(some)
+        return chunk
+
+    def expect_eof(self, cause: Cause = None) -> None:
+        """Waits for the orderly end of the connection, with nothing more before it."""
+        with step(f"{self.name} sees the end of the connection") as current:
+            with contextlib.suppress(Missed):
+                await_fact(lambda: self._read() or len(self.unread()) > 0)
+            if self.unread():
+                raise Failed(
+                    "more bytes came", rung="bytes", cause=cause, details=[f"received {show(self.unread(), 200)}"]
+                )
+            if self.error is not None:
+                raise self.program.failure(f"ended by {self.error.strerror}", cause=cause)
+            if not self.eof:
+                raise self.program.failure("the connection stays open", cause=cause)
+            current.outcome = "seen"
+
+    def read_to_eof(self, limit: int = MANY, cause: Cause = None) -> bytes:
+        """Waits for the end of the connection, orderly or by reset; returns all that came and was not expected."""
+        with step(f"{self.name} reads until the end of the connection") as current:
+            while not self.eof and self.error is None:
+                before = len(self.received)
+                try:
+                    await_fact(lambda: self._read() or len(self.received) > before)
+                except Missed:
+                    raise self._silence(cause) from None
+                if len(self.received) - self.taken > limit:
+                    raise Failed(f"more than {limit} bytes came", cause=cause)
+            data = bytes(self.received[self.taken :])
+            self.taken += len(data)
+            current.outcome = f"{len(data)} bytes" + (f", then {self.error.strerror}" if self.error else "")
+            return data
+
+    def expect_reset(self, cause: Cause = None) -> None:
+        """Waits for the connection to be reset by the other side."""
+        with step(f"{self.name} sees a reset") as current:
+            with contextlib.suppress(Missed):
+                await_fact(lambda: self._read())
+            if self.error is None:
+                raise self.program.failure("the connection ended in order" if self.eof else "no reset came", cause=cause)
+            current.outcome = self.error.strerror or "seen"
+
+    def expect_waiting(self) -> None:
+        """Waits until the connection is seen to stand in the backlog: complete, and not accepted."""
+        with step(f"{self.name} waits in the backlog") as current:
+            if kernel.accepted(self.remote_port, self.local_port) is not False:
+                raise Failed("it was accepted", details=self.program.evidence())
+            current.outcome = "seen"
+
+    def expect_accepted(self, cause: Cause = "never_accepted") -> None:
+        """Waits until the program has accepted the connection: a fact of the kernel, no byte is needed."""
+        with step(f"{self.name} is accepted") as current:
+            try:
+                await_fact(lambda: kernel.accepted(self.remote_port, self.local_port))
+            except Missed as missed:
+                raise self.program.failure(f"not in {missed.seconds:.1f} s", cause=cause, rung="accept") from None
+            current.outcome = "seen"
+
+    # --- the ladder
+
+    def _await_bytes(self, count: int, cause: Cause, expected: bytes) -> None:
+        """Waits until `count` more bytes are there, each new one renewing the patience; climbs the ladder if not."""
+
+        def enough() -> bool:
+            self._read()
+            return len(self.received) - self.taken >= count or self.eof or self.error is not None
+
+        while not enough():
+            before = len(self.received)
+            try:
+                await_fact(lambda: enough() or len(self.received) > before or self.program.status() is not None)
+            except Missed:
+                break
+            if self.program.status() is not None and not enough():
+                break
+        got = bytes(self.received[self.taken : self.taken + count])
+        if len(got) >= count:
+            return
+        if not expected.startswith(got):
+            raise Failed("other bytes", rung="bytes", cause=cause, details=difference(expected, got))
+        if not got:
+            raise self._silence(cause)
+        failure = self.program.failure(f"only {len(got)} of {count} bytes came", cause=cause, rung="bytes")
+        failure.details[:0] = difference(expected, got)
+        raise failure
+
+    def _silence(self, cause: Cause) -> Failed:
+        """Why nothing came: the first rung that broke, with the check's own cause only for the last one."""
+        self.program.expect_alive()
+        if kernel.accepted(self.remote_port, self.local_port) is False:
+            return self.program.failure("the connection is not accepted", cause=cause, otherwise="never_accepted", rung="accept")
+        if self.error is not None:
+            return self.program.failure(
+                f"the connection ended: {self.error.strerror}", cause=cause, rung="answer", otherwise="hung_up"
+            )
+        if self.eof:
+            return self.program.failure(
+                "the connection was closed instead", cause=cause, rung="answer", otherwise="hung_up"
+            )
+        if kernel.cpu_share(self.program.pid) > 0.5:
+            return self.program.failure("nothing came, and the program is busy", cause=cause, otherwise="spins", rung="spins")
+        return self.program.failure("nothing came", cause=cause, otherwise="no_answer", rung="answer")
+
+
+def converse(peers: Sequence[Peer], reply: Callable[[Peer, bytes], bytes | None], what: str, cause: Cause = None) -> None:
+    """Talks with all peers at once, line by line, a step `what`: each line that one gets (without its newline) goes to
+    `reply`, which returns the bytes that this peer sends next, or None when it has no more to say.
+    """
+    with step(what, quiet=True):
+        talking = {peer.socket.fileno(): peer for peer in peers}
+        arrivals = select.poll()
+        for descriptor in talking:
+            arrivals.register(descriptor, select.POLLIN)
+        ready = list(talking)  # some may have read already what they get
+        while True:
+            for descriptor in ready:
+                peer = talking[descriptor]
+                peer._read()
+                while (end := peer.received.find(b"\n", peer.taken)) >= 0:
+                    line = bytes(peer.received[peer.taken : end])
+                    peer.taken = end + 1
+                    answer = reply(peer, line)
+                    if answer is None:
+                        arrivals.unregister(descriptor)
+                        del talking[descriptor]
+                        break
+                    peer.send(answer)
+                else:
+                    if peer.eof or peer.error is not None:
+                        raise peer._silence(cause)
+            if not talking:
+                return
+            try:
+                ready = [descriptor for descriptor, _ in arrivals.poll(10) or await_fact(lambda: arrivals.poll(0))]
+            except Missed:
+                raise next(iter(talking.values()))._silence(cause) from None
+
+
+class Datagrams:
+    """A UDP socket of the harness's own, connected to the judged program or free (port None)."""
+
+    def __init__(self, name: str, program: Program | None, port: int | None, address: str = "127.0.0.1") -> None:
+        self.name = name
+        self.program = program
+        self.socket = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.setblocking(False)
+        if port is None:
+            self.socket.bind((address, 0))
+        else:
+            self.socket.connect((address, port))
+        self.port: int = self.socket.getsockname()[1]
+
+    def send(self, data: bytes, to: int | None = None) -> None:
+        """Sends one datagram, to port `to` of loopback or where the socket is connected to."""
+        with step(f"{self.name} sends the datagram {show(data)}"), contextlib.suppress(ConnectionRefusedError):
+            self.socket.send(data) if to is None else self.socket.sendto(data, ("127.0.0.1", to))
+
+    def take(self, what: str, cause: Cause = None) -> tuple[bytes, int]:
+        """Waits for the next datagram; returns it and its sender's port. Throws Failed with `what` awaited."""
+        with step(f"{self.name} gets {what}") as current:
+            arrived: list[tuple[bytes, int]] = []
+
+            def received() -> bool:
+                with contextlib.suppress(BlockingIOError, ConnectionRefusedError):  # refused: the program's end says more
+                    data, sender = self.socket.recvfrom(1 << 16)
+                    arrived.append((data, sender[1]))
+                return bool(arrived) or (self.program is not None and self.program.status() is not None)
+
+            with contextlib.suppress(Missed):
+                await_fact(received)
+            if not arrived:
+                if self.program is None:
+                    raise Failed("nothing came", rung="answer", cause=cause, otherwise="no_answer")
+                raise self.program.failure("nothing came", rung="answer", cause=cause, otherwise="no_answer")
+            current.outcome = show(arrived[0][0])
+            return arrived[0]
+
+    def waiting(self) -> bool:
+        """Whether a datagram has come that was not taken yet."""
+        with contextlib.suppress(BlockingIOError, ConnectionRefusedError):
+            self.socket.recv(1, socket.MSG_PEEK)
+            return True
+        return False
+
+    def expect(self, data: bytes, cause: Cause = None) -> int:
+        """Waits for exactly this datagram next; returns its sender's port."""
+        got, sender = self.take(f"the datagram {show(data)}", cause)
+        if got != data:
+            raise Failed("another datagram", rung="bytes", cause=cause, details=difference(data, got))
+        return sender
+
+    def close(self) -> None:
+        self.socket.close()
+
+
+class Listener:
+    """A listening socket of the harness's own, for programs that are clients."""
+
+    def __init__(self, address: str = "127.0.0.1") -> None:
+        self.socket = socket.create_server((address, 0), family=socket.AF_INET6 if ":" in address else socket.AF_INET)
+        self.socket.setblocking(False)
+        self.port: int = self.socket.getsockname()[1]
+
+    def accept(self, name: str, program: Program, cause: Cause = None) -> Peer:
+        """Waits for the program to connect; returns the harness's end of the connection."""
+        with step(f"{program.name} connects to {name}") as current:
+            found: list[socket.socket] = []
+
+            def accepted() -> bool:
+                with contextlib.suppress(BlockingIOError):
+                    found.append(self.socket.accept()[0])
+                return bool(found) or program.status() is not None
+
+            with contextlib.suppress(Missed):
+                await_fact(accepted)
+            if not found:
+                raise program.failure("no connection came", cause=cause)
+            current.outcome = "seen"
+            return Peer(found[0], name, program)
+
+    def close(self) -> None:
+        self.socket.close()

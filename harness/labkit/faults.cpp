@@ -1,0 +1,128 @@
+// Preloaded into a judged program (LD_PRELOAD), this makes rare but allowed behaviour of the kernel happen
+// every time. Each FAULT_NAME in the environment is a number:
+//   FAULT_SEND   send, write, writev and sendmsg to a socket take at most so many bytes a call
+//   FAULT_SENDFILE   so does sendfile
+//   FAULT_RECV   recv and read from a socket deliver at most so many bytes a call
+//   FAULT_FORK   the first so many forks fail with EAGAIN, and at that moment a SIGCHLD comes
+//   FAULT_THREAD the first so many threads cannot be created (EAGAIN)
+//   FAULT_EINTR  accept, recv, read and send on a socket fail with EINTR on every so-many-th call
+// g++ -std=c++20 -shared -fPIC -o faults.so faults.cpp
+#include <dlfcn.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/sendfile.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <cstdlib>
+
+namespace {
+long fault(const char* name) {
+    const char* text = std::getenv(name);
+    return text == nullptr ? 0 : std::atol(text);
+}
+
+const long send_limit = fault("FAULT_SEND");
+const long sendfile_limit = fault("FAULT_SENDFILE");
+const long recv_limit = fault("FAULT_RECV");
+const long eintr_every = fault("FAULT_EINTR");
+std::atomic<long> forks_to_fail = fault("FAULT_FORK");
+std::atomic<long> threads_to_fail = fault("FAULT_THREAD");
+std::atomic<long> calls = 0;
+
+template <typename Function>
+Function* next(const char* name) {
+    return reinterpret_cast<Function*>(dlsym(RTLD_NEXT, name));
+}
+
+bool is_socket(int fd) {
+    struct stat status {};
+    const int saved = errno;
+    const bool answer = fstat(fd, &status) == 0 && S_ISSOCK(status.st_mode);
+    errno = saved;
+    return answer;
+}
+
+bool interrupted(int fd) {
+    if (eintr_every == 0 || !is_socket(fd) || ++calls % eintr_every != 0) return false;
+    errno = EINTR;
+    return true;
+}
+
+size_t limited(int fd, size_t size, long limit) {
+    return limit > 0 && is_socket(fd) ? std::min(size, static_cast<size_t>(limit)) : size;
+}
+}  // namespace
+
+extern "C" {
+ssize_t send(int fd, const void* data, size_t size, int flags) {
+    static const auto real = next<decltype(::send)>("send");
+    return interrupted(fd) ? -1 : real(fd, data, limited(fd, size, send_limit), flags);
+}
+
+ssize_t write(int fd, const void* data, size_t size) {
+    static const auto real = next<decltype(::write)>("write");
+    return interrupted(fd) ? -1 : real(fd, data, limited(fd, size, send_limit));
+}
+
+ssize_t writev(int fd, const iovec* parts, int count) {
+    static const auto real = next<decltype(::writev)>("writev");
+    if (send_limit == 0 || count == 0 || !is_socket(fd)) return real(fd, parts, count);
+    return write(fd, parts[0].iov_base, parts[0].iov_len);
+}
+
+ssize_t sendmsg(int fd, const msghdr* message, int flags) {
+    static const auto real = next<decltype(::sendmsg)>("sendmsg");
+    if (send_limit == 0 || message->msg_iovlen == 0 || message->msg_controllen != 0 || !is_socket(fd))
+        return real(fd, message, flags);
+    return send(fd, message->msg_iov[0].iov_base, message->msg_iov[0].iov_len, flags);
+}
+
+ssize_t sendfile(int to, int from, off_t* offset, size_t size) {
+    static const auto real = next<decltype(::sendfile)>("sendfile");
+    return real(to, from, offset, limited(to, size, sendfile_limit));
+}
+
+ssize_t recv(int fd, void* data, size_t size, int flags) {
+    static const auto real = next<decltype(::recv)>("recv");
+    return interrupted(fd) ? -1 : real(fd, data, limited(fd, size, recv_limit), flags);
+}
+
+ssize_t read(int fd, void* data, size_t size) {
+    static const auto real = next<decltype(::read)>("read");
+    return interrupted(fd) ? -1 : real(fd, data, limited(fd, size, recv_limit));
+}
+
+int accept(int fd, sockaddr* address, socklen_t* size) {
+    static const auto real = next<decltype(::accept)>("accept");
+    return interrupted(fd) ? -1 : real(fd, address, size);
+}
+
+int accept4(int fd, sockaddr* address, socklen_t* size, int flags) {
+    static const auto real = next<decltype(::accept4)>("accept4");
+    return interrupted(fd) ? -1 : real(fd, address, size, flags);
+}
+
+int pthread_create(pthread_t* thread, const pthread_attr_t* attributes, void* (*function)(void*),
+                   void* argument) {
+    static const auto real = next<decltype(::pthread_create)>("pthread_create");
+    if (threads_to_fail > 0 && threads_to_fail-- > 0) return EAGAIN;
+    return real(thread, attributes, function, argument);
+}
+
+pid_t fork() {
+    static const auto real = next<decltype(::fork)>("fork");
+    if (forks_to_fail > 0 && forks_to_fail-- > 0) {
+        errno = EAGAIN;
+        raise(SIGCHLD);  // between the call and the caller's look at errno
+        return -1;
+    }
+    return real();
+}
+}

@@ -1,0 +1,368 @@
+"""Starts, watches and ends the programs of a lab: the one place of the harness that does."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import fcntl
+import os
+import re
+import signal
+import subprocess
+import sys
+import termios
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import IO
+
+from . import kernel
+from .box import Box
+from .steps import Cause, CouldNotTell, Failed, difference, show, step
+from .waiting import Missed, await_fact
+
+KEPT_OUTPUT = 1 << 20  # bytes of each output stream that are kept, from its beginning
+KEPT_TAIL = 1 << 16  # and from its end
+TOLERATED_OUTPUT = 16 << 20  # bytes after which the program is killed
+
+_SANITIZER = re.compile(r"^.*(ERROR: \w+Sanitizer|WARNING: ThreadSanitizer|runtime error:).*$", re.MULTILINE)
+_SANITIZER_CAUSES = {
+    "ThreadSanitizer: data race": "data_race",
+    "ThreadSanitizer: lock-order-inversion": "lock_order",
+    "ThreadSanitizer: double lock": "double_lock",
+    "ThreadSanitizer: thread leak": "thread_leak",
+}
+
+
+def sanitizer_report(stderr: str) -> Failed | None:
+    """The first report of a sanitizer, as a failure. Throws CouldNotTell if the sanitizer could not work here."""
+    if "FATAL: ThreadSanitizer" in stderr:
+        raise CouldNotTell("ThreadSanitizer does not run on this machine: " + "; ".join(_last_lines("stderr", stderr)))
+    found = _SANITIZER.search(stderr)
+    if found is None:
+        return None
+    cause = next((name for kind, name in _SANITIZER_CAUSES.items() if kind in found.group()), "sanitizer")
+    details = stderr[found.start() :].splitlines()[:14]
+    return Failed(found.group().strip(), rung="sanitizer", cause=cause, details=details)
+
+
+def adopt_orphans() -> None:
+    """Makes this process the parent of every orphan below it, so that no program escapes by a double fork; prctl(2)."""
+    PR_SET_CHILD_SUBREAPER = 36
+    if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl")
+
+
+def default_signals() -> None:
+    """Ignores and blocks no signal, whatever nohup(1) or a shell's `&` has left: a program inherits both; signal(7)."""
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
+    for number in signal.valid_signals() - {signal.SIGPIPE, signal.SIGXFSZ}:  # those two are Python's own
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+
+
+def end_all() -> None:
+    """Kills and reaps every descendant of this process: what a check leaves behind dies with it."""
+    me = os.getpid()
+    while kernel.children(me):
+        for child in kernel.children(me):
+            kernel.kill_family(child)
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(child, 0)
+
+
+class Output:
+    """What a program has written so far; a thread reads it, so that no pipe is ever full."""
+
+    def __init__(self, pipe: IO[bytes], program: Program) -> None:
+        self.data = bytearray()  # the first of it
+        self.tail = b""  # and the last, when it was more
+        self.total = 0
+        self.taken = 0  # up to here expect_text() has seen it
+        self._thread = threading.Thread(target=self._pump, args=(pipe, program), daemon=True)
+        self._thread.start()
+
+    def _pump(self, pipe: IO[bytes], program: Program) -> None:
+        with pipe:
+            while chunk := os.read(pipe.fileno(), 65536):
+                self.total += len(chunk)
+                room = max(0, KEPT_OUTPUT - len(self.data))
+                self.data += chunk[:room]
+                self.tail = (self.tail + chunk[room:])[-KEPT_TAIL:]
+                if self.total > TOLERATED_OUTPUT:
+                    program.flooded = True
+                    kernel.kill_family(program.pid)
+
+    def finish(self) -> None:
+        """Waits, a little, for the last bytes of a program that has ended."""
+        self._thread.join(timeout=1)
+
+    @property
+    def text(self) -> str:
+        return (bytes(self.data) + self.tail).decode(errors="replace")
+
+
+class Program:
+    """One running program. Its exit is noticed, its output kept, its end certain."""
+
+    def __init__(
+        self, box: Box, argv: Sequence[str | Path], *, cwd: Path, env: dict[str, str], stdin: bool, descriptors: int = 0
+    ) -> None:
+        self.name = Path(argv[0]).name
+        self.argv = [str(word) for word in argv]
+        self.asked_to_end = False
+        self.flooded = False  # it was killed for printing without end
+        self._box = box
+        self._process, self.pid = box.start(
+            self.argv,
+            cwd=cwd,
+            env=env,
+            stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            descriptors=descriptors,
+        )
+        assert self._process.stdout is not None and self._process.stderr is not None
+        self.stdout = Output(self._process.stdout, self)
+        self.stderr = Output(self._process.stderr, self)
+
+    # --- facts
+
+    def status(self) -> int | None:
+        """The exit status, negative for a signal, or None while it runs."""
+        return self._box.status(self._process)
+
+    def children(self) -> dict[int, str]:
+        """Its own children, zombies included: pid to state letter."""
+        return kernel.children(self.pid)
+
+    def threads(self) -> int:
+        return kernel.threads(self.pid)
+
+    def descriptors(self) -> dict[int, str]:
+        return kernel.descriptors(self.pid)
+
+    def cpu_share(self) -> float:
+        """0 for idle, 1 for as busy as a busy loop of the harness that runs at the same time."""
+        with step(f"{self.name}: CPU time beside a busy loop's") as current:
+            share = kernel.cpu_share(self.pid)
+            current.outcome = f"{share:.0%}"
+        return share
+
+    def expect_idle(self, cause: Cause = "spins") -> None:
+        """Fails if the program uses the CPU while nobody asks it anything."""
+        with step(f"{self.name} waits without using the CPU") as current:
+            share = min(kernel.cpu_share(self.pid) for _ in range(3))
+            if share > 0.25:
+                raise Failed(f"uses {share:.0%} of a CPU", rung="spins", cause=cause)
+            if share > 0.10:
+                raise CouldNotTell(f"{share:.0%} of a CPU is neither idle nor busy")
+            current.outcome = "seen"
+
+    def expect_busy(self, cause: Cause = None) -> None:
+        """Fails if the program does not use the CPU all the time."""
+        with step(f"{self.name} uses a whole CPU") as current:
+            share = max(kernel.cpu_share(self.pid) for _ in range(3))
+            if share < 0.25:
+                raise Failed(f"uses {share:.0%} of a CPU", cause=cause)
+            current.outcome = f"{share:.0%} of a busy loop's time"
+
+    # --- doing things to it
+
+    def type(self, text: str) -> None:
+        """Writes to the program's standard input."""
+        with step(f"{self.name} is given {show(text.encode())} on stdin"):
+            assert self._process.stdin is not None, "start it with stdin=True"
+            try:
+                self._process.stdin.write(text.encode())
+                self._process.stdin.flush()
+            except BrokenPipeError:
+                raise self.failure("does not read its standard input any more") from None
+
+    def expect_at_rest(self) -> None:
+        """Waits until the program has read all that it was given, and every thread of it sleeps."""
+        with step(f"{self.name} has read its input, and all its threads sleep") as current:
+            try:
+                await_fact(lambda: self.status() is not None or (not self._unread_input() and kernel.at_rest(self.pid)))
+            except Missed as missed:
+                raise self.failure(f"not in {missed.seconds:.1f} s", cause="spins", rung="spins") from None
+            self.expect_alive()
+            current.outcome = "seen"
+
+    def _unread_input(self) -> int:
+        """How many bytes of its standard input the program has not read yet; FIONREAD, pipe(7)."""
+        if self._process.stdin is None or self._process.stdin.closed:
+            return 0
+        return int.from_bytes(fcntl.ioctl(self._process.stdin, termios.FIONREAD, bytes(4)), sys.byteorder)
+
+    def end_input(self) -> None:
+        """Closes the program's standard input: end of file."""
+        with step(f"{self.name}'s standard input ends"):
+            assert self._process.stdin is not None, "start it with stdin=True"
+            with contextlib.suppress(BrokenPipeError):
+                self._process.stdin.close()
+
+    def send_signal(self, number: signal.Signals, children: bool = False) -> None:
+        """Sends a signal to the program, and not to its children, or with them, as Ctrl-C in a terminal does."""
+        with step(f"{self.name} {'and its children get' if children else 'gets'} {number.name}"):
+            self.asked_to_end |= number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.pid, number) if children else os.kill(self.pid, number)
+
+    def kill_child(self, child: int) -> None:
+        """Kills (SIGKILL) one of the program's children."""
+        with step(f"{self.name}'s child {child} is killed"), contextlib.suppress(ProcessLookupError):
+            os.kill(child, signal.SIGKILL)
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """Stops the program (SIGSTOP) while the block runs: what happens meanwhile, happens to it all at once."""
+        with step(f"{self.name} is paused (SIGSTOP)"):
+            os.kill(self.pid, signal.SIGSTOP)
+            try:
+                await_fact(lambda: kernel.state(self.pid) in "TtZ")  # t: while it is traced
+            except Missed:
+                raise CouldNotTell("the program could not be stopped") from None
+        try:
+            yield
+        finally:
+            with step(f"{self.name} continues (SIGCONT)"), contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGCONT)
+
+    # --- expecting things of it
+
+    def expect_text(self, text: str, cause: Cause = None) -> None:
+        """Waits until stdout goes on with exactly this text, after what was expected before."""
+        wanted = text.encode()
+        with step(f"{self.name} prints {show(wanted)}") as current:
+
+            def arrived() -> bool:
+                self.stdout.finish() if self.status() is not None else None
+                return len(self.stdout.data) - self.stdout.taken >= len(wanted) or self.status() is not None
+
+            with contextlib.suppress(Missed):
+                await_fact(arrived)
+            got = bytes(self.stdout.data[self.stdout.taken : self.stdout.taken + len(wanted)])
+            if got != wanted:
+                self._explain_end()
+                what = "something else" if got else "nothing"
+                raise Failed(f"prints {what}", cause=cause, details=difference(wanted, got))
+            self.stdout.taken += len(wanted)
+            current.outcome = "seen"
+
+    def expect_match(self, pattern: str, cause: Cause = None, stream: str = "stdout") -> re.Match[str]:
+        """Waits until the output (from its beginning) has a match of the regular expression; returns the match."""
+        output: Output = getattr(self, stream)
+        with step(f"{self.name} prints /{pattern}/ on {stream}") as current:
+
+            def found() -> re.Match[str] | bool:
+                ended = self.status() is not None
+                if ended:
+                    output.finish()
+                return re.search(pattern, output.text, re.MULTILINE) or ended
+
+            match: re.Match[str] | bool = False
+            with contextlib.suppress(Missed):
+                match = await_fact(found)
+            match = match if isinstance(match, re.Match) else re.search(pattern, output.text, re.MULTILINE) or False
+            if not isinstance(match, re.Match):
+                self._explain_end()
+                raise Failed("not printed", cause=cause, details=_last_lines(stream, output.text))
+            current.outcome = "seen"
+            return match
+
+    def expect_exit(self, status: int = 0, cause: Cause = None) -> None:
+        """Waits for the end; a negative status is a signal's number."""
+        self.asked_to_end = True
+        wanted = _status_name(status)
+        with step(f"{self.name} ends with {wanted}") as current:
+            try:
+                await_fact(lambda: self.status() is not None)
+            except Missed as missed:
+                raise Failed(
+                    f"still runs after {missed.seconds:.1f} s", cause=cause, otherwise="does_not_end", details=self.evidence()
+                ) from None
+            self.stdout.finish()
+            self.stderr.finish()
+            got = self.status()
+            assert got is not None
+            if got != status:
+                self._explain_last_words()
+                raise Failed(_status_name(got), cause=cause, otherwise="wrong_exit_status", details=self.evidence())
+            current.outcome = "seen"
+
+    def stop(self, number: signal.Signals = signal.SIGINT) -> None:
+        """Ends the program as a user does, and expects `Exiting` once, status 0 and no child left."""
+        family = kernel.family(self.pid)
+        self.send_signal(number)
+        self.expect_exit(0)
+        with step("`Exiting` is printed once, and no process is left") as current:
+            count = len(re.findall(r"^Exiting$", self.stdout.text, re.MULTILINE))
+            if count != 1:
+                raise Failed(f"printed {count} times", details=_last_lines("stdout", self.stdout.text))
+            try:
+                await_fact(lambda: not [member for member in family if kernel.state(member) not in ("", "Z")])
+            except Missed:
+                rows = [row for member in family for row in kernel.table(member) if kernel.state(member)]
+                raise Failed("processes are left", cause="does_not_end", details=rows) from None
+            current.outcome = "seen"
+
+    # --- evidence
+
+    def failure(
+        self, what: str, cause: Cause = None, rung: str = "behaviour", otherwise: str | None = None
+    ) -> Failed:
+        """The failure `what`, unless the program's own end or a sanitizer says more."""
+        try:
+            self._explain_end()
+        except Failed as better:
+            return better
+        return Failed(what, cause=cause, otherwise=otherwise, rung=rung, details=self.evidence())
+
+    def expect_alive(self) -> None:
+        """Fails if the program has ended unasked, or a sanitizer has spoken."""
+        self._explain_end()
+
+    def _explain_last_words(self) -> None:
+        if report := sanitizer_report(self.stderr.text):
+            raise report
+        if self.flooded:
+            raise Failed("it printed without end, and was killed", rung="exited", cause="floods", details=self.evidence())
+        if self.status() == -signal.SIGKILL and self._box.out_of_memory():
+            raise Failed("it took too much memory, and was killed", rung="exited", cause="memory_hog")
+
+    def _explain_end(self) -> None:
+        """Throws the failure that the program's end is, if it has ended unasked."""
+        status = self.status()
+        if status is not None:
+            self.stdout.finish()
+            self.stderr.finish()
+        self._explain_last_words()
+        if status is None or self.asked_to_end:
+            return
+        cause = "client_ends_server"
+        if status == -signal.SIGPIPE:
+            cause = "sigpipe"
+        elif status < 0:
+            cause = "crashed"
+        elif status == 0:
+            cause = "ended_too_early"
+        raise Failed(f"{self.name} has ended: {_status_name(status)}", rung="exited", cause=cause, details=self.evidence())
+
+    def evidence(self) -> list[str]:
+        """What can be seen of the program now: its processes, or its end, and its last words."""
+        status = self.status()
+        rows = kernel.table(self.pid) if status is None else [f"{self.name} has ended: {_status_name(status)}"]
+        return [*rows, *_last_lines("stdout", self.stdout.text), *_last_lines("stderr", self.stderr.text)]
+
+
+def _status_name(status: int) -> str:
+    if status >= 0:
+        return f"exit status {status}"
+    with contextlib.suppress(ValueError):
+        return f"death by {signal.Signals(-status).name}"
+    return f"death by signal {-status}"
+
+
+def _last_lines(stream: str, text: str, lines: int = 4) -> list[str]:
+    return [f"{stream}: {line[:200]}" for line in text.splitlines()[-lines:]]

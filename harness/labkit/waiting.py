@@ -1,0 +1,119 @@
+"""Waiting for facts: one deadline, calibrated once and scaled with load, and a canary that vouches for it."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from . import kernel
+from .steps import Cause, CouldNotTell, Failed, step
+
+Fact = TypeVar("Fact")
+
+_base = 2.0  # seconds, at the least; calibrate() raises it on a slow machine
+_patience = 1.0  # the repetition of a check that could not be told waits longer
+
+
+def calibrate() -> float:
+    """Measures how long a known-good program takes here, and sets the deadline by it; returns the deadline in seconds."""
+    global _base
+    _base = max(2.0, min(20.0, 15 * _ask_canary(30.0)))
+    return _base
+
+
+def be_patient(factor: float) -> None:
+    """Multiplies every deadline from now on by `factor` (1 again for the next check)."""
+    global _patience
+    _patience = factor
+
+
+def deadline() -> float:
+    """Seconds that anything may take now: never reached by what works, so its size costs only what is broken."""
+    return _base * _patience * min(8.0, max(1.0, kernel.running_elsewhere() / (os.cpu_count() or 1)))
+
+
+def _ask_canary(limit: float) -> float:
+    """Starts the known-good server, asks it once, sees its child exit; returns the seconds, `limit` if it took longer.
+
+    What it does is what the checks ask of a program: start, listen, accept, fork, answer, reap, end.
+    """
+    begin = time.monotonic()
+    canary = [sys.executable, "-I", "-S", str(Path(__file__).with_name("canary.py"))]
+    with subprocess.Popen(canary, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        try:
+            assert process.stdout is not None
+            port = int(process.stdout.readline())
+            with socket.create_connection(("127.0.0.1", port), timeout=limit) as client:
+                client.sendall(b"canary\n")
+                while client.recv(100):
+                    pass
+            process.wait(timeout=limit)
+        except (OSError, ValueError, subprocess.TimeoutExpired):
+            return limit
+        finally:
+            process.kill()
+    return min(limit, time.monotonic() - begin)
+
+
+def poll(fact: Callable[[], Fact], seconds: float) -> Fact | None:
+    """Asks for the fact until it is true or the seconds are over; returns it, or None."""
+    end = time.monotonic() + seconds
+    pause = 0.0005
+    while True:
+        value = fact()
+        if value:
+            return value
+        if time.monotonic() >= end:
+            return None
+        time.sleep(pause)
+        pause = min(0.02, pause * 1.5)
+
+
+class Missed(Exception):
+    """The deadline passed, and a known-good program met it at the same time."""
+
+    def __init__(self, seconds: float):
+        super().__init__(f"not seen in {seconds:.1f} s")
+        self.seconds = seconds
+
+
+def await_fact(fact: Callable[[], Fact]) -> Fact:
+    """Returns the fact as soon as it is true. Throws Missed, or CouldNotTell if the machine was too slow to tell.
+
+    The canary gets the second half of the time: if it needs longer than that, so might any good program.
+    """
+    limit = deadline()
+    begin = time.monotonic()
+    value = poll(fact, limit / 2)
+    if value:
+        return value
+    vouched = _ask_canary(limit / 2) < limit / 2
+    value = poll(fact, max(0.0, begin + limit - time.monotonic()))
+    if value:
+        return value
+    if not vouched and kernel.running(os.getpid()) <= 2 * (os.cpu_count() or 1):  # more: the program's own load
+        raise CouldNotTell(f"a known-good program did not meet the deadline of {limit:.1f} s either")
+    raise Missed(time.monotonic() - begin)
+
+
+def wait_until(
+    fact: Callable[[], Fact], what: str, cause: Cause = None, instead: Callable[[], str] | None = None
+) -> Fact:
+    """Waits until the fact is true and returns it: a step `what`, seen or not.
+
+    cause: the name of the likely cause if it never is. instead: tells what is seen instead.
+    """
+    with step(what) as current:
+        try:
+            value = await_fact(fact)
+        except Missed as missed:
+            told = f"{instead()} after {missed.seconds:.1f} s" if instead else str(missed)
+            raise Failed(told, cause=cause) from None
+        current.outcome = "seen"
+        return value
