@@ -1,0 +1,255 @@
+"""Runs checks: a pytest plugin that finds them, gives each its lab, and turns what happened into a verdict."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+from _pytest.runner import runtestprotocol
+
+from labkit import CouldNotTell, Failed, Lab, waiting
+from labkit.build import LABS, Build
+from labkit.box import TIERS, Box, fresh_network, kill_user, scratch_directory
+from labkit.program import adopt_orphans, default_signals, end_all
+from labkit.steps import Story, telling
+
+from .model import COULD_NOT_TELL, FAIL, HARNESS, PASS, Check, Report, Result, Term, Unusable
+
+ATTEMPTS = 3  # of a check that could not be told
+WHOLE_CHECK = 60  # deadlines that one check may take in all
+
+
+@dataclass
+class Selection:
+    """Which checks to run: those of these labs whose name begins with one of `names` (all, if there is none)."""
+
+    labs: list[str]
+    names: list[str] = field(default_factory=list)
+    visible_only: bool = False
+    first_failure: bool = False  # stop at the first check that does not pass
+    seed: int = 1
+    directory: Path = HARNESS / "checks"
+
+
+class Session:
+    """The plugin. `told` is called after each check."""
+
+    def __init__(
+        self,
+        builds: dict[str, Build],
+        box: Box,
+        selection: Selection,
+        shim: Path | None,
+        told: Callable[[Result, Report], None],
+    ) -> None:
+        self.builds = builds
+        self.box = box
+        self.selection = selection
+        self.shim = shim
+        self.told = told
+        self.report = Report([])
+        self.broken: list[str] = []  # what of the harness itself could not even be collected
+        self._results: dict[str, Result] = {}
+        self._error: BaseException | None = None
+        self._passed_call = False
+
+    # --- collecting
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        if report.failed:
+            self.broken.append(str(report.longrepr))
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        term = Term()
+        declared: dict[str, list[tuple[pytest.Item, Check]]] = {}
+        for item in items:
+            function = item.function  # type: ignore[attr-defined]
+            lab = item.path.name[5:10]
+            name = item.name.removeprefix("test_")
+            if not hasattr(function, "declaration"):
+                raise Unusable(f"{item.path.name}: {name} is not declared with @check")
+            group = declared.setdefault(lab, [])
+            check = Check.declared(name, lab, len(group) + 1, function.declaration, function.__doc__ or "", term)
+            group.append((item, check))
+        chosen: list[pytest.Item] = []
+        unmatched = set(self.selection.names)
+        for lab, group in declared.items():
+            if (self.selection.directory.parent / "mistakes").is_dir():
+                term.verify(lab, [check for _, check in group])
+            elif (hidden := 100 - sum(check.points for _, check in group)) > 0:  # a students' release has not got them
+                self.report.hidden_points[lab] = hidden
+            for item, check in group:
+                matching = {name for name in self.selection.names if check.name.startswith(name)}
+                unmatched -= matching
+                if self.selection.names and not matching:
+                    self.report.selected = True
+                elif self.selection.visible_only and check.hidden:
+                    self.report.hidden_points[lab] = self.report.hidden_points.get(lab, 0) + check.points
+                else:
+                    chosen.append(item)
+                    self._results[item.nodeid] = Result(check)
+        if unmatched:
+            known = ", ".join(check.name for group in declared.values() for _, check in group)
+            raise Unusable(f"no check's name begins with {', '.join(sorted(unmatched))}. There are: {known}")
+        items[:] = chosen
+        self.report.results = list(self._results.values())
+        for result in self.report.results[:1]:
+            self.told(result, self.report)  # from now on there is a file that says what was not graded yet
+
+    # --- running
+
+    @pytest.fixture
+    def lab(self, request: pytest.FixtureRequest) -> Iterator[Lab]:
+        """The lab that the check's file is named for."""
+        if self.box.tier < 3:
+            fresh_network()
+        with scratch_directory(self.box.tier) as scratch, self.box.watched():
+            name = request.node.path.name[5:10]
+            lab = Lab(self.builds, name, scratch, self.box, self.shim, random=Random(self.selection.seed))
+            request.node.lab = lab
+            yield lab
+            if self._passed_call:
+                lab.finish()
+
+    @pytest.hookimpl(hookwrapper=True)
+    def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+        yield
+        if call.excinfo is not None and self._error is None:
+            self._error = call.excinfo.value
+        if call.when == "call":
+            self._passed_call = self._error is None
+
+    def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> bool:
+        result = self._results[item.nodeid]
+        begin = time.monotonic()
+        for attempt in range(ATTEMPTS):
+            waiting.be_patient(2.0**attempt)
+            result.attempts = attempt + 1
+            self._run_once(item, nextitem, result)
+            if result.verdict != COULD_NOT_TELL:
+                break
+        waiting.be_patient(1.0)
+        result.seconds = time.monotonic() - begin
+        self.told(result, self.report)
+        if self.selection.first_failure and result.verdict != PASS:
+            item.session.shouldstop = "first failure"  # type: ignore[assignment]
+        return True
+
+    def _run_once(self, item: pytest.Item, nextitem: pytest.Item | None, result: Result) -> None:
+        story = Story(time.monotonic)
+        self._error, self._passed_call = None, False
+        item.lab = None  # type: ignore[attr-defined]
+        previous = signal.signal(signal.SIGALRM, _took_too_long)
+        signal.setitimer(signal.ITIMER_REAL, WHOLE_CHECK * waiting.deadline())
+        try:
+            with telling(story):
+                runtestprotocol(item, log=False, nextitem=nextitem)
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, previous)
+            lab: Lab | None = item.lab  # type: ignore[attr-defined]
+            for program in lab.programs if lab else []:
+                for stream in ("stdout", "stderr"):
+                    result.logs[f"{program.name} {program.pid} {stream}"] = getattr(program, stream).text
+            end_all()
+            if self.box.tier == 3:
+                kill_user()
+        result.steps = [entry.as_dict() for entry in story.steps]
+        result.programs = sorted(lab.used) if lab else []
+        result.cause, result.rung = None, ""
+        error = self._error
+        if error is None:
+            result.verdict, result.reason = PASS, ""
+        elif isinstance(error, Failed):
+            result.verdict, result.reason, result.cause, result.rung = FAIL, error.what, error.cause, error.rung
+        elif isinstance(error, AssertionError):
+            result.verdict, result.reason = FAIL, str(error).splitlines()[0] if str(error) else "the check's claim is false"
+        elif isinstance(error, (CouldNotTell, Exception)):
+            kind = "" if isinstance(error, CouldNotTell) else f"the harness broke: {type(error).__name__}: "
+            result.verdict, result.reason = COULD_NOT_TELL, f"{kind}{error}"
+        else:
+            raise error  # KeyboardInterrupt: the run as a whole is over
+
+
+def _took_too_long(*_: object) -> None:
+    raise CouldNotTell("the whole check took too long")
+
+
+def run_checks(
+    builds: dict[str, Build], box: Box, selection: Selection, told: Callable[[Result, Report], None], out: Path
+) -> Session:
+    """Runs the selected checks on what was built; returns the session with its report. Throws Unusable."""
+    adopt_orphans()
+    default_signals()
+    out.mkdir(parents=True, exist_ok=True)
+    shim = compile_shim(out)
+    box.readable += [shim] if shim else []
+    session = Session(builds, box, selection, shim, told)
+    if box.tier < 3:
+        fresh_network()
+    session.report.surroundings.append(f"Sandbox: {TIERS[box.tier]}.")
+    session.report.surroundings.append(f"A deadline was {waiting.calibrate():.1f} s on this machine, and more under load.")
+    checks = selection.directory
+    files = [str(path) for lab in selection.labs for path in sorted(checks.glob(f"test_{lab}_*.py"))]
+    if not files:
+        raise Unusable(f"there are no checks for {', '.join(selection.labs)} in {checks}")
+    options = ["-c", os.devnull, "--rootdir", str(checks), "-p", "no:cacheprovider", "-p", "no:terminal", "-s"]
+    begin = time.monotonic()
+    with _unusable_passes_through() as caught:
+        pytest.main([*options, *files], plugins=[session, caught])
+    session.report.seconds = time.monotonic() - begin
+    if caught.error:
+        raise caught.error
+    if session.broken:
+        raise Unusable("the checks themselves are broken:\n" + "\n".join(session.broken))
+    session.report.complete = selection.first_failure or all(result.attempts for result in session.report.results)
+    return session
+
+
+class _unusable_passes_through:
+    """pytest turns an exception of a hook into a report of its own; this keeps ours."""
+
+    error: Unusable | None = None
+
+    def __enter__(self) -> _unusable_passes_through:
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        pass
+
+    def pytest_internalerror(self, excinfo: pytest.ExceptionInfo[BaseException]) -> bool | None:
+        if isinstance(excinfo.value, Unusable):
+            self.error = excinfo.value
+            return True
+        print(excinfo.getrepr(style="short"))
+        return None
+
+
+def compile_shim(directory: Path) -> Path | None:
+    """Compiles labkit/faults.cpp if it is not there already; None if that fails."""
+    import subprocess
+
+    source = HARNESS / "labkit" / "faults.cpp"
+    target = directory / "faults.so"
+    if not target.exists() or target.stat().st_mtime < source.stat().st_mtime:
+        command = ["g++", "-std=c++20", "-O2", "-shared", "-fPIC", "-o", str(target), str(source)]
+        if subprocess.run(command, stderr=subprocess.DEVNULL, check=False).returncode != 0:
+            return None
+    return target
+
+
+def known_labs(words: list[str]) -> list[str]:
+    """'lab05' or 'lab05_select' to 'lab05'; none means every lab that has checks. Throws Unusable for others."""
+    available = [lab for lab in LABS if any((HARNESS / "checks").glob(f"test_{lab}_*.py"))]
+    for word in words:
+        if word.rstrip("/") not in [*LABS, *LABS.values()]:
+            raise Unusable(f"there is no lab {word}. There are: {', '.join(LABS)}")
+    return [lab for lab in available if not words or any(word.startswith(lab) for word in words)]

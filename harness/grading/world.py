@@ -1,0 +1,77 @@
+"""Finds the best isolation that this machine gives, by trying it, and moves the harness into a world of its own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+
+from labkit.box import TIERS, USER, USERS
+
+from .model import ROOT, Unusable
+
+_INSIDE = "HARNESS_TIER"  # set for the harness that has moved
+_NAMESPACES = ["--net", "--pid", "--mount", "--ipc", "--uts", "--fork", "--mount-proc", "--kill-child=SIGKILL"]
+
+
+def _unshare(tier: int) -> list[str]:
+    """unshare(1): a new world for a command; what is in it dies with the command."""
+    return ["unshare", *(["--user", "--map-root-user"] if tier == 1 else []), *_NAMESPACES, "--"]
+
+
+def _works(command: list[str]) -> bool:
+    try:
+        return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=20).returncode == 0
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+
+
+def probe() -> int:
+    """The best tier that works here: 1 to 4."""
+    box = ["bwrap", "--unshare-pid", "--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc"]
+    drop = ["setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups", "--no-new-privs", "--", "true"]
+    if os.geteuid() != 0:
+        return 1 if _works([*_unshare(1), *box, "--unshare-user", "true"]) else 4
+    if _works([*_unshare(2), *box, "--cap-drop", "ALL", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID", *drop]):
+        return 2
+    return 3 if _works(drop) else 4
+
+
+def advice(tier: int) -> str:
+    """What to do for a better tier."""
+    if tier <= 2:
+        return ""
+    if shutil.which("bwrap") is None:
+        return "Install bubblewrap (sh harness/setup)."
+    if tier == 3:
+        return "This container refuses namespaces: run it privileged, or outside a container, for full isolation."
+    return "Allow user namespaces (sysctl kernel.apparmor_restrict_unprivileged_userns=0 on Ubuntu), or grade with sudo."
+
+
+def must_isolate() -> int:
+    """The tier that this machine gives; throws Unusable if it is none."""
+    tier = probe()
+    if tier == 4:
+        raise Unusable(f"{TIERS[4]}. {advice(4)} Or --trust, if you trust what you grade.")
+    return tier
+
+
+def enter(*, require: bool, trust: bool) -> int:
+    """Moves this process into a world of its own and returns the tier; the program starts again inside.
+
+    Throws Unusable if the machine isolates less than was asked for: `require` insists on tier 1 or 2, and
+    without `trust` nothing less than tier 3 judges other people's programs.
+    """
+    if _INSIDE in os.environ:
+        return int(os.environ[_INSIDE])
+    tier = probe()
+    if tier > (2 if require else 4 if trust else 3):
+        raise Unusable(f"{TIERS[tier]}. {advice(tier)}" + ("" if require else " Or --trust, if you trust what you grade."))
+    if tier == 3 and ROOT.stat().st_mode & 0o007 and not trust:
+        raise Unusable(f"{TIERS[3]}: what is judged could read {ROOT}, solutions and all. chmod go= {ROOT} first.")
+    if tier >= 3:
+        return tier
+    os.environ[_INSIDE] = str(tier)
+    os.environ["HARNESS_USER"] = str(USERS[os.getpid() % len(USERS)])  # no other submission's processes count
+    os.execvp("unshare", [*_unshare(tier), sys.executable, *sys.argv])

@@ -1,0 +1,37 @@
+# The commands that are not in a students' release.
+
+## make mistakes         the kill matrix: every known mistake is found and named; LAB=lab05 for one lab
+mistakes:
+	harness/kill-matrix $(LAB)
+
+## make starter          what students get, in build/starter/lab05/ …; LAB=lab05 for one lab
+starter:
+	harness/release --out build/starter $(LAB)
+
+## make flakes           grade again and again under load (RUNS=30), and list every verdict that ever differed
+flakes:
+	harness/flakes $(if $(RUNS),--runs $(RUNS)) $(LAB)
+
+## make fuzz             INPUTS=1000000 streams through the line protocol, cut anyhow, with sanitizers
+fuzz:
+	@mkdir -p build
+	g++ -std=c++20 -O1 -g -fsanitize=address,undefined -o build/fuzz_lines harness/fuzz/lines.cpp
+	build/fuzz_lines $(or $(INPUTS),1000000)
+
+## make bench            the schemes against each other, in build/bench/; QUICK=1, PEER='NAME=COMMAND …'
+bench:
+	harness/bench $(if $(QUICK),--quick) $(if $(PEER),--peer '$(PEER)')
+
+## make handouts         the handouts as a site, in build/handouts/
+handouts:
+	harness/site --out build/handouts
+
+# Two files of tests at a time, where pytest can: most of what they do is waiting.
+parallel_tests = $(shell /usr/bin/python3 -c 'import xdist' 2> /dev/null && printf %s '-n 2 --dist loadfile')
+
+## make test             everything that CI runs: the attacks alone, since they would slow the rest down
+test: all
+	/usr/bin/python3 -m pytest -v harness/tests/test_attacks.py
+	/usr/bin/python3 -m pytest -v --durations=10 $(parallel_tests) --ignore harness/tests/test_attacks.py
+
+.PHONY: mistakes starter flakes fuzz bench handouts test
