@@ -1,0 +1,1 @@
+"""What the handouts quote and show, held to what the labs contain and print."""

@@ -1,0 +1,1 @@
+"""What students and grading services receive of this repository."""

@@ -1,0 +1,114 @@
+"""A students' repository: one lab with its TODOs, the earlier labs solved, and what grades them."""
+
+from __future__ import annotations
+
+import configparser
+import os
+import re
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+from grading.model import HARNESS, ROOT, Term
+from labkit.build import LABS
+
+from . import regions
+from .visible import visible_checks
+
+PAGES = Path(__file__).resolve().parent / "pages"
+TOP = ("Makefile", "LICENSE", ".clang-format", ".editorconfig", ".gitignore", ".devcontainer")
+COMMANDS = ("setup", "doctor", "grade", "watch", "hint", "trace", "compile-commands")
+MODULES = ("labkit", "grading", "tracing")
+_SOURCES = ("Makefile", "*.?pp", "tests/*.?pp")
+_LINK = re.compile(r"(!?)\[([^]]*)\]\(([^):#]+)(#[^)]*)?\)")
+
+
+class Unreleasable(Exception):
+    """The release cannot be written; the message says why."""
+
+
+def release(lab: str, target: Path, extra: dict[Path, bytes] | None = None) -> None:
+    """Writes the repository for a lab ("lab05") to `target`, in place of an earlier release. Throws Unreleasable."""
+    if target.exists() and not (target / "harness" / "grade").exists():
+        raise Unreleasable(f"{target} is there already, and no release")
+    unfinished = target.with_name(f".{target.name}.new")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    for path, content in (files(lab) | (extra or {})).items():
+        copy = unfinished / path
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_bytes(content)
+        copy.chmod(mode(content))
+    shutil.rmtree(target, ignore_errors=True)
+    unfinished.rename(target)
+
+
+def mode(content: bytes) -> int:
+    """Returns the permissions of a released file: what begins with #! is a command."""
+    return 0o755 if content.startswith(b"#!") else 0o644
+
+
+def files(lab: str) -> dict[Path, bytes]:
+    """Returns every file of the release: its path, and what it holds."""
+    released: dict[Path, bytes] = {}
+    known = [name for name in LABS if name <= lab]
+    for name in known:
+        for source in _matching(ROOT / LABS[name], _SOURCES):
+            text = source.read_text()  # a Makefile has no regions
+            released[source] = (regions.starter(text) if name == lab else regions.solved(text)).encode()
+        for checks in _matching(HARNESS / "checks", (f"test_{name}_*.py",)):
+            released[checks] = visible_checks(checks.read_text(), name, Term()).encode()
+        for page in _matching(ROOT / "handouts", (f"{name}.md", f"{name}*.svg", f"pictures/{name}*")):
+            released[page] = page.read_bytes()
+    for path in [*(ROOT / name for name in TOP), *(HARNESS / name for name in (*COMMANDS, *MODULES))]:
+        for file in path.rglob("*") if path.is_dir() else [path]:
+            if file.is_file() and "__pycache__" not in file.parts:
+                released[file] = file.read_bytes()
+    released[ROOT / "README.md"] = (PAGES / "README.md").read_text().replace("{lab}", lab).encode()
+    released[HARNESS / "term.ini"] = _term(known).encode()
+    index = ROOT / "handouts" / "README.md"
+    for page in _linked([index, *(path for path in released if path.match("handouts/lab*.md"))]):
+        released[page] = page.read_bytes()
+    released[index] = _without_dead_lines(index, released).encode()
+    for page in [path for path in released if path.match("handouts/[a-z]*.md")]:
+        released[page] = _without_dead_links(page, released).encode()
+    return {path.relative_to(ROOT): content for path, content in released.items()}
+
+
+def _matching(folder: Path, patterns: Iterable[str]) -> list[Path]:
+    return sorted(path for pattern in patterns for path in folder.glob(pattern))
+
+
+def _linked(pages: list[Path]) -> set[Path]:
+    """Returns the pages for all labs that these lead to; never those for instructors."""
+    links = {page.parent / link[3] for page in pages for link in _LINK.finditer(page.read_text())}
+    pattern = re.compile(r"(?!lab\d\d|instructors|answers)[a-z]\w*\.md")
+    return {path for path in links if path.parent.name == "handouts" and pattern.fullmatch(path.name)}
+
+
+def _without_dead_lines(index: Path, released: dict[Path, bytes]) -> str:
+    """Returns the index of the handouts without the lines that lead to what is not in the release."""
+    lines = index.read_text().splitlines(keepends=True)
+    kept = [line for line in lines if not any(_is_dead(link, index, released) for link in _LINK.finditer(line))]
+    return "".join(kept).rstrip() + "\n"
+
+
+def _without_dead_links(page: Path, released: dict[Path, bytes]) -> str:
+    """Returns the page with only the words of a link that leads to what is not in the release."""
+    return _LINK.sub(lambda link: link[2] if _is_dead(link, page, released) else link[0], page.read_text())
+
+
+def _is_dead(link: re.Match[str], page: Path, released: dict[Path, bytes]) -> bool:
+    target = Path(os.path.normpath(page.parent / link[3]))
+    return target not in released and not any(target in path.parents for path in released)
+
+
+def _term(labs: list[str]) -> str:
+    """Returns this term's points without a word on hidden checks."""
+    file = configparser.ConfigParser()
+    file.read(HARNESS / "term.ini", encoding="utf-8")
+    text = "# Points of this term, where they differ from what the checks say of themselves.\n"
+    for lab in labs:
+        entries = file[lab].items() if file.has_section(lab) else []
+        visible = [f"{check} = {entry}\n" for check, entry in entries if not entry.endswith("hidden")]
+        text += f"\n[{lab}]\n" + "".join(visible) if visible else ""
+    return text
