@@ -1,0 +1,1 @@
+"""Timelines: what the kernel saw a program do, as lanes in time."""
