@@ -1,0 +1,738 @@
+"""What is true of lab02: one client after the other, over TCP."""
+
+import itertools
+import re
+from ast import literal_eval
+from collections.abc import Callable
+
+from labkit import Lab, Server, check, expect, kernel, step, wait_until
+from labkit.client import Peer
+from labkit.program import Program
+
+DATE = rb"\w{3} \w{3} [ \d]\d \d\d:\d\d:\d\d \d{4}"
+MAX_LINE = 65536
+
+ONE_SEND = {
+    "short_send_ignored": "send took fewer bytes than it was given, and the rest was forgotten: repeat it until all are sent.",
+    "sent_again": "send was repeated, but not with what was left: some bytes were sent twice, or others in their place.",
+}
+CLIENTS = {
+    "empty_recv_misread": "recv returned 0, the client's end of file, and the server went on asking.",
+    "descriptor_left_open": "The connection of a client that has gone was not closed.",
+    "sigpipe": "A send to a client that had gone raised SIGPIPE, which ends a process that does not prepare for it "
+    "(MSG_NOSIGNAL).",
+}
+ADDRESSES = {
+    "no_reuseaddr": "The port of an old connection stays taken for a minute: SO_REUSEADDR, before bind.",
+    "address_ignored": "The server listens at another address than it was told.",
+    "exits_wrongly": "A failed call is told on stderr as `program: call: reason`, and the exit status is 1.",
+}
+BYTES = {
+    "text_only": "Bytes are not text: 0 ends no message, and a byte above 127 is no ASCII letter.",
+    "one_recv": "One recv was taken for the whole reply. It returns what is there, one byte at the least.",
+}
+LINES = {
+    "recv_taken_for_line": "What one recv returned was taken for one line. TCP cuts the stream anywhere: keep what has "
+    "come until a newline is there.",
+    "rest_lost": "Several lines came in one piece, and only the first was served; or what followed it was forgotten.",
+    "half_line_served": "Half a line, without its newline, was served at the end of the connection.",
+    "limit_wrong": "A line may have 65 536 bytes before its newline, and not one more.",
+    "unbounded_line": "A line without an end is kept as long as it comes: refuse it at 65 536 bytes.",
+    "reset_too_early": "The connection was closed while there were bytes to read: that is a reset, and the last reply is lost. "
+    "Say that no more will come (shutdown), read the rest, then close.",
+    "register_per_client": "The register started again: it belongs to the server, not to one client.",
+}
+FRAMES = {
+    "nothing_found": "No message was found, although some are all there.",
+    "too_early": "A message was given away before its last byte had come.",
+    "only_one": "One piece may hold the end of one message and the whole of the next.",
+    "separator_kept": "The separator is no part of the message.",
+    "prefix_in_one_piece": "The two bytes of the length may come in two pieces.",
+    "signed_prefix": "A length byte above 127 was taken for a negative number.",
+}
+AS_PRINTED = {
+    "not_broken_any_more": "cas_server is wrong on purpose: each recv one line, `\\n\\r` behind each reply.",
+}
+
+
+def await_read(program: Program, peer: Peer, cause: str | None = None) -> None:
+    """Waits until the program has read all that the peer has sent, and sleeps again."""
+    wait_until(
+        lambda: program.status() is not None
+        or kernel.state(program.pid) == "S"
+        and not any(entry.unread for entry in kernel.own_sockets(program.pid) if entry.peer_port == peer.local_port),
+        f"{program.name} has read all that {peer.name} sent",
+        cause=cause,
+    )
+
+
+def asleep_in_recv(server: Server, peer: Peer) -> None:
+    """Waits until the server has accepted the peer, has read all that it has sent, and sleeps again."""
+    peer.expect_accepted()
+    await_read(server, peer)
+
+
+def one_client_less(server: Server, count: int, cause: str | None = None) -> None:
+    """Waits until the log says that so many clients have gone, or the server has itself."""
+    wait_until(
+        lambda: server.stdout.text.count("disconnected ") == count or server.status() is not None,
+        f"the log counts {count} clients gone",
+        cause=cause,
+    )
+    server.expect_alive()
+
+
+def cut_or_repeated(peer: Peer, count: int) -> Callable[[], str]:
+    """The likely cause if other bytes than these came: fewer of them, or as many and wrong ones."""
+    return lambda: "sent_again" if len(peer.unread()) >= count else "short_send_ignored"
+
+
+def rude_clients(server: Server, talk: Callable[[Peer], None], request: bytes) -> None:
+    """Clients that end in every way there is; after each the next client is served as if nothing had happened."""
+    gone = itertools.count(1)
+
+    def next_client() -> None:
+        peer = server.connect("the next client")
+        talk(peer)
+        peer.close()
+        one_client_less(server, next(gone))
+
+    with step("a client comes and goes without a word"):
+        server.connect("ann").close()
+        one_client_less(server, next(gone), cause="empty_recv_misread")
+    next_client()
+    with step("a client resets the connection before it is accepted"):
+        with server.paused():
+            server.connect("bob").reset()
+    one_client_less(server, next(gone))
+    next_client()
+    with step("a client resets the connection while the server waits for it"):
+        cat = server.connect("cat")
+        asleep_in_recv(server, cat)
+        cat.reset()
+    one_client_less(server, next(gone))
+    next_client()
+    with step("a client sends requests, reads no reply and hangs up: a reset, too"):
+        dan = server.connect("dan")
+        talk(dan)
+        with server.paused():
+            dan.send(request)
+            dan.reset()
+    one_client_less(server, next(gone))
+    next_client()
+    with step("a client sends much and hangs up at once: the first reply is one too many"):
+        with server.paused():
+            gus = server.connect("gus")
+            gus.send(request * (5000 // len(request)))
+            gus.close()
+    one_client_less(server, next(gone))
+    next_client()
+    with step("a client hangs up with replies unread"):
+        eve = server.connect("eve")
+        eve.send_unread(request)
+        asleep_in_recv(server, eve)
+        wait_until(
+            lambda: any(s.unread for s in kernel.sockets() if s.port == eve.local_port), "a reply waits to be read"
+        )
+        with server.paused():
+            eve.send_unread(request)
+            eve.close()
+    one_client_less(server, next(gone))
+    next_client()
+    with step("a client sends, says that it will send no more, and reads to the end"):
+        fay = server.connect("fay")
+        talk(fay)
+        fay.half_close()
+        fay.expect_eof(cause="descriptor_left_open")
+    one_client_less(server, next(gone))
+    next_client()
+
+
+def a_client_that_never_reads(server: Server, request: bytes) -> None:
+    """The server blocks in send; when the client goes, so does the server's wait."""
+    ann = server.connect("ann", receive_buffer=4096)
+    ann.send_unread(request * (20_000_000 // len(request)))
+    bob = server.connect("bob")
+    bob.send(request)
+    bob.expect_waiting()
+    ann.reset()
+    bob.expect_accepted()
+
+
+def send_cut(lab: Lab, peer: Peer, data: bytes) -> None:
+    """Sends the bytes in pieces of random sizes, each after the one before has been read."""
+    server = peer.program
+    assert isinstance(server, Server)
+    with step(f"{peer.name} sends {len(data)} bytes in random pieces, each after the last was read", quiet=True):
+        while data:
+            size = lab.random.randint(1, 9)
+            peer.send(data[:size])
+            asleep_in_recv(server, peer)
+            data = data[size:]
+
+
+# --- upper
+
+
+@check(points=4, read="first-server", causes=ONE_SEND | CLIENTS)
+def test_upper_server_answers_in_upper_case(lab: Lab) -> None:
+    """The whole conversation: what goes in comes back in upper case, until the client's end of file."""
+    server = lab.server("upper_server")
+    ann = server.connect("ann")
+    ann.send(b"hello, world\n")
+    ann.expect(b"HELLO, WORLD\n")
+    ann.send(b"second line without end")
+    ann.expect(b"SECOND LINE WITHOUT END", cause={"bytes": "sent_again"})
+    ann.half_close()
+    ann.expect_eof(cause=lambda: "descriptor_left_open" if "disconnected" in server.stdout.text else "empty_recv_misread")
+
+
+@check(points=4, read="short-send", causes=ONE_SEND)
+def test_upper_server_sends_every_byte(lab: Lab) -> None:
+    """send returns how many bytes it took; here it takes at most seven at a time, as it may."""
+    server = lab.server("upper_server", faults={"send": 7})
+    ann = server.connect("ann")
+    ann.send(b"the quick brown fox jumps over the lazy dog\n")
+    ann.expect(b"THE QUICK BROWN FOX JUMPS OVER THE LAZY DOG\n", cause=cut_or_repeated(ann, 44))
+
+
+@check(points=4, read="bytes", causes=BYTES | ONE_SEND)
+def test_upper_server_changes_ascii_letters_and_no_other_byte(lab: Lab) -> None:
+    """All 256 bytes go through, in one piece and one by one: neither 0 nor a byte above 127 is anything special."""
+    server = lab.server("upper_server")
+    every = bytes(range(256))
+    upper = bytes(byte - 32 if 97 <= byte <= 122 else byte for byte in every)
+    ann = server.connect("ann")
+    ann.send(every)
+    ann.expect(upper, cause={"bytes": "text_only", "answer": "text_only"})
+    with step("the same, byte by byte", quiet=True):
+        for before, after in zip(every, upper, strict=True):
+            ann.send(bytes([before]))
+            ann.expect(bytes([after]), cause="text_only")
+
+
+@check(points=4, read="who-waits")
+def test_the_second_client_waits_while_the_first_is_served(lab: Lab) -> None:
+    """An iterative server comes back to accept when it has finished with a client, and not before."""
+    server = lab.server("upper_server")
+    ann = server.connect("ann")
+    ann.expect_accepted()
+    bob = server.connect("bob")
+    bob.send(b"me too")
+    ann.send(b"first")
+    ann.expect(b"FIRST")
+    bob.expect_waiting()
+    server.expect_idle()
+    ann.close()
+    bob.expect(b"ME TOO")
+
+
+@check(points=4, read="who-waits", causes=CLIENTS)
+def test_two_hundred_clients_wait_and_all_are_served(lab: Lab) -> None:
+    """Who waits in the backlog is served in the order of arrival; and when all have gone, nothing of them is left."""
+    server = lab.server("upper_server")
+    before = server.descriptors()
+    clients = server.connect_all(*(f"client {i}" for i in range(200)))
+    with step("each in turn sends, is answered and hangs up", quiet=True):
+        for number, client in enumerate(clients):
+            client.send(f"client {number}\n".encode())
+        for number, client in enumerate(clients):
+            client.expect(f"CLIENT {number}\n".encode())
+            client.half_close()
+            client.expect_eof(cause="descriptor_left_open")
+    one_client_less(server, 200)
+    expect(
+        server.descriptors() == before,
+        "the server has the descriptors that it had at first",
+        otherwise=f"{len(server.descriptors())} instead of {len(before)}",
+        cause="descriptor_left_open",
+    )
+    server.stop()
+
+
+@check(points=4, read="rude-clients", causes=CLIENTS)
+def test_no_client_ends_upper_server(lab: Lab) -> None:
+    """A client may reset the connection, leave replies unread or say nothing: that is no reason to stop serving."""
+    server = lab.server("upper_server")
+
+    def talk(peer: Peer) -> None:
+        peer.send(b"ping\n")
+        peer.expect(b"PING\n")
+
+    rude_clients(server, talk, b"ping\n")
+    server.stop()
+
+
+@check(points=3, read="rude-clients", causes=CLIENTS, hidden=True)
+def test_a_client_that_never_reads_stops_upper_server_only_while_it_is_there(lab: Lab) -> None:
+    """Its replies fill the buffers, then send waits, and everybody else. When it goes, the server goes on."""
+    server = lab.server("upper_server")
+    a_client_that_never_reads(server, b"ping\n" * 200)
+    server.stop()
+
+
+@check(points=3, read="first-server", causes=ADDRESSES)
+def test_upper_server_starts_again_at_once_on_its_port(lab: Lab) -> None:
+    """The side that closes first keeps the port for a minute (TIME_WAIT): a server that is to start again asks for it."""
+    server = lab.server("upper_server")
+    ann = server.connect("ann")
+    ann.send(b"x")
+    ann.expect(b"X")
+    server.stop()
+    ann.expect_eof()
+    ann.close()
+    wait_until(
+        lambda: all(s.status in ("TIME_WAIT", "CLOSE") for s in kernel.sockets() if s.port == server.port),
+        "the old connection is in TIME_WAIT",
+    )
+    with step("the server starts again on the same port") as current:
+        again = lab.start("upper_server", "-p", str(server.port))
+        wait_until(
+            lambda: kernel.listening(again.pid) or again.status() is not None,
+            "it listens, or has ended",
+        )
+        current.outcome = "seen" if again.status() is None else "it has ended"
+        if again.status() is not None:
+            again.asked_to_end = True
+    expect(
+        again.status() is None,
+        "it listens",
+        otherwise=again.stderr.text.strip() or "it has ended",
+        cause="no_reuseaddr",
+    )
+    again.stop()
+
+
+@check(points=3, read="first-server", causes=ADDRESSES)
+def test_upper_server_listens_where_it_is_told(lab: Lab) -> None:
+    """One address, of IPv4 or IPv6; a port that is taken and a wrong option are told, each in its own way."""
+    six = lab.server("upper_server", "-a", "::1")
+    expect(six.address == "::1", "it listens at ::1", otherwise=six.address, cause="address_ignored")
+    ann = six.connect("ann")
+    ann.send(b"six")
+    ann.expect(b"SIX")
+    taken = lab.run("upper_server", "-a", "::1", "-p", str(six.port)).expect_status(1, cause="exits_wrongly")
+    taken.expect_match(r"^upper_server: bind: Address already in use$", stream="stderr", cause="exits_wrongly")
+    lab.run("upper_server", "-p", "65536").expect_status(2).expect_match("^usage: upper_server ", stream="stderr")
+    lab.run("upper_server", "word").expect_status(2).expect_match("^usage: upper_server ", stream="stderr")
+    six.stop()
+
+
+@check(points=3, read="recv-is-not-a-reply", causes=BYTES)
+def test_upper_client_prints_whole_replies(lab: Lab) -> None:
+    """A reply comes in as many pieces as the network likes; and a line of three megabytes is a line, too."""
+    listener = lab.listen()
+    client = lab.start("upper_client", "-p", str(listener.port), "127.0.0.1", stdin=True)
+    client.type("hello\n")
+    server = listener.accept("the server", client)
+    client.expect_text("Input: ")
+    server.expect(b"hello")
+    for piece in (b"H", b"EL", b"LO"):
+        server.send(piece)
+        await_read(client, server, cause="one_recv")
+    client.expect_text("Output: HELLO\nInput: ", cause="one_recv")
+    client.type("\n")
+    server.expect_eof()
+    client.expect_exit(0)
+    real = lab.server("upper_server")
+    line = b"q" * 3_000_000
+    run = lab.run("upper_client", "-p", str(real.port), "localhost", input=line + b"\nend")
+    run.expect_status().expect_output(b"Input: Output: " + line.upper() + b"\nInput: Output: END\nInput: ")
+    lab.run("upper_client", "-p", str(listener.port)).expect_status(2)
+    listener.close()
+    gone = lab.run("upper_client", "-p", str(listener.port), "127.0.0.1").expect_status(1)
+    gone.expect_match("^upper_client: connect: Connection refused$", stream="stderr")
+
+
+# --- echo
+
+
+@check(points=4, read="echo", causes=ONE_SEND)
+def test_echo_server_sends_each_chunk_back_with_the_date(lab: Lab) -> None:
+    """`Echo=>CHUNK at DATE`: and whole, also when send takes seven bytes at a time."""
+    server = lab.server("echo_server", faults={"send": 7})
+    ann = server.connect("ann")
+    for chunk in (b"Hello network world", b"\0\xff\n", b"x" * 1024):
+        ann.send(chunk)
+        ann.expect_match(rb"\AEcho=>" + re.escape(chunk) + rb" at " + DATE + rb"\Z", cause={"bytes": "short_send_ignored"})
+    server.stop()
+
+
+@check(points=2, read="rude-clients", causes=CLIENTS)
+def test_no_client_ends_echo_server(lab: Lab) -> None:
+    """What holds for the first server holds for every server: one client's end is nobody else's."""
+    server = lab.server("echo_server")
+
+    def talk(peer: Peer) -> None:
+        peer.send(b"ping")
+        peer.expect_match(rb"\AEcho=>ping at " + DATE)
+
+    rude_clients(server, talk, b"ping")
+    server.stop()
+
+
+@check(points=3, read="echo", causes=BYTES)
+def test_echo_client_waits_for_the_date(lab: Lab) -> None:
+    """A reply is longer than the question; it is whole when its date is."""
+    listener = lab.listen()
+    client = lab.start("echo_client", "-p", str(listener.port))
+    server = listener.accept("the server", client)
+    server.expect(b"Hello network world")
+    replies = [b"Echo=>Hello network", b" world at Sun Jun 18", b" 19:37:54 200", b"0"]
+    for piece in replies:
+        server.send(piece)
+        await_read(client, server, cause="one_recv")
+    client.expect_exit(0)
+    client.expect_text("Client received: 'Echo=>Hello network world at Sun Jun 18 19:37:54 2000'\n", cause="one_recv")
+    real = lab.server("echo_server")
+    long = "w" * 1020
+    run = lab.run("echo_client", "-p", str(real.port), "localhost", "one", long, "two").expect_status()
+    words = [re.escape(word) for word in ("one", long, "two")]
+    lines = "".join(rf"Client received: 'Echo=>{word} at {DATE.decode()}'\n" for word in words)
+    run.expect_match(rf"\A{lines}\Z", cause="one_recv")
+
+
+@check(points=2, read="echo")
+def test_echo_many_starts_clients_at_once_and_waits_for_all(lab: Lab) -> None:
+    """Five clients knock before the first is served, and each one's end is told."""
+    server = lab.server("echo_server")
+    with server.paused():
+        many = lab.start("echo_many", "-p", str(server.port), "-n", "5", "127.0.0.1", "one", "two")
+        wait_until(lambda: len(many.children()) == 5, "there are five clients")
+        waiting = [entry for entry in kernel.listening(server.pid)]
+        wait_until(lambda: kernel.listening(server.pid)[0].unread == 5, "all five wait in the backlog")
+        expect(len(waiting) == 1, "the server has one listening socket")
+    many.expect_exit(0)
+    for number in range(1, 6):
+        many.expect_match(rf"^client {number}: exit status 0$")
+    expect(many.stdout.text.count("Client received: 'Echo=>two at ") == 5, "each has printed its reply to the second word")
+    server.stop()
+    none = lab.run("echo_many", "-p", str(server.port), "-n", "2", "127.0.0.1").expect_status(1)
+    none.expect_match(r"^client 2: exit status 1$")
+
+
+# --- compare and swap
+
+
+@check(points=4, read="pass-1", causes=AS_PRINTED)
+def test_cas_server_takes_each_recv_for_a_line(lab: Lab) -> None:
+    """Wrong on purpose: one line in one piece is served, anything else is not; and its line ends are turned round."""
+    server = lab.server("cas_server")
+    ann = server.connect("ann")
+    ann.send(b"0 7\n")
+    ann.expect(b"0\n\r", cause={"bytes": "not_broken_any_more"})
+    ann.send(b"7 18446744073709551616\n")
+    ann.expect(b"Out of Range\n\r")
+    with step("two lines in one piece get one reply"):
+        ann.send(b"7 8\n8 9\n")
+        ann.expect(b"Bad Syntax\n\r", cause="not_broken_any_more")
+    with step("one line in two pieces gets two"):
+        ann.send(b"7")
+        ann.expect(b"Bad Syntax\n\r", cause="not_broken_any_more")
+        ann.send(b" 8\n")
+        ann.expect(b"Bad Syntax\n\r", cause="not_broken_any_more")
+    ann.send(b"7 7\n")
+    ann.expect(b"7\n\r")
+    ann.half_close()
+    ann.expect_eof()
+    server.stop()
+
+
+@check(points=2, read="rude-clients", causes=CLIENTS)
+def test_no_client_ends_cas_server(lab: Lab) -> None:
+    """It is wrong about lines, and about nothing else: no client ends it."""
+    server = lab.server("cas_server")
+
+    def talk(peer: Peer) -> None:
+        peer.send(b"0 0\n")
+        peer.expect(b"0\n\r")
+
+    rude_clients(server, talk, b"0 0\n")
+    server.stop()
+
+
+@check(points=3, read="three-clients")
+def test_the_cas_clients_send_what_they_should(lab: Lab) -> None:
+    """One line in one send, any bytes in one send, one line in four; each then half-closes and prints all that comes."""
+    for name, words, sent in (
+        ("cas_client", ("0", "7"), b"0 7\n"),
+        ("cas_client_raw", ("7 8\n8",), b"7 8\n8"),
+        ("cas_client_split", ("0", "7"), b"0 7\n"),
+    ):
+        listener = lab.listen()
+        client = lab.start(name, "-p", str(listener.port), "127.0.0.1", *words)
+        server = listener.accept("the server", client)
+        server.expect(sent)
+        server.expect_eof()
+        server.send(b"first\n")
+        server.send(b"second, and no newline")
+        server.half_close()
+        client.expect_exit(0)
+        client.expect_text("first\nsecond, and no newline")
+        listener.close()
+    with step("the line that cas_client_split cuts is no line for cas_server"):
+        broken = lab.server("cas_server", faults={"recv": 1})
+        split = lab.run("cas_client_split", "-p", str(broken.port), "127.0.0.1", "0", "7").expect_status()
+        split.expect_output(b"Bad Syntax\n\r" * 4)
+
+
+@check(points=5, read="pass-2", causes=LINES | ONE_SEND)
+def test_cas_server_lines_assembles_lines(lab: Lab) -> None:
+    """One line in four pieces is one request; three lines in one piece are three; half a line at the end is none."""
+    server = lab.server("cas_server_lines")
+    ann = server.connect("ann")
+    ann.send(b"0 7\n")
+    ann.expect(b"0\n")
+    for piece in (b"7", b" ", b"8"):
+        ann.send(piece)
+        asleep_in_recv(server, ann)
+    expect(ann.unread() == b"", "nothing comes before the newline", otherwise="a reply", cause="recv_taken_for_line")
+    ann.send(b"\n")
+    ann.expect(b"7\n", cause="recv_taken_for_line")
+    ann.send(b"8 9\n9 10\nx\n10")
+    ann.expect(b"8\n9\nBad Syntax\n", cause="rest_lost")
+    ann.send(b" 11\n11 0\n0 5")
+    ann.expect(b"10\n11\n", cause="rest_lost")
+    ann.half_close()
+    ann.expect_eof(cause="half_line_served")
+    bob = server.connect("bob")
+    bob.send(b"0 0\n")
+    bob.expect(b"0\n", cause="half_line_served")
+    server.stop()
+
+
+@check(points=4, read="pass-2", causes=LINES | ONE_SEND)
+def test_any_cutting_of_the_stream_gets_the_same_replies(lab: Lab) -> None:
+    """Where the stream is cut is the network's business, and may not be seen in the replies."""
+    server = lab.server("cas_server_lines")
+    value, lines, replies = 0, [], []
+    for _ in range(60):
+        kind = lab.random.randrange(5)
+        old, new = lab.random.choice((value, value, 3)), lab.random.randrange(1 << 64)
+        if kind == 0:
+            lines.append(lab.random.choice(("", "1", "1 2 3", "1 x", "-1 2", "\0 1 2")))
+            replies.append("Bad Syntax")
+        elif kind == 1:
+            lines.append(f"{old} {new + (1 << 64)}")
+            replies.append("Out of Range")
+        else:
+            lines.append(f" \t{old}\v\f 0{new}\r")
+            replies.append(str(value))
+            value = new if old == value else value
+    stream = "".join(line + "\n" for line in lines).encode()
+    expected = "".join(reply + "\n" for reply in replies).encode()
+    ann = server.connect("ann")
+    ann.send(stream)
+    ann.expect(expected, cause="rest_lost")
+    ann.send(f"{value} 0\n".encode())
+    ann.expect(f"{value}\n".encode())
+    send_cut(lab, ann, stream)
+    ann.expect(expected, cause="recv_taken_for_line")
+
+
+@check(points=2, read="pass-2", causes=LINES | ONE_SEND)
+def test_one_register_serves_all_clients(lab: Lab) -> None:
+    """What one client has stored the next one finds."""
+    server = lab.server("cas_server_lines")
+    for number, name in enumerate(("ann", "bob", "cat")):
+        client = server.connect(name)
+        client.send(f"{number} {number + 1}\n".encode())
+        client.expect(f"{number}\n".encode(), cause="register_per_client")
+        client.half_close()
+        client.expect_eof()
+
+
+@check(points=3, read="short-send", causes=ONE_SEND)
+def test_cas_server_lines_sends_every_byte(lab: Lab) -> None:
+    """Forty replies at once, and send takes seven bytes at a time."""
+    server = lab.server("cas_server_lines", faults={"send": 7})
+    ann = server.connect("ann")
+    ann.send(b"nonsense\n" * 40)
+    ann.expect(b"Bad Syntax\n" * 40, cause={"bytes": "short_send_ignored"})
+
+
+@check(points=4, read="too-long", causes=LINES | ONE_SEND)
+def test_a_line_too_long_is_refused_and_the_refusal_arrives(lab: Lab) -> None:
+    """65 536 bytes are a line, 65 537 are not: the client is told, sees an orderly end, and the next one is served."""
+    server = lab.server("cas_server_lines")
+    ann = server.connect("ann")
+    ann.send(b"1 1\n" + b"x" * MAX_LINE + b"\n2 2\n")
+    ann.expect(b"0\nBad Syntax\n0\n", cause={"bytes": "limit_wrong"})
+    ann.close()
+    bob = server.connect("bob")
+    bob.send(b"3 3\n" + b"x" * MAX_LINE)
+    asleep_in_recv(server, bob)
+    bob.expect(b"0\n", cause="limit_wrong")
+    expect(bob.unread() == b"", "65 536 bytes may still become a line", otherwise="they were refused", cause="limit_wrong")
+    bob.send(b"x")
+    bob.expect(b"Line too long\n", cause="unbounded_line")
+    bob.send(b"x" * 300_000 + b"\n4 4\n")
+    bob.half_close()
+    bob.expect_eof(cause="reset_too_early")
+    cat = server.connect("cat")
+    cat.expect_accepted()
+    with server.paused():
+        cat.send(b"x" * (MAX_LINE + 100_000) + b"\n5 5\n")
+        cat.half_close()
+    cat.expect(b"Line too long\n", cause="reset_too_early")
+    cat.expect_eof(cause="reset_too_early")
+    dan = server.connect("dan")
+    dan.send(b"5 5\n")
+    dan.expect(b"0\n")
+    server.stop()
+
+
+@check(points=3, read="too-long", causes=LINES, hidden=True)
+def test_a_line_without_end_takes_no_memory(lab: Lab) -> None:
+    """A hundred megabytes and no newline: a server that keeps them for one client has none left for the next."""
+    server = lab.server("cas_server_lines")
+    before = kernel.memory(server.pid)
+    ann = server.connect("ann")
+    ann.send(b"x" * 100_000_000)
+    ann.expect(b"Line too long\n", cause="unbounded_line")
+    ann.close()
+    bob = server.connect("bob")
+    bob.send(b"0 0\n")
+    bob.expect(b"0\n")
+    more = kernel.memory(server.pid) - before
+    expect(more < 10_000_000, "the server is about as large as before", otherwise=f"{more} bytes more", cause="unbounded_line")
+    server.stop()
+
+
+@check(points=3, read="rude-clients", causes=CLIENTS | ONE_SEND)
+def test_no_client_ends_cas_server_lines(lab: Lab) -> None:
+    """Replies unread, half a line, a reset in the middle: each ends one connection."""
+    server = lab.server("cas_server_lines")
+
+    def talk(peer: Peer) -> None:
+        peer.send(b"0 0\n")
+        peer.expect(b"0\n")
+
+    rude_clients(server, talk, b"0 0\n0 0\n0")
+    a_client_that_never_reads(server, b"nonsense\n")
+    server.stop()
+
+
+# --- framing
+
+
+def framed(lab: Lab, kind: str, stream: bytes, sizes: list[int]) -> tuple[list[bytes], bytes]:
+    """The messages that framing_demo finds in the stream, cut so; and what is left over."""
+    run = lab.run("framing_demo", kind, *map(str, sizes), input=stream).expect_status()
+    told = [(line.partition(b" ")[0], line) for line in run.stdout.splitlines()]
+    unquoted = {word: [literal_eval("b" + line[line.index(b'"') :].decode()) for first, line in told if first == word]
+                for word in (b"message", b"left")}  # fmt: skip
+    return unquoted[b"message"], b"".join(unquoted[b"left"])
+
+
+def expect_framed(lab: Lab, kind: str, stream: bytes, messages: list[bytes], rest: bytes, cause: str) -> None:
+    """Any cutting gives these messages."""
+    cuttings = [[len(stream)], [1], [3], [len(stream) - 1, 1], [lab.random.randint(1, 7) for _ in range(9)]]
+    for sizes in cuttings:
+        got = framed(lab, kind, stream, sizes)
+        expect(
+            got == (messages, rest),
+            f"the messages are the same in pieces of {', '.join(map(str, sizes))} bytes",
+            otherwise="others",
+            cause=cause if got[0] else "nothing_found",
+            details=[f"expected {messages} and {rest!r} left over", f"found    {got[0]} and {got[1]!r} left over"],
+        )
+
+
+@check(points=3, read="framing", causes=FRAMES)
+def test_messages_of_fixed_length_are_found(lab: Lab) -> None:
+    """Eight bytes are a message, whatever recv made of them."""
+    expect_framed(lab, "fixed", b"start   connect rest", [b"start   ", b"connect "], b"rest", "too_early")
+    expect_framed(lab, "fixed", b"12345678", [b"12345678"], b"", "too_early")
+
+
+@check(points=3, read="framing", causes=FRAMES)
+def test_messages_before_a_separator_are_found(lab: Lab) -> None:
+    """Up to the newline it is a message, be it empty; behind the last newline there is none yet."""
+    expect_framed(lab, "separator", b"start\nconnect\n", [b"start", b"connect"], b"", "separator_kept")
+    expect_framed(lab, "separator", b"\n\0\r\n\n\xffend", [b"", b"\0\r", b""], b"\xffend", "only_one")
+
+
+@check(points=3, read="framing", causes=FRAMES)
+def test_messages_behind_their_length_are_found(lab: Lab) -> None:
+    """Two bytes of length, then as many bytes, newlines and zeros among them."""
+    expect_framed(lab, "prefix", b"\0\5start\0\0\0\7connect", [b"start", b"", b"connect"], b"", "prefix_in_one_piece")
+    expect_framed(lab, "prefix", b"\0\2\n\0\1\0rest", [b"\n\0"], b"\1\0rest", "too_early")
+    long = bytes(i % 251 for i in range(0x1FF))
+    expect_framed(lab, "prefix", b"\1\xff" + long + b"\0\1x", [long, b"x"], b"", "signed_prefix")
+
+
+@check(points=1, read="framing")
+def test_a_connection_may_carry_one_message(lab: Lab) -> None:
+    """Until the end of the connection, or, without any framing, whatever recv happened to return."""
+    messages, rest = framed(lab, "close", b"startconnect", [7, 2])
+    expect((messages, rest) == ([b"startconnect"], b""), "the end of the connection ends the one message")
+    messages, rest = framed(lab, "none", b"startconnect", [7, 9])
+    expect((messages, rest) == ([b"startco", b"nnect"], b""), "without framing each piece passes for a message")
+
+
+# --- the kernel's part
+
+
+@check(points=2, read="backlog")
+def test_the_backlog_takes_one_client_more_than_it_says(lab: Lab) -> None:
+    """Linux completes the handshake of one client more than the backlog, and drops the segments of the others."""
+    run = lab.run("backlog").expect_status()
+    states = re.findall(rb"^client \d connects: (\w+)\n    waiting for accept: (\d) ", run.stdout, re.MULTILINE)
+    expected = [(b"ESTABLISHED", b"%d" % i) for i in range(1, 5)] + [(b"SYN_SENT", b"4")] * 2
+    expect(states == expected, "with a backlog of 3 four of six handshakes are complete", otherwise=str(states))
+    run.expect_match(r"^the server accepts one client\n    waiting for accept: 3 .*\nclient [56] has asked again after .* ESTABLISHED$")
+    small = lab.run("backlog", "-l", "0", "-n", "3").expect_status()
+    expect(small.stdout.count(b"SYN_SENT") == 2, "with a backlog of 0 one of three is")
+
+
+@check(points=2, read="socket-options")
+def test_socket_options_shows_what_the_kernel_made_of_them(lab: Lab) -> None:
+    """SO_RCVBUF doubles; most others are what was asked for."""
+    run = lab.run("socket_options").expect_status()
+    rows = {name: (int(wanted), int(now)) for name, wanted, now in re.findall(rb"^((?:SO|TCP)_\w+) +\d+ +(\d+) +(\d+)", run.stdout, re.M)}
+    expect(len(rows) >= 8, "there are eight options or more", otherwise=f"{len(rows)} rows")
+    for name in (b"SO_RCVBUF", b"SO_SNDBUF"):
+        expect(rows[name][1] == 2 * rows[name][0], f"{name.decode()} is doubled", otherwise=str(rows[name]))
+    for name in (b"SO_REUSEADDR", b"SO_KEEPALIVE", b"SO_BROADCAST", b"TCP_NODELAY"):
+        expect(rows[name][1] != 0, f"{name.decode()} is on")
+
+
+@check(points=2, read="socket-families")
+def test_socket_families_tries_them_all(lab: Lab) -> None:
+    """Streams and datagrams of IPv4 and of local sockets exist everywhere, and carry a greeting."""
+    run = lab.run("socket_families").expect_status()
+    for family in ("AF_INET", "AF_LOCAL"):
+        for kind in ("SOCK_STREAM", "SOCK_DGRAM"):
+            run.expect_match(rf"^{family} +{kind} +yes$")
+    run.expect_match(r"^AF_ROUTE +SOCK_STREAM +Socket type not supported$")
+    expect(len(re.findall(rb"^AF_\w+ +SOCK_\w+ +\S", run.stdout, re.M)) == 15, "all fifteen pairs are in the table")
+    run.expect_match(r"^hello over IPv4$")
+    run.expect_match(r"^(hello|nothing) over IPv6")
+    run.expect_match(r"^hello over a local socket$")
+
+
+@check(points=2, read="ephemeral-port")
+def test_a_client_can_connect_to_itself(lab: Lab) -> None:
+    """A port in the range of the clients' own ports is a bad one for a server: the client may meet itself there."""
+    run = lab.run("ephemeral_port").expect_status()
+    port = int(run.expect_match(r"^bound to port 0, and got 127\.0\.0\.1:(\d+)$")[1])
+    expect(port != 0, "the kernel chose a port")
+    met = run.expect_match(r"^connected at try \d+: (127\.0\.0\.1:\d+) to (127\.0\.0\.1:\d+)$")
+    expect(met[1] == met[2], "both ends of the connection are the same")
+    run.expect_match("^sent hello, received hello$")
+
+
+@check(points=2, read="nagle")
+def test_a_request_in_two_writes_waits_for_an_acknowledgement(lab: Lab) -> None:
+    """Two small writes: the second waits until the first is acknowledged, which the other side is in no hurry to do."""
+    run = lab.run("nagle").expect_status()
+    rows = re.findall(rb"^(\w+ writes?.*?)  +(\d+) +(\d+) +([\d.]+) ms$", run.stdout, re.M)
+    expect([row[0] for row in rows] == [b"two writes", b"two writes, TCP_NODELAY", b"one write"], "there are three rows")
+    segments, acknowledgements = ([int(row[i]) for row in rows] for i in (1, 2))
+    expect(segments == [20, 20, 10], "ten requests are twenty segments, twenty, and ten", otherwise=str(segments))
+    expect(
+        acknowledgements[0] >= acknowledgements[1] + 5,
+        "what the second write waits for is an acknowledgement without data",
+        otherwise=str(acknowledgements),
+    )
