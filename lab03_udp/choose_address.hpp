@@ -1,0 +1,18 @@
+// Which of a name's addresses a datagram goes to.
+#pragma once
+
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include "posix.hpp"
+
+/// Returns the first IPv4 address of `host`, with `port`, or else its first address. A TCP client tries one
+/// after the other until a connect succeeds; connect on a datagram socket asks nobody, so it cannot tell
+/// which of localhost's [::1] and 127.0.0.1 is served. Throws std::runtime_error if there is none.
+inline endpoint choose_address(const std::string& host, int port) {
+    const std::vector<endpoint> found = resolve(host, port);
+    const auto ipv4 =
+        std::ranges::find(found, AF_INET, [](const endpoint& address) { return address.storage.ss_family; });
+    return ipv4 == found.end() ? found.front() : *ipv4;
+}

@@ -1,0 +1,34 @@
+// What makes an exchange of datagrams reliable: requests with numbers, asked again after growing waits.
+#pragma once
+
+#include <algorithm>
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+/// Returns the datagram that asks for `text`: "17 some text". Digits pass the upper service unchanged, so
+/// that the reply bears the same number.
+inline std::string numbered(std::uint64_t number, std::string_view text) {
+    return std::to_string(number) + ' ' + std::string{text};
+}
+
+/// Returns the text of `datagram` if it answers request `number`; nothing if it answers another or none.
+inline std::optional<std::string> reply_to(std::uint64_t number, std::string_view datagram) {
+    // BEGIN SOLUTION: accept a reply to this request only, not a late one, not garbage.
+    const std::string prefix = numbered(number, "");
+    if (datagram.starts_with(prefix)) return std::string{datagram.substr(prefix.size())};
+    // END SOLUTION
+    return std::nullopt;
+}
+
+/// Returns how long to wait for a reply after the request was sent for the `tried`th time (1, 2, …).
+inline std::chrono::milliseconds wait_after(int tried) {
+    std::chrono::milliseconds wait{10};
+    // BEGIN SOLUTION: 10 ms at first, twice as long after each further try, and never longer than 200 ms.
+    for (int earlier = 1; earlier < tried && wait.count() < 200; ++earlier) wait *= 2;
+    wait = std::min(wait, std::chrono::milliseconds{200});
+    // END SOLUTION
+    return wait;
+}
