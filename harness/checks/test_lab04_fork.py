@@ -1,0 +1,624 @@
+"""What is true of lab04: a process for each client."""
+
+import signal
+
+from labkit import Lab, Server, check, expect, kernel, show, step, wait_until
+from labkit.client import Peer, converse
+from labkit.instructions import holding
+from labkit.waiting import poll
+
+DATE = rb"\w{3} \w{3} [ \d]\d \d\d:\d\d:\d\d \d{4}"
+
+COPIES = {
+    "parent_keeps_copy": "The parent still holds its copy of the connection: a connection ends for the client when the "
+    "last copy is closed.",
+    "child_keeps_listener": "A child accepts nobody: it should close its copy of the listening socket.",
+}
+CURED = {"cured": "This program is broken on purpose, and is no longer broken in its own way."}
+REAPING = {
+    "never_reaped": "Nobody asks how the children ended: each stays as a zombie.",
+    "one_signal_one_death": "One SIGCHLD was taken for one death. Signals do not queue: reap in a loop.",
+    "waits_for_the_living": "waitpid waited for a child that still has a client: WNOHANG asks, and goes on.",
+    "errno_lost": "The handler came between a failed call and the look at its errno, and left its own there.",
+    "child_goes_on": "A child that had served its client did not exit, but went on with the parent's loop.",
+    "fork_unchecked": "fork returned -1 for want of a process, and nobody looked, or said so.",
+    "children_say_it_too": "A child has the parent's signal handlers, too: it should end without a word.",
+}
+PROGRAMS = {
+    "not_executed": "The child did not become the program: what does the server's log say?",
+    "not_standard": "The connection has to become the descriptors 0, 1 and 2.",
+    "too_many_copies": "The program was given more descriptors than 0, 1 and 2: close what was copied.",
+    "still_ignored": "An ignored signal stays ignored in the program: one that starts children cannot wait for them.",
+    "told_the_client": "The reason went to descriptor 2, which is the client by now: keep the log under another number.",
+}
+MEMORY = {
+    "own_copy": "The child swapped a copy of its own: what fork copies is not shared.",
+    "two_winners": "Two processes made the same swap: between the comparison and the store there was time for the other.",
+    "lock_kept": "The child died with a lock that nobody else can open.",
+    "no_memory": "The register is in no memory at all, or the swap is not done.",
+}
+
+
+def living(server: Server) -> list[int]:
+    """The children that are no zombies."""
+    return [child for child, state in server.children().items() if state != "Z"]
+
+
+def zombies(server: Server) -> list[int]:
+    return [child for child, state in server.children().items() if state == "Z"]
+
+
+def one_child(server: Server, cause: str | None = None) -> int:
+    """Waits until the server has exactly one child; returns its number."""
+    wait_until(
+        lambda: len(server.children()) == 1,
+        "the server has one child",
+        cause=cause,
+        instead=lambda: f"{len(server.children())} children",
+    )
+    return next(iter(server.children()))
+
+
+# --- fork
+
+
+@check(points=2, read="once-called-twice-returned")
+def test_fork_returns_twice(lab: Lab) -> None:
+    """fork is called once and returns in two processes: with the child's number in the parent, with 0 in the child."""
+    run = lab.run("fork_hello").expect_status()
+    parent = run.expect_match(r"^fork\(\) exited in the parent process\nparent: pid (\d+) parent \d+$")[1]
+    child = run.expect_match(rf"^fork\(\) exited in the child process\nchild: pid (\d+) parent {parent}$")[1]
+    run.expect_match(rf"^PID = {child}\nHello world$")
+    run.expect_match(r"^PID = 0\nHello world$")
+    expect(run.stdout.count(b"Hello world") == 2, "each of them says hello once")
+
+
+@check(points=2, read="orphans")
+def test_an_orphan_gets_a_new_parent(lab: Lab) -> None:
+    """A process always has a parent: when its own ends, it is given to process 1 or to a nearer subreaper."""
+    program = lab.start("fork_orphan")
+    program.expect_exit()
+    parent = program.expect_match(r"^parent: pid (\d+) parent \d+$")[1]
+    new = program.expect_match(r"^child: pid \d+ parent (\d+)$")[1]
+    expect(new != parent, "the child's parent is another one")
+
+
+@check(points=2, read="signals")
+def test_signals_do_not_queue(lab: Lab) -> None:
+    """A signal is one bit per process: ten that come while it cannot look are one."""
+    program = lab.start("signal_demo", str(int(signal.SIGUSR1)))
+    wait_until(lambda: signal.SIGUSR1 in kernel.signals(program.pid, "caught"), "SIGUSR1 has a handler")
+    line = rf"Got signal {int(signal.SIGUSR1)} at {DATE.decode()}\n"
+    program.send_signal(signal.SIGUSR1)
+    program.expect_match(rf"\A{line}\Z")
+    with program.paused():
+        for _ in range(10):
+            program.send_signal(signal.SIGUSR1)
+    program.expect_match(rf"\A({line}){{2}}\Z")
+    program.send_signal(signal.SIGUSR1)
+    program.expect_match(rf"\A({line}){{3}}\Z")
+    program.send_signal(signal.SIGKILL)
+    program.expect_exit(-signal.SIGKILL)
+
+
+@check(points=2, read="signals")
+def test_signal_demo_tells_sigchld_and_refuses_sigkill(lab: Lab) -> None:
+    """SIGCHLD can be caught like any other; SIGKILL cannot, and sigaction says so."""
+    program = lab.start("signal_demo", str(int(signal.SIGCHLD)))
+    wait_until(lambda: signal.SIGCHLD in kernel.signals(program.pid, "caught"), "SIGCHLD has a handler")
+    program.send_signal(signal.SIGCHLD)
+    program.expect_match(rf"\AGot signal {int(signal.SIGCHLD)} at {DATE.decode()}\nsigchld caught\n\Z")
+    lab.run("signal_demo", "9").expect_status(1).expect_match(r"^signal_demo: sigaction: Invalid argument$", stream="stderr")
+    lab.run("signal_demo", "ten").expect_status(2).expect_match(r"^usage: signal_demo SIGNAL$", stream="stderr")
+
+
+# --- a child for each client
+
+
+@check(points=3, read="a-child-for-each-client")
+def test_a_silent_client_makes_nobody_wait(lab: Lab) -> None:
+    """Each client has a process of its own: one that says nothing holds up that process alone."""
+    server = lab.server("upper_server")
+    ann, bob = server.connect_all("ann", "bob")
+    bob.send(b"me first\n")
+    bob.expect(b"ME FIRST\n")
+    wait_until(lambda: len(living(server)) == 2, "the server has a child for each")
+    ann.send(b"me too\n")
+    ann.expect(b"ME TOO\n")
+    server.expect_idle()
+
+
+@check(points=6, read="who-closes-what", causes=COPIES)
+def test_a_client_that_half_closes_sees_the_end(lab: Lab) -> None:
+    """The connection is open in two processes after fork. The client sees its end when both have closed it."""
+    server = lab.server("upper_server")
+    ann = server.connect("ann")
+    ann.send(b"the last words\n")
+    ann.half_close()
+    ann.expect(b"THE LAST WORDS\n")
+    ann.expect_eof(cause="parent_keeps_copy")
+
+
+@check(points=4, read="who-closes-what", causes=COPIES)
+def test_each_process_keeps_only_what_it_needs(lab: Lab) -> None:
+    """The parent needs the listening socket, the child its connection: any other copy is one too many."""
+    server = lab.server("upper_server")
+    ann = server.connect("ann")
+    ann.send(b"hello\n")
+    ann.expect(b"HELLO\n")
+    child = one_child(server)
+
+    def sockets(pid: int) -> int:
+        return sum(name.startswith("socket:") for name in kernel.descriptors(pid).values())
+
+    wait_until(lambda: sockets(server.pid) == 1, "the parent holds one socket", cause="parent_keeps_copy")
+    wait_until(lambda: sockets(child) == 1, "the child holds one socket", cause="child_keeps_listener",
+               instead=lambda: f"it holds {sockets(child)}")  # fmt: skip
+
+
+@check(points=4, read="a-child-exits", causes=REAPING | COPIES)
+def test_a_client_leaves_no_process_behind(lab: Lab) -> None:
+    """A child ends with its client. One that goes on with the loop accepts clients, too, and more with each."""
+    server = lab.server("upper_server")
+    for name in ("ann", "bob", "cat"):
+        client = server.connect(name)
+        client.send(b"hello\n")
+        client.expect(b"HELLO\n")
+        client.half_close()
+        client.expect_eof(cause="parent_keeps_copy")
+    wait_until(lambda: not living(server), "every child has exited", cause="child_goes_on",
+               instead=lambda: f"{len(living(server))} are left")  # fmt: skip
+    wait_until(lambda: not server.children(), "no zombie is left", cause="never_reaped",
+               instead=lambda: f"{len(server.children())} zombies")  # fmt: skip
+
+
+def die_together(server: Server) -> None:
+    """Lets five clients hang up while the server is paused: five deaths, and one SIGCHLD that waits for it."""
+    clients = server.connect_all("ann", "bob", "cat", "dan", "eve")
+    wait_until(lambda: len(living(server)) == 5, "the server has a child for each")
+    with server.paused():
+        for client in clients:
+            client.close()
+        wait_until(lambda: not living(server), "all five have exited")
+    wait_until(
+        lambda: not server.children(),
+        "no child is left",
+        cause=lambda: "never_reaped" if len(zombies(server)) == 5 else "one_signal_one_death",
+        instead=lambda: f"{len(zombies(server))} zombies",
+    )
+
+
+@check(points=7, read="reaping", causes=REAPING)
+def test_children_that_die_together_are_all_reaped(lab: Lab) -> None:
+    """Signals do not queue: while the server cannot look, five deaths are one SIGCHLD."""
+    die_together(lab.server("upper_server"))
+
+
+@check(points=5, read="reaping", causes=REAPING)
+def test_reaping_does_not_wait_for_the_living(lab: Lab) -> None:
+    """A server that waits for a child which still has a client accepts nobody meanwhile."""
+    server = lab.server("upper_server")
+    ann, bob = server.connect_all("ann", "bob")
+    wait_until(lambda: len(living(server)) == 2, "the server has a child for each")
+    ann.close()
+    wait_until(lambda: len(server.children()) == 1, "ann's child is reaped", cause="never_reaped")
+    cat = server.connect("cat")
+    cat.send(b"is anybody there?\n")
+    cat.expect(b"IS ANYBODY THERE?\n", cause="waits_for_the_living")
+    bob.send(b"i am\n")
+    bob.expect(b"I AM\n")
+
+
+@check(points=4, read="when-fork-fails", causes=REAPING | COPIES)
+def test_no_process_to_be_had_turns_one_client_away(lab: Lab) -> None:
+    """fork can fail, for a limit or for memory: that is one client's bad luck, not the server's end."""
+    server = lab.server("upper_server", faults={"fork": 1})
+    ann = server.connect("ann")
+    ann.expect_eof(cause="parent_keeps_copy")
+    server.expect_match(r"^upper_server: fork: ", stream="stderr", cause="fork_unchecked")
+    bob = server.connect("bob")
+    bob.send(b"and me?\n")
+    bob.expect(b"AND ME?\n")
+
+
+@check(points=3, read="reaping", causes=REAPING)
+def test_the_handler_keeps_errno(lab: Lab) -> None:
+    """A handler may come between a call that fails and the line that reads errno; here it does, every time."""
+    for name in ("upper_server", "echo_server_sigchld"):
+        server = lab.server(name, faults={"fork": 1})
+        ann = server.connect("ann")
+        ann.expect_eof()
+        reason = server.expect_match(rf"^{name}: fork: (.*)$", stream="stderr")[1]
+        expect(reason == "Resource temporarily unavailable", "the log says why fork failed", cause="errno_lost",
+               otherwise=f"it says: {reason}")  # fmt: skip
+
+
+@check(points=2, read="a-child-for-each-client")
+def test_no_client_ends_the_server(lab: Lab) -> None:
+    """A reset, a close with replies unread, a visit without a word: each ends one child at most."""
+    replies = {"upper_server": b"3", "echo_server -d 0": b"Echo=>3\n at ", "cas_server_shared": b"Bad", "bytes_server": rb"\*{3}"}
+    for command, reply in replies.items():
+        server = lab.server(*command.split())
+        ann, bob, cat = server.connect_all("ann", "bob", "cat")
+        ann.send(b"1 2\n")
+        ann.reset()
+        bob.send_unread(b"9000000\n" * 1000)
+        bob.close()
+        cat.close()
+        wait_until(lambda: server.stdout.text.count("\nconnected") == 3, "all three are in the log")  # noqa: B023
+        wait_until(lambda: not living(server), "all three children have exited")  # noqa: B023
+        dan = server.connect("dan")
+        dan.send(b"3\n")
+        dan.expect_match(reply)
+
+
+@check(points=4, read="the-end", causes=REAPING)
+def test_the_children_end_with_the_server(lab: Lab) -> None:
+    """Ctrl-C goes to every process of the terminal: `Exiting` is said once. A kill goes to the server alone: its
+    children must not live on, nor hold the port."""
+    server = lab.server("upper_server")
+    ann, bob = server.connect_all("ann", "bob")
+    wait_until(lambda: len(living(server)) == 2, "the server has a child for each")
+    server.send_signal(signal.SIGINT, children=True)
+    server.expect_exit()
+    expect(server.stdout.text.count("Exiting") == 1, "`Exiting` is printed once", cause="children_say_it_too",
+           otherwise=f"{server.stdout.text.count('Exiting')} times")  # fmt: skip
+    ann.expect_eof()
+    bob.expect_eof()
+    again = lab.server("upper_server", port=server.port)
+    cat = again.connect("cat")
+    wait_until(lambda: len(living(again)) == 1, "the server has a child again")
+    again.stop()
+    cat.expect_eof()
+
+
+@check(points=3, read="who-closes-what", hidden=True, causes=REAPING | COPIES)
+def test_ten_thousand_clients_leave_nothing_behind(lab: Lab) -> None:
+    """What is lost once per client, a descriptor or a zombie, ends a server after days; here after seconds."""
+    server = lab.server("upper_server")
+    before = len(server.descriptors())
+    with step("10 000 clients come and go, one after the other", quiet=True):
+        for _ in range(10_000):
+            client = server.connect("a client")
+            client.send(b"x")
+            client.expect(b"X")
+            client.close()
+    wait_until(lambda: not server.children(), "no child is left", cause="never_reaped")
+    wait_until(lambda: len(server.descriptors()) == before, "no descriptor is left", cause="parent_keeps_copy",
+               instead=lambda: f"{len(server.descriptors()) - before} more")  # fmt: skip
+
+
+# --- the lecture's echo servers
+
+
+def echo(server: Server, name: str, cause: str | None = None) -> None:
+    """A client comes, gets its echo, and goes."""
+    client = server.connect(name)
+    client.send(name.encode())
+    client.expect_match(rb"Echo=>" + name.encode() + rb" at " + DATE + rb"\Z", cause=cause)
+    client.half_close()
+    client.expect_eof()
+
+
+@check(points=2, read="zombies", causes=REAPING)
+def test_echo_server_reaps_at_the_next_connect(lab: Lab) -> None:
+    """The lecture's server asks for its children when somebody connects: until then the last ones are zombies."""
+    server = lab.server("echo_server", "-d", "0")
+    echo(server, "ann")
+    ann = one_child(server)
+    wait_until(lambda: zombies(server) == [ann], "ann's child is a zombie")
+    bob = server.connect("bob")
+    bob.send(b"bob")
+    bob.expect_match(rb"Echo=>bob at " + DATE)
+    wait_until(lambda: ann not in server.children(), "it is reaped when bob connects", cause="never_reaped")
+    expect(len(living(server)) == 1, "bob's child is there")
+
+
+@check(points=2, read="a-child-for-each-client")
+def test_work_for_one_client_holds_up_no_other(lab: Lab) -> None:
+    """While one child works for its client, the server accepts the next."""
+    for name in ("echo_server", "echo_server_sigign", "echo_server_sigchld"):
+        server = lab.server(name, "-d", "3600")
+        ann, bob = server.connect_all("ann", "bob")
+        ann.expect_accepted()
+        bob.expect_accepted()
+        wait_until(lambda: len(living(server)) == 2, "both have a child that works")  # noqa: B023
+        server.stop()
+
+
+@check(points=2, read="zombies", causes=CURED)
+def test_echo_server_zombies_keeps_them_all(lab: Lab) -> None:
+    """Without waitpid a child that has exited stays in the process table, until its parent ends."""
+    server = lab.server("echo_server_zombies", "-d", "0")
+    for count, name in enumerate(("ann", "bob", "cat"), start=1):
+        echo(server, name)
+        wait_until(lambda: len(zombies(server)) == count, f"zombies: {count}", cause="cured")  # noqa: B023
+    server.stop()
+
+
+@check(points=2, read="a-child-exits", causes=CURED)
+def test_echo_server_noexit_competes_with_its_children(lab: Lab) -> None:
+    """A child that does not exit accepts, too: while the server itself is paused, somebody answers."""
+    server = lab.server("echo_server_noexit", "-d", "0")
+    echo(server, "ann")
+    wait_until(lambda: server.stdout.text.count("disconnected") == 1, "ann's child has served her")
+    wait_until(lambda: len(living(server)) == 1, "it is still there", cause="cured")
+    with server.paused():
+        echo(server, "bob", cause="cured")
+    server.stop()
+
+
+@check(points=2, read="reaping", causes=REAPING)
+def test_ignoring_sigchld_leaves_no_zombie(lab: Lab) -> None:
+    """Who ignores SIGCHLD will not ask how a child ended, so that the kernel keeps no zombie, not even meanwhile."""
+    server = lab.server("echo_server_sigign", "-d", "0")
+    echo(server, "ann")
+    with server.paused():
+        wait_until(lambda: not server.children(), "the server is paused, and no zombie is there", cause="never_reaped")
+
+
+@check(points=5, read="reaping", causes=REAPING)
+def test_the_handler_reaps_all_that_died_together(lab: Lab) -> None:
+    """Signals do not queue: while the server cannot look, five deaths are one SIGCHLD."""
+    server = lab.server("echo_server_sigchld", "-d", "0")
+    die_together(server)
+    echo(server, "fay")
+
+
+# --- one register for all
+
+
+def cas(server: Server, name: str, line: bytes, reply: bytes, cause: str | None = None) -> None:
+    """A client comes, swaps once, and goes."""
+    client = server.connect(name)
+    client.send(line)
+    client.expect(reply, cause={"bytes": cause} if cause else None)
+    client.half_close()
+    client.expect_eof()
+
+
+@check(points=2, read="a-register-of-its-own", causes=CURED)
+def test_cas_server_private_forgets_what_its_children_swap(lab: Lab) -> None:
+    """fork copies the memory: ann's child stores 7 in its own copy, and bob's starts from the parent's 0 again."""
+    server = lab.server("cas_server_private")
+    cas(server, "ann", b"0 7\n7 8\n", b"0\n7\n")
+    cas(server, "bob", b"0 0\n", b"0\n", "cured")
+
+
+@check(points=5, read="shared-memory", causes=MEMORY)
+def test_what_one_child_stores_the_next_one_finds(lab: Lab) -> None:
+    """One register for all clients, in memory that fork does not copy."""
+    server = lab.server("cas_server_shared")
+    cas(server, "ann", b"0 7\n7 8\n", b"0\n7\n", "no_memory")
+    cas(server, "bob", b"0 0\n", b"8\n", "own_copy")
+    bob = server.connect("bob, again,")
+    bob.send(b"8 ")
+    bob.send(b"9\nnine ten\n18446744073709551616 1\n9")
+    bob.expect(b"8\nBad Syntax\nOut of Range\n")
+    cat = server.connect("cat")
+    cat.send(b"9" * 70_000)
+    cat.expect(b"Line too long\n")
+    cat.expect_eof()
+
+
+@check(points=5, read="shared-memory", causes=MEMORY)
+def test_of_two_children_that_make_the_same_swap_one_wins(lab: Lab) -> None:
+    """Between the comparison and the store there must be no moment in which another process makes the same swap."""
+    server = lab.server("cas_server_shared")
+    ann = server.connect("ann")
+    child = one_child(server)
+    bob = server.connect("bob")
+    for client in (ann, bob):
+        client.send(b"0 0\n")
+        client.expect(b"0\n", cause="no_memory")
+    store = instructions_to_the_store(ann, bob, child)
+    for distance in range(1, 16):
+        with step(f"ann's child is held {distance} instructions before its store, and bob makes its swap", quiet=True):
+            with holding(child) as held:
+                ann.send(b"0 1\n")
+                if held is None or not held.forward(store - distance):
+                    break
+                bob.send(b"0 2\n")
+                poll(bob.unread, 0.03)  # unless he has to wait until she has done
+            winners = [client.name for client in (ann, bob) if client.expect_match(rb"(\d+)\n")[1] == b"0"]
+            expect(len(winners) == 1, "one of them wins", cause="two_winners", otherwise=f"{len(winners)} do")
+            bob.send(b"1 0\n2 0\n")
+            bob.expect_match(rb"\d+\n\d+\n")
+    swap_side_by_side(server)
+
+
+def instructions_to_the_store(ann: Peer, bob: Peer, child: int) -> int:
+    """How many instructions ann's child needs for her line 0 1 until bob sees the 1; the register is 0 again afterwards."""
+    count = 0
+    with step("ann's child swaps 0 for 1, instruction by instruction, until bob sees it", quiet=True) as current:
+        with holding(child) as held:
+            ann.send(b"0 1\n")
+            bob.send(b"0 0\n")
+            while held is not None:
+                if poll(bob.unread, 0.03):  # unless he has to wait
+                    if bob.expect_match(rb"(\d+)\n")[1] == b"1":
+                        break
+                    bob.send(b"0 0\n")
+                if not held.forward():
+                    break
+                count += 1
+        ann.expect(b"0\n", cause="no_memory")
+        bob.send(b"1 0\n")
+        bob.expect_match(rb"(\d+\n)*1\n", cause="no_memory")
+        current.outcome = f"after {count}" if held else "not allowed here"
+    return count
+
+
+def swap_side_by_side(server: Server) -> None:
+    """Eight clients send the same swaps at once: each must be made once."""
+    swaps = 20_000
+    lines = b"".join(b"%d %d\n" % (value, value + 1) for value in range(swaps))
+    clients = [server.connect(f"client {number}") for number in range(1, 9)]
+    winners = [0] * swaps
+    replies = dict.fromkeys(clients, 0)
+
+    def answered(client: Peer, line: bytes) -> bytes | None:
+        winners[replies[client]] += line == b"%d" % replies[client]
+        replies[client] += 1
+        return b"" if replies[client] < swaps else None
+
+    with step(f"eight clients send the same {swaps} swaps", quiet=True):
+        for client in clients:
+            client.send(lines)
+    converse(clients, answered, "all get their replies", cause="no_memory")
+    expect(winners.count(1) == swaps, "each swap was made once", cause="two_winners",
+           otherwise=f"{swaps - winners.count(1)} were not made, or by two clients")  # fmt: skip
+
+
+@check(points=5, read="shared-memory", causes=MEMORY)
+def test_sixteen_clients_count_to_eight_thousand(lab: Lab) -> None:
+    """Each adds 500 by compare and swap, and tries again when another was faster: not one step is lost or made twice."""
+    server = lab.server("cas_server_shared")
+    clients = [server.connect(f"client {number}") for number in range(1, 17)]
+    believed = dict.fromkeys(clients, 0)
+    left = dict.fromkeys(clients, 500)
+    won: list[int] = []
+
+    def answered(client: Peer, line: bytes) -> bytes | None:
+        expect(line.isdigit(), f"{client.name} gets a number", otherwise=show(line))
+        present = int(line)
+        if present == believed[client]:
+            won.append(present)
+            left[client] -= 1
+            present += 1
+        believed[client] = present
+        return b"%d %d\n" % (present, present + 1) if left[client] else None
+
+    for client in clients:
+        client.send(b"0 1\n")
+    converse(clients, answered, "16 clients add 500 each by compare and swap", cause="no_memory")
+    expect(sorted(won) == list(range(8000)), "each value from 0 to 7999 was swapped for the next one, once",
+           otherwise=f"{8000 - len(set(won))} of them were not, or twice", cause="two_winners")  # fmt: skip
+    cas(server, "zoe", b"0 0\n", b"8000\n", "two_winners")
+
+
+@check(points=3, read="shared-memory", causes=MEMORY)
+def test_a_child_that_is_killed_leaves_the_register_usable(lab: Lab) -> None:
+    """A child can be killed between any two of its instructions: it must not hold then what the others wait for."""
+    server = lab.server("cas_server_shared")
+    ann = server.connect("ann")
+    child = one_child(server)
+    bob = server.connect("bob")
+    for client in (ann, bob):
+        client.send(b"0 0\n")
+        client.expect(b"0\n", cause="no_memory")
+    store = instructions_to_the_store(ann, bob, child)
+    others = set(server.children())
+    for distance in range(-2, 6):
+        cat = server.connect("cat")
+        cat.send(b"0 0\n")
+        cat.expect(b"0\n", cause="no_memory")
+        child = next(iter(set(server.children()) - others))
+        with step(f"cat's child is killed {max(distance, 0)} instructions before, {max(-distance, 0)} after its store", quiet=True):
+            with holding(child) as held:
+                cat.send(b"0 1\n")
+                if held is None:
+                    server.kill_child(child)
+                elif held.forward(store - distance):
+                    held.kill()
+            wait_until(lambda: set(server.children()) == others, "the child is gone")
+            bob.send(b"1 0\n")
+            bob.expect_match(rb"\d+\n", cause="lock_kept")
+
+
+# --- bytes, and any program
+
+
+@check(
+    points=3,
+    read="what-a-client-costs",
+    causes={"recv_is_a_line": "What one recv returned was taken for the whole line."},
+)
+def test_bytes_server_sends_as_many_as_were_asked_for(lab: Lab) -> None:
+    """A line with a number, so many bytes, the end: also if the line comes in pieces."""
+    byte_by_byte = lab.server("bytes_server", faults={"recv": 1})
+    bob = byte_by_byte.connect("bob")
+    bob.send(b"10\n")
+    bob.expect(b"*" * 10, cause="recv_is_a_line")
+    server = lab.server("bytes_server")
+    for request, reply in (
+        (b"1\n", b"*"), (b"007\n", b"*" * 7), (b"200000\nand more", b"*" * 200_000), (b"0\n", b"Bad Request\n"),
+        (b"\n", b"Bad Request\n"), (b"-1\n", b"Bad Request\n"), (b"12 \n", b"Bad Request\n"), (b"1073741825\n", b"Bad Request\n"),
+        (b"99999999999999999999\n", b"Bad Request\n"), (b"1" * 70_000, b"Line too long\n"),
+    ):  # fmt: skip
+        client = server.connect("ann")
+        client.send(request)
+        client.expect(reply)
+        client.expect_eof()
+        client.close()
+    cat = server.connect("cat")
+    cat.send(b"10")
+    cat.half_close()
+    cat.expect_eof(cause="recv_is_a_line")
+
+
+@check(
+    points=2,
+    read="what-a-client-costs",
+    causes={"all_at_once": "The whole reply was made before the first byte of it was sent."},
+)
+def test_a_gibibyte_costs_no_gibibyte(lab: Lab) -> None:
+    """The reply is sent from one block, again and again; a client that does not read it holds up nobody."""
+    server = lab.server("bytes_server")
+    ann = server.connect("ann", receive_buffer=4096)
+    ann.send(b"1073741824\n")
+    child = one_child(server)
+    wait_until(lambda: kernel.waiting_in(child) or kernel.state(child) == "S", "her child waits until she reads")
+    expect(kernel.memory(child) < 32 << 20, "the child has less than 32 MiB", cause="all_at_once", otherwise=f"{kernel.memory(child) >> 20} MiB")
+    bob = server.connect("bob")
+    bob.send(b"5\n")
+    bob.expect(b"*****")
+
+
+@check(points=2, read="super-server", causes=PROGRAMS)
+def test_super_server_makes_a_server_of_cat(lab: Lab) -> None:
+    """cat copies its input to its output, and knows nothing of sockets: behind a super server it is an echo server."""
+    server = lab.server("super_server", "cat", "-u")
+    ann, bob = server.connect_all("ann", "bob")
+    for client in (bob, ann):
+        client.send(b"hello\n")
+        client.expect(b"hello\n", cause="not_executed")
+        client.half_close()
+        client.expect_eof()
+    wait_until(lambda: not server.children(), "no child is left")
+    cat = server.connect("cat")
+    cat.send(b"miaow\n")
+    cat.expect(b"miaow\n")
+    server.stop()
+
+
+@check(points=3, read="super-server", causes=PROGRAMS)
+def test_the_program_gets_the_connection_and_nothing_else(lab: Lab) -> None:
+    """A program expects its input at 0, its output at 1, its complaints at 2, and its signals as they usually are."""
+    server = lab.server("super_server", "cat")
+    ann = server.connect("ann")
+    child = one_child(server)
+    wait_until(lambda: kernel.command(child) == "cat", "the child is cat")
+    found = kernel.descriptors(child)
+    expect(len({found.get(standard) for standard in (0, 1, 2)}) == 1 and found[0].startswith("socket:"),
+           "its 0, 1 and 2 are the connection", cause="not_standard", otherwise=str(found))  # fmt: skip
+    expect(set(found) == {0, 1, 2}, "it has no other descriptor", cause="too_many_copies", otherwise=str(found))
+    expect(signal.SIGCHLD not in kernel.signals(child, "ignored"), "it does not ignore SIGCHLD", cause="still_ignored")
+    expect(not kernel.signals(child, "blocked"), "it has no signal blocked")
+    ann.send(b"hello\n")
+    ann.expect(b"hello\n")
+
+
+@check(points=2, read="super-server", causes=PROGRAMS)
+def test_super_server_survives_a_program_that_is_not_there(lab: Lab) -> None:
+    """The client is told nothing: the reason is for the log. The server goes on."""
+    server = lab.server("super_server", "no_such_program")
+    for name in ("ann", "bob"):
+        client = server.connect(name)
+        client.expect_eof(cause="told_the_client")
+    server.expect_match(r"^super_server: execvp: No such file or directory\n(?s:.*)^super_server: execvp: No", stream="stderr")
+    wait_until(lambda: not server.children(), "no child is left")
+    stdin_cas = lab.other("lab01", "stdin_cas")
+    if stdin_cas is not None:
+        server = lab.server("super_server", str(stdin_cas))
+        cas(server, "cat", b"0 7\n7 8\n", b"0\n7\n")
