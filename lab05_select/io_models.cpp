@@ -1,0 +1,169 @@
+// Five ways to wait for the same bytes, and what the process does meanwhile: the I/O models.
+//
+//   ./io_models blocking                and nonblocking, select, sigio, aio
+//   strace -f ./io_models sigio         the calls themselves
+//
+// Another process sends three words, -d 0.1 seconds apart, and the end. Look at who sleeps, who asks again
+// and again, and who does work of its own; and at the calls: with aio the bytes are there when the news
+// comes, with all others it takes a recv to get them. Next: select_urgent, what select's third set is for.
+#include <aio.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/select.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <chrono>
+#include <cstdio>
+#include <ctime>
+#include <exception>
+#include <iostream>
+#include <string>
+#include <string_view>
+#include <thread>
+
+#include "options.hpp"
+#include "posix.hpp"
+
+volatile sig_atomic_t news = 0;  // a signal has told that there is something to get
+extern "C" void on_news(int) {
+    news = 1;
+}
+
+std::array<char, 100> buffer;
+std::string received;  // all words
+long recv_calls = 0;
+long other_calls = 0;
+double work_seconds = 0;
+
+/// Returns the CPU seconds that this process has used.
+double cpu_seconds() {
+    return static_cast<double>(std::clock()) / CLOCKS_PER_SEC;
+}
+
+/// Something else to do: a little arithmetic.
+void work() {
+    const double begin = cpu_seconds();
+    volatile unsigned number = 1;
+    for (int i = 0; i < 1000000; ++i) number = number * 1664525U + 1013904223U;
+    work_seconds += cpu_seconds() - begin;
+}
+
+/// Receives once; returns what recv does.
+ssize_t receive(int fd) {
+    ++recv_calls;
+    const auto size = recv(fd, buffer.data(), buffer.size(), 0);
+    if (size > 0) received.append(buffer.data(), static_cast<std::size_t>(size));
+    if (size == -1 && errno != EAGAIN) check("recv", size);
+    return size;
+}
+
+void blocking(int fd) {
+    while (receive(fd) != 0) {
+    }
+}
+
+void nonblocking(int fd) {
+    check("fcntl", fcntl(fd, F_SETFL, O_NONBLOCK));
+    while (receive(fd) != 0) {  // -1, EAGAIN: nothing yet
+    }
+}
+
+void multiplexing(int fd) {
+    do {
+        fd_set readable;
+        FD_ZERO(&readable);
+        FD_SET(fd, &readable);
+        ++other_calls;
+        check("select", select(fd + 1, &readable, nullptr, nullptr, nullptr));
+    } while (receive(fd) != 0);
+}
+
+void signal_driven(int fd) {
+    struct sigaction action {};
+    action.sa_handler = on_news;
+    check("sigaction", sigaction(SIGIO, &action, nullptr));
+    check("fcntl", fcntl(fd, F_SETOWN, getpid()));
+    check("fcntl", fcntl(fd, F_SETFL, O_NONBLOCK | O_ASYNC));
+    news = 1;  // what came before may have told nobody
+    while (true) {
+        while (news == 0) work();
+        news = 0;  // before the bytes are taken: what comes after them tells again
+        ssize_t size = 0;
+        while ((size = receive(fd)) > 0) {
+        }
+        if (size == 0) return;
+    }
+}
+
+void asynchronous(int fd) {
+    struct sigaction action {};
+    action.sa_handler = on_news;
+    check("sigaction", sigaction(SIGUSR1, &action, nullptr));
+    aiocb request{};
+    request.aio_fildes = fd;
+    request.aio_buf = buffer.data();
+    request.aio_nbytes = buffer.size();
+    request.aio_sigevent.sigev_notify = SIGEV_SIGNAL;
+    request.aio_sigevent.sigev_signo = SIGUSR1;
+    while (true) {
+        news = 0;
+        ++other_calls;
+        check("aio_read", aio_read(&request));
+        while (news == 0) work();
+        const auto size = check("aio_return", aio_return(&request));
+        if (size == 0) return;
+        received.append(buffer.data(), static_cast<std::size_t>(size));
+    }
+}
+
+struct model {
+    std::string_view name;
+    void (*wait)(int fd);
+    std::string_view meanwhile;
+    std::string_view other_call;
+};
+
+constexpr std::array models{
+    model{"blocking", blocking, "asleep in recv", ""},
+    model{"nonblocking", nonblocking, "asking, again and again", ""},
+    model{"select", multiplexing, "asleep in select", "select"},
+    model{"sigio", signal_driven, "at work", ""},
+    model{"aio", asynchronous, "at work", "aio_read"},
+};
+
+int main(int argc, char* argv[]) try {
+    const options given{argc, argv, "d", "[-d SECONDS] blocking|nonblocking|select|sigio|aio", 1, 1};
+    const std::chrono::duration<double> pause{given.number('d', 0.1, 0.0, 60.0)};
+    const model* chosen = nullptr;
+    for (const model& each : models)
+        if (each.name == given.words[0]) chosen = &each;
+    if (chosen == nullptr) given.wrong("no model is called '" + given.words[0] + "'");
+
+    std::array<int, 2> ends{};
+    check("socketpair", socketpair(AF_UNIX, SOCK_STREAM, 0, ends.data()));
+    unique_fd here{ends[0]};
+    unique_fd there{ends[1]};
+    if (check("fork", fork()) == 0) {  // the sender
+        here.reset();
+        for (const std::string_view word : {"three ", "short ", "words"}) {
+            std::this_thread::sleep_for(pause);
+            if (send(there.get(), word.data(), word.size(), MSG_NOSIGNAL) == -1) _exit(1);
+        }
+        _exit(0);
+    }
+    there.reset();
+
+    const double begin = cpu_seconds();
+    chosen->wait(here.get());
+    const double waiting = cpu_seconds() - begin - work_seconds;
+    std::cout << "received:   " << received << "\nmeanwhile:  " << chosen->meanwhile << "\ncalls:      ";
+    if (other_calls > 0) std::cout << chosen->other_call << ' ' << other_calls << ", ";
+    std::printf("recv %ld\nCPU:        %.0f ms for waiting, %.0f ms for other work\n", recv_calls,
+                1000 * waiting, 1000 * work_seconds);
+} catch (const std::exception& error) {
+    std::cerr << program_invocation_short_name << ": " << error.what() << '\n';
+    return 1;
+}

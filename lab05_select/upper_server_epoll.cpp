@@ -1,0 +1,169 @@
+// Ten thousand clients, most of them silent: epoll reports to whom something has happened, and nobody else.
+//
+//   ./upper_server_epoll                in one terminal
+//   nc localhost 4444                   in others
+//
+// Look at what poll has before each wait, and epoll has not: a list of all clients. The kernel keeps the
+// list, and reports edges: that something has arrived, not that something is there. So who is served must be
+// served until nothing is left; but not too long at a time: who has more stays in `ready`. Next: echo_server.
+#include <signal.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstdint>
+#include <cstdio>
+#include <cstring>
+#include <deque>
+#include <exception>
+#include <iostream>
+#include <span>
+#include <string>
+#include <unordered_map>
+
+#include "descriptor_limit.hpp"
+#include "options.hpp"
+#include "posix.hpp"
+
+constexpr std::size_t chunk_size = 16384;  // read from a client at a time, and the most that is kept for it
+
+struct client {
+    unique_fd connection;
+    std::string name;
+    std::string unsent{};      // in upper case already; while there is some, the client is not read
+    std::uint32_t events = 0;  // reported and not served yet; if any, the client is in `ready`
+};
+
+extern "C" void on_stop(int) {
+    // In a signal handler only async-signal-safe calls (man 7 signal-safety): no std::cout, no exit.
+    const auto written = write(STDOUT_FILENO, "Exiting\n", 8);
+    _exit(written == 8 ? 0 : 1);
+}
+
+/// Returns `c` in upper case if it is an ASCII letter; any other byte as it is, whatever the locale.
+char to_upper(char c) {
+    return c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c;
+}
+
+/// Serves a client once: what it has sent, or the rest of a reply; clears its events if nothing is left to do
+/// before the next one. Returns false if it will send no more. Throws std::system_error if it is gone.
+bool serve(client& one) {
+    std::array<char, chunk_size> buffer;
+    std::span<const char> reply = one.unsent;
+    bool drained = false;
+    if (reply.empty()) {
+        const auto received = recv(one.connection.get(), buffer.data(), buffer.size(), 0);
+        if (received == -1 && errno == EAGAIN) {
+            one.events = 0;
+            return true;
+        }
+        if (check("recv", received) == 0) return false;  // the client's end of file
+        const std::span chunk{buffer.data(), static_cast<std::size_t>(received)};
+        for (char& c : chunk) c = to_upper(c);
+        reply = chunk;
+        // Less than asked for was all there is (man 7 epoll, question 9), if nothing but data was reported.
+        drained = chunk.size() < buffer.size() && (one.events & ~(EPOLLIN | EPOLLOUT)) == 0;
+    }
+    // BEGIN SOLUTION: send what the client takes without waiting, and keep the rest in `unsent`.
+    const auto sent = send(one.connection.get(), reply.data(), reply.size(), MSG_NOSIGNAL);
+    if (sent == -1 && errno != EAGAIN) check("send", sent);
+    const auto rest = reply.subspan(sent == -1 ? 0 : static_cast<std::size_t>(sent));
+    one.unsent = std::string{rest.begin(), rest.end()};
+    if (sent == -1) one.events = 0;  // the next event tells when it takes more
+    // END SOLUTION
+    if (drained && one.unsent.empty()) one.events = 0;
+    return true;
+}
+
+int main(int argc, char* argv[]) try {
+    const options given{argc, argv, "pa", "[-p PORT] [-a ADDRESS]"};
+    endpoint here = resolve(given.text('a', "127.0.0.1"), given.port(4444)).front();
+    setvbuf(stdout, nullptr, _IOLBF, BUFSIZ);  // each log line at once, also into a pipe
+    raise_descriptor_limit();
+
+    struct sigaction stop {};
+    stop.sa_handler = on_stop;
+    sigfillset(&stop.sa_mask);  // a second signal waits: "Exiting" is printed once
+    check("sigaction", sigaction(SIGINT, &stop, nullptr));
+    check("sigaction", sigaction(SIGTERM, &stop, nullptr));
+
+    const unique_fd listener{check("socket", socket(here.storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK, 0))};
+    const int on = 1;
+    check("setsockopt", setsockopt(listener.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on));
+    check("bind", bind(listener.get(), here.get(), here.size));
+    check("listen", listen(listener.get(), SOMAXCONN));
+    check("getsockname", getsockname(listener.get(), here.get(), &here.size));
+    std::cout << "listening on " << to_string(here) << '\n';
+
+    const unique_fd epoll{check("epoll_create1", epoll_create1(0))};
+    epoll_event knock{.events = EPOLLIN | EPOLLET, .data{.fd = listener.get()}};
+    check("epoll_ctl", epoll_ctl(epoll.get(), EPOLL_CTL_ADD, listener.get(), &knock));
+
+    std::unordered_map<int, client> clients;  // by descriptor
+    std::deque<int> ready;                    // clients to serve
+    std::array<epoll_event, 256> events{};
+    bool waiting = false;  // a client may wait at the listener
+    bool full = false;     // no descriptor was left for it
+    while (true) {
+        const bool busy = !ready.empty() || (waiting && !full);
+        const int count = epoll_wait(epoll.get(), events.data(), events.size(), busy ? 0 : full ? 1000 : -1);
+        if (count == -1 && errno == EINTR) continue;                 // stopped and continued: man 7 signal
+        if (check("epoll_wait", count) == 0 && !busy) full = false;  // after a second: try again
+        for (std::size_t i = 0; i < static_cast<std::size_t>(count); ++i) {
+            const int fd = events[i].data.fd;
+            if (fd == listener.get()) {
+                waiting = true;
+                continue;
+            }
+            client& one = clients[fd];
+            if (one.events == 0) ready.push_back(fd);
+            one.events |= events[i].events;
+        }
+
+        for (std::size_t left = ready.size(); left > 0; --left) {  // each once, however much it has sent
+            const int fd = ready.front();
+            ready.pop_front();
+            client& one = clients[fd];
+            bool stays = false;
+            try {
+                stays = serve(one);
+            } catch (const std::exception& error) {  // ends this client's connection, and nobody else's
+                std::cerr << program_invocation_short_name << ": " << error.what() << '\n';
+            }
+            if (stays) {
+                // BEGIN SOLUTION: whoever is not drained is served again in the next turn: no event will tell.
+                if (one.events != 0) ready.push_back(fd);
+                // END SOLUTION
+                continue;
+            }
+            std::cout << "disconnected " << one.name << '\n';
+            clients.erase(fd);
+            full = false;
+        }
+
+        for (int times = 0; waiting && !full && times < 64; ++times) {  // all that wait, within bounds
+            endpoint address;
+            unique_fd connection{accept4(listener.get(), address.get(), &address.size, SOCK_NONBLOCK)};
+            const int fd = connection.get();
+            if (fd == -1) {  // nobody waits, or no longer: man 2 accept, "Error handling"
+                waiting = errno != EAGAIN;
+                full = waiting && errno != ECONNABORTED;
+                if (full)
+                    std::cerr << program_invocation_short_name << ": accept4: " << strerror(errno) << '\n';
+                continue;
+            }
+            std::cout << "connected " << to_string(address) << '\n';
+            clients[fd] = {std::move(connection), to_string(address)};
+            // BEGIN SOLUTION: have the client's events reported when they happen, and only then: edge-triggered.
+            constexpr std::uint32_t edges = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET;
+            epoll_event event{.events = edges, .data{.fd = fd}};
+            check("epoll_ctl", epoll_ctl(epoll.get(), EPOLL_CTL_ADD, fd, &event));
+            // END SOLUTION
+        }
+    }
+} catch (const std::exception& error) {
+    std::cerr << program_invocation_short_name << ": " << error.what() << '\n';
+    return 1;
+}
