@@ -1,0 +1,47 @@
+// Broken: ten threads add to one counter, unprotected, and additions get lost.
+//
+//   ./race                              several times: less than expected, and not always the same
+//   make tsan/race && tsan/race         ThreadSanitizer says why, even when the number happens to be right
+//
+// Look at what one addition is: read the counter, add 1, write it back. Two threads that both read 41 both
+// write 42. Each thread makes way for others once in the middle (yield), so that this happens on a busy
+// machine, too; volatile makes the compiler do each step. Without these two the compiler makes one step of
+// all 50 000 additions, and the error hides. The cures are race_lock and race_atomic.
+#include <barrier>
+#include <chrono>
+#include <exception>
+#include <iostream>
+#include <thread>
+#include <vector>
+
+#include "options.hpp"
+
+constexpr int increments = 50'000;
+
+volatile int counter = 0;
+
+int main(int argc, char* argv[]) try {
+    const options given{argc, argv, "n", "[-n THREADS]"};
+    const int count = given.number('n', 10, 1, 10'000);
+
+    std::chrono::steady_clock::time_point begin;
+    std::barrier start{count, [&begin]() noexcept { begin = std::chrono::steady_clock::now(); }};
+    std::vector<std::thread> threads;
+    for (int number = 1; number <= count; ++number)
+        threads.emplace_back([&start, number] {
+            start.arrive_and_wait();  // all begin together
+            for (int i = 0; i < increments; ++i) {
+                const int read = counter;
+                if (i == 5'000 * number - 1) std::this_thread::yield();  // as may happen at any time
+                counter = read + 1;
+            }
+        });
+    for (std::thread& thread : threads) thread.join();
+    const std::chrono::duration<double, std::nano> taken = std::chrono::steady_clock::now() - begin;
+
+    std::cout << "Expected value: " << count * increments << "\nObtained value: " << counter << '\n'
+              << taken.count() / count / increments << " ns per increment\n";
+} catch (const std::exception& error) {
+    std::cerr << program_invocation_short_name << ": " << error.what() << '\n';
+    return 1;
+}

@@ -1,0 +1,47 @@
+// The first cure: a lock. Who adds holds the mutex from the reading to the writing back.
+//
+//   ./race_lock                         always right; compare its nanoseconds with race's
+//   make tsan/race_lock && tsan/race_lock   and silent
+//
+// Look at the price: most of it is threads that go to sleep and are woken. race_atomic is the other cure.
+#include <barrier>
+#include <chrono>
+#include <exception>
+#include <iostream>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "options.hpp"
+
+constexpr int increments = 50'000;
+
+int counter = 0;
+std::mutex counter_mutex;  // whoever uses the counter holds it
+
+int main(int argc, char* argv[]) try {
+    const options given{argc, argv, "n", "[-n THREADS]"};
+    const int count = given.number('n', 10, 1, 10'000);
+
+    std::chrono::steady_clock::time_point begin;
+    std::barrier start{count, [&begin]() noexcept { begin = std::chrono::steady_clock::now(); }};
+    std::vector<std::thread> threads;
+    for (int number = 1; number <= count; ++number)
+        threads.emplace_back([&start] {
+            start.arrive_and_wait();  // all begin together
+            for (int i = 0; i < increments; ++i) {
+                // BEGIN SOLUTION: let one thread at a time read, add and write.
+                const std::lock_guard lock{counter_mutex};
+                // END SOLUTION
+                counter = counter + 1;
+            }
+        });
+    for (std::thread& thread : threads) thread.join();
+    const std::chrono::duration<double, std::nano> taken = std::chrono::steady_clock::now() - begin;
+
+    std::cout << "Expected value: " << count * increments << "\nObtained value: " << counter << '\n'
+              << taken.count() / count / increments << " ns per increment\n";
+} catch (const std::exception& error) {
+    std::cerr << program_invocation_short_name << ": " << error.what() << '\n';
+    return 1;
+}
