@@ -1,0 +1,531 @@
+"""What is true of lab07: processes that are there before their clients."""
+
+import json
+import re
+import signal
+
+from labkit import Lab, Server, check, expect, kernel, step, wait_until
+from labkit.client import Peer
+
+SERVICE = {
+    "one_client_a_child": "A child serves one client after the other: it should go back to accept.",
+    "scan_kills": "A client that came and left, or sent rubbish, took a child with it: its error belongs to its connection.",
+    "loose_number": "A number was read from the beginning of the line, and the rest of it forgotten.",
+}
+CHILDREN = {
+    "never_replaced": "A child has died, and nobody took its place: who waits for the children?",
+    "one_signal_one_death": "One SIGCHLD was taken for one death. Signals do not queue: ask for the next one until there is none.",
+    "tight_loop": "A child that cannot live is started again at once, for ever.",
+    "orphans": "The children outlive their parent: ask the kernel to end them with it (PR_SET_PDEATHSIG).",
+    "port_in_use": "The port was still taken when the server had exited: its children held the listener.",
+}
+COUNTING = {
+    "own_copy": "Each child counted in a copy of its own: what fork copies is not shared.",
+    "lost_counts": "Some connections were not counted: two processes changed one counter at once, or it is too narrow.",
+    "counted_late": "A reply was out before its connection was counted: the parent's signal came between the two.",
+}
+PASSING = {
+    "not_passed": "No child got the connection: what travels in the control message?",
+    "copy_kept": "The parent passed the connection and kept its own descriptor: the client never sees the end.",
+    "two_hold_it": "More than one process holds the connection.",
+    "accepted_too_early": "A connection was accepted although no child was free: leave it in the listener's queue.",
+    "death_unnoticed": "A child died, and the parent still counts on it.",
+    "two_numbers": "With each connection a child gets a second descriptor: the length of a control message is CMSG_LEN, and "
+    "only the room for it CMSG_SPACE.",
+    "never_free": "A child that has served its client is not used again.",
+}
+QUEUES = {
+    "one_queue": "All children take from one queue: SO_REUSEPORT is about a listening socket for each.",
+}
+LOAD = {
+    "trusts_the_server": "A wrong or short reply was counted as a good one.",
+    "one_recv": "A reply may come in many pieces: one recv is not the whole of it.",
+    "silent_failure": "Requests failed, and the exit status did not tell.",
+}
+
+
+def ask(server: Server, name: str = "ann", count: int = 10) -> None:
+    """One whole request: connect, ask, get all, see the end."""
+    client = server.connect(name)
+    client.send(b"%d\n" % count)
+    client.expect(b"*" * count)
+    client.expect_eof(cause=lambda: who_keeps(server, client))
+
+
+def who_keeps(server: Server, client: Peer) -> str | None:
+    """Why a connection does not end: who holds it?"""
+    found = holders(server, client)
+    return "copy_kept" if server.pid in found else "two_hold_it" if len(found) > 1 else None
+
+
+def living(server: Server) -> set[int]:
+    return {pid for pid, state in server.children().items() if state not in "ZX"}
+
+
+def expect_children(server: Server, count: int, cause: str | None = None) -> set[int]:
+    """Waits until so many children live; returns them."""
+    wait_until(
+        lambda: len(living(server)) == count and len(server.children()) == count,
+        f"{count} children live",
+        cause=cause,
+        instead=lambda: f"{len(living(server))} alive, {len(server.children()) - len(living(server))} dead",
+    )
+    return living(server)
+
+
+def expect_in_accept(server: Server, count: int, cause: str | None = "one_client_a_child") -> None:
+    wait_until(
+        lambda: sum(kernel.waiting_in(pid) == "inet_csk_accept" for pid in living(server)) == count,
+        f"{count} children wait in accept",
+        cause=cause,
+        instead=lambda: f"they wait in {sorted(kernel.waiting_in(pid) or '-' for pid in living(server))}",
+    )
+
+
+def disturb(server: Server) -> None:
+    """Clients that say nothing, half a line, rubbish, too much, or break off."""
+    with step("rude clients come and go", quiet=True):
+        for round_ in range(5):
+            server.connect(f"scanner {round_}").close()
+            server.connect(f"resetter {round_}").reset()
+            half = server.connect(f"half {round_}")
+            half.send(b"12")
+            half.half_close()
+            half.expect_eof()
+            broken = server.connect(f"garbler {round_}")
+            broken.send(b"abc\n")
+            broken.expect(b"Bad Request\n")
+            broken.expect_eof()
+            leaver = server.connect(f"leaver {round_}", receive_buffer=4096)
+            leaver.send(b"10000000\n")
+            leaver.expect_match(rb"\*")
+            leaver.close()
+
+
+def holders(server: Server, client: Peer) -> list[int]:
+    """The processes of the server that hold the connection of this client."""
+    inodes = {
+        entry.inode
+        for entry in kernel.sockets("tcp", server.pid)
+        if (entry.port, entry.peer_port) == (client.remote_port, client.local_port)
+    }
+    names = {f"socket:[{inode}]" for inode in inodes if inode}
+    return [pid for pid in kernel.family(server.pid) if names & set(kernel.descriptors(pid).values())]
+
+
+def load(lab: Lab, server: Server, *arguments: str) -> dict[str, object]:
+    """Runs load_client to a good end; returns what it tells as JSON."""
+    run = lab.run("load_client", "-p", str(server.port), *arguments, "--json", "127.0.0.1")
+    run.expect_status(0)
+    told: dict[str, object] = json.loads(run.stdout)
+    expect(told["failed"] == 0, "no request failed", otherwise=f"{told['failed']} failed")
+    return told
+
+
+def counts(server: Server, children: int, cause: str | None = None) -> list[int]:
+    """What bytes_server_counted printed when it ended: a line a child, in order."""
+    found = re.findall(r"^child (\d+): (\d+) times$", server.stdout.text, re.MULTILINE)
+    expect(
+        [int(number) for number, _ in found] == list(range(children)),
+        f"one line for each of {children} children, once",
+        otherwise=f"{len(found)} lines",
+        cause=cause,
+    )
+    return [int(count) for _, count in found]
+
+
+# --- children that wait in accept
+
+
+@check(points=4, read="children-in-accept", causes=SERVICE)
+def test_ten_children_wait_before_any_client(lab: Lab) -> None:
+    """A prefork server has its processes ready: no client waits for a fork, and an idle server costs nothing."""
+    server = lab.server("bytes_server", "-n", "10")
+    children = expect_children(server, 10)
+    expect_in_accept(server, 10)
+    server.expect_idle()
+    for name in ("ann", "bob", "cat"):
+        ask(server, name)
+    expect_in_accept(server, 10)
+    expect(living(server) == children, "they are the same ten", otherwise="others", cause="one_client_a_child")
+
+
+@check(points=4, read="children-in-accept", causes=SERVICE)
+def test_bytes_are_counted_out_and_rubbish_is_refused(lab: Lab) -> None:
+    """The service: a decimal number from 1 to 2^30 and a newline. Everything else is a Bad Request."""
+    server = lab.server("bytes_server", "-n", "2")
+    ask(server, "ann", 1)
+    ask(server, "bob", 200_000)
+    for text in (b"0", b"-5", b"+5", b"", b" 12", b"1_0", b"12x", b"1073741825", b"99999999999999999999999"):
+        rude = server.connect("rude")
+        rude.send(text + b"\n")
+        rude.expect(b"Bad Request\n", cause={"bytes": "loose_number"})
+        rude.expect_eof()
+    slow = server.connect("slow")
+    for byte in (b"1", b"2", b"\n"):
+        slow.send(byte)
+    slow.expect(b"*" * 12)
+    slow.expect_eof()
+    endless = server.connect("endless")
+    endless.send(b"1" * 65_537)
+    endless.expect(b"Line too long\n")
+    endless.expect_eof()
+
+
+@check(points=4, read="all-busy")
+def test_the_eleventh_client_waits_for_a_free_child(lab: Lab) -> None:
+    """As many clients at once as there are children; the next is not refused, it waits in the listener's queue."""
+    server = lab.server("bytes_server", "-n", "3")
+    held = server.connect_all("ann", "bob", "cat")
+    for client in held:
+        client.expect_accepted()
+    dan = server.connect("dan")
+    dan.send(b"5\n")
+    dan.expect_waiting()
+    held[1].close()
+    dan.expect(b"*****")
+    dan.expect_eof()
+    held[0].send(b"3\n")
+    held[0].expect(b"***")
+    held[0].expect_eof()
+
+
+@check(points=5, read="scans", causes=SERVICE)
+def test_a_scan_costs_no_child(lab: Lab) -> None:
+    """Whoever connects may leave, reset or send rubbish: that ends the connection, not the process that serves it."""
+    server = lab.server("bytes_server", "-n", "3")
+    children = expect_children(server, 3)
+    disturb(server)
+    ask(server)
+    expect_in_accept(server, 3, cause="scan_kills")
+    expect(living(server) == children, "the same children live", otherwise="others", cause="scan_kills")
+
+
+@check(points=7, read="replacing", causes=CHILDREN)
+def test_a_child_that_is_killed_is_replaced(lab: Lab) -> None:
+    """A pool that shrinks at each accident is empty one day."""
+    server = lab.server("bytes_server", "-n", "3")
+    before = expect_children(server, 3)
+    victim = min(before)
+    server.kill_child(victim)
+    wait_until(
+        lambda: len(living(server) - {victim}) == 3,
+        "three children live again",
+        cause="never_replaced",
+        instead=lambda: f"{len(living(server) - {victim})} live",
+    )
+    expect(before - {victim} <= living(server), "the others are the same")
+    expect_in_accept(server, 3, cause=None)
+    expect_children(server, 3, cause="never_replaced")
+
+
+@check(points=6, read="replacing", causes=CHILDREN)
+def test_children_that_die_together_are_all_replaced(lab: Lab) -> None:
+    """Signals do not queue: while the parent cannot look, five deaths are one SIGCHLD."""
+    server = lab.server("bytes_server", "-n", "6")
+    victims = sorted(expect_children(server, 6))[:5]
+    with server.paused():
+        for victim in victims:
+            server.kill_child(victim)
+        wait_until(
+            lambda: all(server.children().get(victim) == "Z" for victim in victims), "the death of all five"
+        )
+    wait_until(
+        lambda: len(living(server)) == 6 and not set(victims) & set(server.children()),
+        "six children live, and no dead one is left",
+        cause="one_signal_one_death",
+        instead=lambda: f"{len(living(server))} live, {len(set(victims) & set(server.children()))} dead are left",
+    )
+
+
+@check(points=5, read="replacing", causes=CHILDREN)
+def test_children_that_cannot_live_are_not_started_in_a_tight_loop(lab: Lab) -> None:
+    """Where a child dies at once (here no descriptor is left for its accept), its replacement does, too."""
+    # Never the sanitized program: UBSan looks at memory through a pipe, and without a descriptor calls every object invalid.
+    server = lab.server("bytes_server", "-n", "4", descriptors=4, variant="")
+    # Four children and at least one more; what they write at the same time may be mixed within a line.
+    server.expect_match(r"(?s)(Too many open files.*){5}", stream="stderr", cause="never_replaced")
+    server.expect_idle(cause="tight_loop")
+    server.stop()
+
+
+@check(points=6, read="no-orphans", causes=CHILDREN)
+def test_children_end_with_their_parent_even_by_sigkill(lab: Lab) -> None:
+    """No handler runs at SIGKILL. Children that live on keep the port, and serve for a server that is gone."""
+    server = lab.server("bytes_server", "-n", "4")
+    children = expect_children(server, 4)
+    expect_in_accept(server, 4)
+    busy = server.connect("busy")
+    busy.expect_accepted()
+    server.send_signal(signal.SIGKILL)
+    server.expect_exit(-signal.SIGKILL)
+    wait_until(
+        lambda: not [pid for pid in children if kernel.state(pid) not in ("", "Z")],
+        "no child is left",
+        cause="orphans",
+        instead=lambda: f"{sum(kernel.state(pid) not in ('', 'Z') for pid in children)} children live",
+    )
+
+
+@check(points=3, read="no-orphans", causes=CHILDREN)
+def test_ctrl_c_ends_all_and_frees_the_port(lab: Lab) -> None:
+    """Ctrl-C reaches the children as well as the parent. `Exiting` comes once, and the port can be used at once."""
+    server = lab.server("bytes_server", "-n", "5")
+    for client in server.connect_all("ann", "bob"):
+        client.expect_accepted()
+    server.send_signal(signal.SIGINT, children=True)
+    server.expect_exit(0)
+    expect(server.stdout.text.count("Exiting") == 1, "`Exiting` is printed once")
+    again = lab.server("bytes_server", "-n", "2", port=server.port)
+    ask(again)
+    again.stop(signal.SIGTERM)
+
+
+# --- counting
+
+
+@check(points=7, read="counting", causes=COUNTING)
+def test_the_counts_add_up_to_the_connections_served(lab: Lab) -> None:
+    """1500 connections, 15 at a time: the lecture's own table of this run adds up to 1482."""
+    server = lab.server("bytes_server_counted", "-n", "10")
+    load(lab, server, "-c", "15", "-t", "100", "-b", "4096")
+    server.stop()
+    numbers = counts(server, 10, cause="own_copy")
+    expect(sum(numbers) > 0, "the parent sees what its children counted", cause="own_copy")
+    expect(sum(numbers) == 1500, "the sum is 1500", otherwise=f"{sum(numbers)}", cause="lost_counts")
+
+
+@check(points=5, read="counting", causes=COUNTING)
+def test_a_child_counts_beyond_65535(lab: Lab) -> None:
+    """The lecture's counters were single bytes: at the 256th connection the child died."""
+    server = lab.server("bytes_server_counted", "-n", "1")
+    load(lab, server, "-c", "10", "-t", "6600", "-b", "1")
+    server.stop()
+    expect(counts(server, 1) == [66_000], "child 0: 66000 times", otherwise=str(counts(server, 1)), cause="lost_counts")
+
+
+@check(points=5, read="counting", causes=COUNTING)
+def test_counts_are_told_once_when_stopped_with_clients(lab: Lab) -> None:
+    """The signal comes while clients are connected: the counts include them, and no child stays to serve on."""
+    server = lab.server("bytes_server_counted", "-n", "4")
+    for client in server.connect_all("ann", "bob", "cat"):
+        client.expect_accepted()
+    for number in range(5):
+        ask(server, f"guest {number}")
+    reader = server.connect("reader", receive_buffer=4096)
+    reader.send(b"100000000\n")
+    reader.expect_match(rb"\*")
+    family = kernel.family(server.pid)
+    server.send_signal(signal.SIGINT, children=True)
+    server.expect_exit(0)
+    wait_until(lambda: not [pid for pid in family if kernel.state(pid) not in ("", "Z")], "no process is left")
+    numbers = counts(server, 4, cause="own_copy")
+    expect(sum(numbers) == 9, "the sum is 9", otherwise=f"{sum(numbers)}", cause="counted_late")
+
+
+# --- passing descriptors
+
+
+@check(points=4, read="passing", causes=PASSING)
+def test_a_passed_descriptor_is_the_same_open_file(lab: Lab) -> None:
+    """The receiver gets a number of its own for the same open file, whose position both share."""
+    file = lab.file("text", b"0123456789abcdefghij")
+    run = lab.run("descriptor_demo", str(file)).expect_status(0, cause="not_passed")
+    parents = re.findall(r"^parent: descriptor \d+, inode (\d+), read '01234567'$", run.stdout.decode(), re.MULTILINE)
+    expect(len(parents) == 2, "the parent read the first 8 bytes, of two open files")
+    child = rf"child: descriptor \d+, inode {parents[0]}, read '89abcdef'\n"
+    expect(
+        len(re.findall(child, run.stdout.decode())) == 2, "the child read on, both times",
+        otherwise=repr(run.stdout.decode()), cause="not_passed",
+    )  # fmt: skip
+    expect(run.stdout.endswith(b"child: end of file\n"), "the child saw the end of the channel")
+
+
+@check(points=6, read="passing", causes=PASSING)
+def test_one_child_holds_a_connection_and_the_parent_does_not(lab: Lab) -> None:
+    """A connection ends for its client when the last process closes it: only the child that serves it may have it."""
+    server = lab.server("bytes_server_passing", "-n", "4")
+    expect_children(server, 4)
+    seen = set()
+    for client in server.connect_all("ann", "bob", "cat"):
+        wait_until(
+            lambda client=client: len(holders(server, client)) == 1 and server.pid not in holders(server, client),  # type: ignore[misc]
+            f"{client.name}'s connection is held by one child",
+            cause=lambda client=client: who_keeps(server, client) or "not_passed",  # type: ignore[misc]
+            instead=lambda client=client: f"held by {holders(server, client)}, the parent is {server.pid}",  # type: ignore[misc]
+        )
+        seen.update(holders(server, client))
+    expect(len(seen) == 3, "each has a child of its own", otherwise=f"{len(seen)} children")
+
+
+@check(points=6, read="all-busy", causes=PASSING)
+def test_clients_wait_their_turn_while_all_children_are_busy(lab: Lab) -> None:
+    """First come, first served: a connection that no child can have yet is left in the queue, in its place."""
+    server = lab.server("bytes_server_passing", "-n", "2")
+    ann, bob = server.connect_all("ann", "bob")
+    for client in (ann, bob):
+        client.expect_accepted()
+        wait_until(lambda client=client: len(holders(server, client)) > 0, f"a child has {client.name}")  # type: ignore[misc]
+    server.expect_idle()
+    cat, dan, eve = server.connect_all("cat", "dan", "eve")
+    for client in (cat, dan, eve):
+        with step(f"{client.name} waits in the backlog") as current:
+            accepted = kernel.accepted(client.remote_port, client.local_port)
+            expect(accepted is False, "it was not accepted", cause="accepted_too_early")
+            current.outcome = "seen"
+    server.expect_idle()
+    ann.close()
+    cat.expect_accepted(cause="never_free")
+    dan.expect_waiting()
+    cat.send(b"3\n")
+    cat.expect(b"***")
+    cat.expect_eof(cause="copy_kept")
+    dan.expect_accepted(cause="never_free")
+    eve.expect_waiting()
+    bob.send(b"2\n")
+    bob.expect(b"**")
+    eve.send(b"1\n")
+    eve.expect(b"*")
+
+
+@check(points=4, read="passing", causes=PASSING)
+def test_the_passing_server_serves(lab: Lab) -> None:
+    """The parent accepts, a child answers, and is then free for the next client: also for the 500th."""
+    server = lab.server("bytes_server_passing", "-n", "3")
+    children = expect_children(server, 3)
+    for name in ("ann", "bob", "cat", "dan", "eve"):
+        ask(server, name)
+    before = len(server.descriptors())
+    load(lab, server, "-c", "8", "-t", "62", "-b", "5000")
+    ask(server)
+    expect(living(server) == children, "the same children live", cause="death_unnoticed")
+    wait_until(
+        lambda: len(server.descriptors()) <= before, "the parent has no more descriptors than before", cause="copy_kept",
+        instead=lambda: f"{len(server.descriptors())} instead of {before}",
+    )  # fmt: skip
+    fewest = min(len(kernel.descriptors(pid)) for pid in children)
+    expect(fewest <= 5, "nor has a child", otherwise=f"each has {fewest} or more", cause="two_numbers")
+    server.expect_idle()
+    server.stop()
+
+
+@check(points=6, read="passing", causes=PASSING)
+def test_a_child_killed_while_serving_costs_its_client_only(lab: Lab) -> None:
+    """A process of its own for each client is also a wall: behind it, others go on."""
+    server = lab.server("bytes_server_passing", "-n", "3")
+    ann, bob = server.connect_all("ann", "bob")
+    for client in (ann, bob):
+        wait_until(
+            lambda client=client: len(set(holders(server, client)) & living(server)) == 1,  # type: ignore[misc]
+            f"a child has {client.name}",
+            cause="not_passed",
+        )
+    victim = next(iter(set(holders(server, ann)) & living(server)))
+    server.kill_child(victim)
+    with step("ann's connection ends"):
+        ann.read_to_eof(cause="copy_kept")
+    wait_until(
+        lambda: len(living(server)) == 3 and victim not in server.children(),
+        "three children live again, and the dead one is gone",
+        cause="death_unnoticed",
+        instead=lambda: f"{server.children()}",
+    )
+    guests = server.connect_all("cat", "dan")
+    for guest in guests:
+        guest.expect_accepted(cause="death_unnoticed")
+    for guest in [*guests, bob]:
+        guest.send(b"4\n")
+        guest.expect(b"****", cause={"answer": "death_unnoticed", "hung_up": "death_unnoticed"})
+        guest.expect_eof(cause="copy_kept")
+
+
+@check(points=3, read="scans", causes=SERVICE)
+def test_a_scan_costs_the_passing_server_nothing(lab: Lab) -> None:
+    """The lecture's server that passes descriptors died as a whole at the first client that came and left."""
+    server = lab.server("bytes_server_passing", "-n", "2")
+    children = expect_children(server, 2)
+    disturb(server)
+    ask(server, "ann")
+    ask(server, "bob")
+    expect(living(server) == children, "the same children live", otherwise="others", cause="scan_kills")
+
+
+# --- what the kernel does
+
+
+@check(points=3, read="a-listener-for-each-child", causes=QUEUES)
+def test_reuseport_keeps_a_client_in_its_childs_queue(lab: Lab) -> None:
+    """The kernel has dealt the client to one child's socket: it waits there while that child is busy, whoever is free."""
+    server = lab.server("bytes_server_reuseport", "-n", "2")
+    expect_in_accept(server, 2)
+    held = server.connect("held")
+    held.expect_accepted()
+    guests = server.connect_all(*(f"guest {number}" for number in range(24)))
+    for guest in guests:
+        guest.send(b"2\n")
+    wait_until(lambda: sum(kernel.waiting_in(pid) == "inet_csk_accept" for pid in living(server)) == 1, "one child is free again")
+    lucky = [guest for guest in guests if kernel.accepted(guest.remote_port, guest.local_port) is not False]
+    expect(0 < len(lucky) < 24, "some guests were served, some wait for the busy child", otherwise=f"{len(lucky)} of 24 served", cause="one_queue")
+    for guest in lucky:
+        guest.expect(b"**")
+    held.close()
+    for guest in guests:
+        if guest not in lucky:
+            guest.expect(b"**")
+    server.stop()
+
+
+@check(points=2, read="the-herd")
+def test_herd_counts_who_is_woken(lab: Lab) -> None:
+    """accept wakes one process a connection, select, poll and plain epoll wake all that wait."""
+    run = lab.run("herd", "-n", "6", "-t", "30").expect_status(0)
+    rows = dict(re.findall(r"^(\S.*?) +(\d+\.\d\d)$", run.stdout.decode(), re.MULTILINE))
+    ways = ["accept", "select", "poll", "epoll", "epoll, EPOLLEXCLUSIVE", "SO_REUSEPORT"]
+    expect(list(rows) == ways, "a row for each way of waiting", otherwise=str(list(rows)))
+    one = ["accept", "epoll, EPOLLEXCLUSIVE", "SO_REUSEPORT"]
+    expect(all(float(rows[way]) < 2 for way in one), f"one wake-up: {', '.join(one)}", otherwise=str(rows))
+    expect(all(float(rows[way]) > 4 for way in ways if way not in one), "all six: select, poll, epoll", otherwise=str(rows))
+
+
+# --- the load client
+
+
+@check(points=2, read="load", causes=LOAD)
+def test_load_client_gets_every_reply_whole(lab: Lab) -> None:
+    """A reply comes in as many pieces as it likes; the client counts it when all is there."""
+    server = lab.server("bytes_server", "-n", "3")
+    run = lab.run("load_client", "-p", str(server.port), "-c", "4", "-t", "5", "-b", "300000", "-i", "127.0.0.1")
+    run.expect_status(0, cause="one_recv").expect_match(r"^20 requests in [\d.]+ s, \d+ a second$")
+    run.expect_match(r"^took p50 [\d.]+ ms, p90 [\d.]+ ms, p99 [\d.]+ ms, max [\d.]+ ms$")
+    run.expect_match(r"^no errors$")
+    expect(not server.stderr.text, "the server lost nobody", otherwise="it was left in the middle of a reply", cause="one_recv")
+    told = load(lab, server, "-c", "3", "-t", "7", "-b", "1")
+    expect(told["requests"] == 21, "21 requests are told", otherwise=str(told))
+    wanted = {"requests", "failed", "seconds", "per_second", "p50_ms", "p90_ms", "p99_ms", "max_ms", "client_cpu_seconds", "errors"}
+    expect(wanted <= set(told), "the JSON has every figure", otherwise=str(wanted - set(told)))
+
+
+@check(points=3, read="load", causes=LOAD)
+def test_load_client_tells_what_went_wrong(lab: Lab) -> None:
+    """A load whose failures nobody sees measures how fast a server fails."""
+    listener = lab.listen()
+    for reply, error in ((b"***", "short reply"), (b"****++++++", "wrong bytes"), (b"*" * 11, "more than was asked for")):
+        client = lab.start("load_client", "-p", str(listener.port), "-c", "1", "-t", "2", "-b", "10", "127.0.0.1")
+        for answer in (b"*" * 10, reply):
+            server = listener.accept("server", client)
+            server.expect(b"10\n")
+            server.send(answer)
+            server.close()
+        client.expect_exit(1, cause=lambda: "silent_failure" if "error:" in client.stdout.text else "trusts_the_server")
+        client.expect_match(rf"^error: {error}: 1 times$", cause="trusts_the_server")
+    client = lab.start("load_client", "-p", str(listener.port), "-m", "upper", "-k", "-c", "1", "-t", "2", "-b", "3", "127.0.0.1")
+    server = listener.accept("server", client)
+    for request, answer in ((b"a", b"A"), (b"abc", b"ABC"), (b"abc", b"AB")):
+        server.expect(request)
+        server.send(answer)
+    server.send(b"C")
+    client.expect_exit(0)
+    port = listener.port
+    listener.close()
+    run = lab.run("load_client", "-p", str(port), "-c", "2", "-t", "3", "127.0.0.1").expect_status(1, cause="silent_failure")
+    run.expect_match(r"^error: connect: Connection refused: 6 times$")

@@ -1,0 +1,190 @@
+// How much can a server do? `-c` clients at once, each asking `-t` times, the next as soon as the last reply
+// is there (a closed loop); then how many requests a second, how long they took, and what went wrong.
+//
+//   ./bytes_server                                in one terminal
+//   ./load_client -c 15 -t 100 -b 4096 localhost  in another: 1500 connections, 4096 bytes each
+//
+// `-m upper` asks an upper server instead (`-m echo` one that sends the same bytes back), with -k over kept
+// connections. `-q 1000` holds that many silent connections meanwhile. Look at p99 beside p50, and at the
+// note about this client's own CPU: what it uses up is not the server's speed.
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <cstdio>
+#include <exception>
+#include <iostream>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "exchange.hpp"
+#include "options.hpp"
+#include "outcome.hpp"
+#include "posix.hpp"
+#include "send_all.hpp"
+
+/// Takes `word` out of the command line; returns whether it was there.
+bool take_word(int& argc, char* argv[], std::string_view word) {
+    char** const end = std::remove(argv, argv + argc, word);
+    const bool found = end != argv + argc;
+    argc = static_cast<int>(end - argv);
+    argv[argc] = nullptr;
+    return found;
+}
+
+double cpu_seconds() {
+    rusage used{};
+    check("getrusage", getrusage(RUSAGE_SELF, &used));
+    return static_cast<double>(used.ru_utime.tv_sec + used.ru_stime.tv_sec) +
+           static_cast<double>(used.ru_utime.tv_usec + used.ru_stime.tv_usec) / 1e6;
+}
+
+/// Opens `count` connections, a wave at a time: more would overflow the listener's queue. An upper server has
+/// accepted each when this returns, because each has had one letter back.
+std::vector<unique_fd> connect_all(std::size_t count, const workload& work, int patience) {
+    constexpr std::size_t wave = 256;
+    const timeval limit{.tv_sec = patience, .tv_usec = 0};
+    std::vector<unique_fd> all;
+    while (all.size() < count) {
+        const std::size_t before = all.size();
+        while (all.size() < std::min(before + wave, count)) {
+            unique_fd& one =
+                all.emplace_back(check("socket", socket(work.server.storage.ss_family, SOCK_STREAM, 0)));
+            check("setsockopt", setsockopt(one.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit));
+            check("connect", connect(one.get(), work.server.get(), work.server.size));
+            if (work.upper) send_all(one, std::string_view{"a"});
+        }
+        char letter = 0;
+        for (const unique_fd& one : std::span{all}.subspan(before))
+            if (work.upper && check("recv", recv(one.get(), &letter, 1, 0)) != 1)
+                throw std::runtime_error{"the server has closed a connection"};
+    }
+    return all;
+}
+
+/// Lets all clients make their requests. When nothing arrives for `patience` seconds, those under way fail.
+outcome run(std::vector<exchange>& clients, const unique_fd& epoll, int patience) {
+    outcome result;
+    for (const exchange& one : clients) result.requests += one.left;
+    result.served.reserve(result.requests);
+    std::size_t left = result.requests;
+    std::size_t working = clients.size();
+    const auto go_on = [&](std::size_t tag) {  // the next request of a client; one that fails is done, too
+        exchange& one = clients[tag];
+        for (; one.left > 0; --one.left, --left) {
+            try {
+                return one.begin(epoll, tag);
+            } catch (const std::exception& error) {
+                one.hang_up();
+                ++result.errors[error.what()];
+            }
+        }
+        --working;
+    };
+    const auto begun = exchange::clock::now();
+    const double cpu_before = cpu_seconds();
+    for (std::size_t tag = 0; tag < clients.size(); ++tag) go_on(tag);
+
+    std::array<epoll_event, 1024> events{};
+    const bool terminal = isatty(STDERR_FILENO) != 0;
+    auto last_news = begun;
+    auto last_shown = begun;
+    while (working > 0) {
+        const int count = epoll_wait(epoll.get(), events.data(), events.size(), 200);
+        if (count == -1 && errno == EINTR) continue;  // stopped and continued
+        check("epoll_wait", count);
+        const auto now = exchange::clock::now();
+        if (count > 0) last_news = now;
+        if (now - last_news > std::chrono::seconds{patience}) {
+            result.errors["timed out"] += left;
+            break;
+        }
+        for (const epoll_event& event : std::span{events}.first(static_cast<std::size_t>(count))) {
+            exchange& one = clients[event.data.u64];
+            try {
+                if (!one.advance(event.events)) continue;
+                result.served.add(exchange::clock::now() - one.begun());
+                if (!one.kept()) one.hang_up();
+            } catch (const std::exception& error) {
+                one.hang_up();
+                ++result.errors[error.what()];
+            }
+            --one.left, --left;
+            go_on(event.data.u64);
+        }
+        if (terminal && now - last_shown > std::chrono::milliseconds{200}) {
+            std::cerr << '\r' << result.requests - left << " of " << result.requests << " requests\x1b[K";
+            last_shown = now;
+        }
+    }
+    if (last_shown != begun) std::cerr << "\r\x1b[K";  // the figures take its place
+    result.seconds = std::chrono::duration<double>{exchange::clock::now() - begun}.count();
+    result.cpu = cpu_seconds() - cpu_before;
+    return result;
+}
+
+int main(int argc, char* argv[]) try {
+    const bool json = take_word(argc, argv, "--json");
+    const options given{argc,
+                        argv,
+                        "pctbmqwi",
+                        "[-p PORT] [-c CLIENTS] [-t TIMES] [-b BYTES] [-m bytes|upper|echo] [-k] [-q SILENT] "
+                        "[-w SECONDS] [--json] HOST | -i HOST",
+                        0,
+                        1,
+                        "k"};
+    const std::string mode = given.text('m', "bytes");
+    if (mode != "bytes" && mode != "upper" && mode != "echo")
+        given.wrong("-m '" + mode + "': not bytes, upper or echo");
+    if (mode == "bytes" && given.has('k')) given.wrong("-k: the bytes service closes after each reply");
+    const std::string host = given.text('i', given.words.empty() ? "" : given.words.front());
+    if (host.empty()) given.wrong("no HOST");
+    const auto count = [&](char letter, int otherwise, int least, int most) {
+        return static_cast<std::size_t>(given.number(letter, otherwise, least, most));
+    };
+    const std::size_t concurrent = count('c', 5, 1, 100'000);
+    const std::size_t times = count('t', 500, 1, 100'000'000);
+    const std::size_t silent = count('q', 0, 0, 100'000);
+    const int patience = given.number('w', 30, 1, 86'400);
+
+    workload work;
+    work.upper = mode != "bytes";
+    if (mode == "echo") work.first = 'A';
+    work.keep = given.has('k');
+    work.size = count('b', 3000, 1, 1 << 30);
+    work.line = std::to_string(work.size) + "\n";
+    work.server = resolve(host, given.port(work.upper ? 4444 : 2000)).front();
+
+    rlimit descriptors{};  // one for each connection
+    check("getrlimit", getrlimit(RLIMIT_NOFILE, &descriptors));
+    descriptors.rlim_cur = descriptors.rlim_max;
+    check("setrlimit", setrlimit(RLIMIT_NOFILE, &descriptors));
+
+    const unique_fd epoll{check("epoll_create1", epoll_create1(0))};
+    const std::vector<unique_fd> silence = connect_all(silent, work, patience);
+    std::vector<exchange> clients;
+    if (work.keep) {
+        for (unique_fd& one : connect_all(concurrent, work, patience)) {
+            clients.emplace_back(work, std::move(one));
+            clients.back().watch(epoll, clients.size() - 1);
+        }
+    }
+    while (clients.size() < concurrent) clients.emplace_back(work);
+    for (exchange& one : clients) one.left = times;
+    outcome result = run(clients, epoll, patience);
+
+    std::cout << (json ? result.as_json() : result.as_text());
+    if (result.cpu > 0.9 * result.seconds)
+        std::cerr << "load_client: this client used a whole CPU: the server may be able to do more\n";
+    return result.failed() == 0 ? 0 : 1;
+} catch (const std::exception& error) {
+    std::cerr << program_invocation_short_name << ": " << error.what() << '\n';
+    return 1;
+}
