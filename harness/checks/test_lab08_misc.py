@@ -1,0 +1,730 @@
+"""What is true of lab08: resets, the race before select, files, corks, and sockets as streams."""
+
+import contextlib
+import errno
+import os
+import re
+import signal
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from labkit import Lab, Server, check, expect, kernel, step, wait_until
+from labkit.program import Program
+from labkit.steps import CouldNotTell
+from labkit.waiting import poll
+
+COPY, SENDFILE = "file_server_copy", "file_server_sendfile"
+
+RESETS = {
+    "no_reset": "SO_LINGER with a time of 0 has to be set before close: else the connection ends in order.",
+    "wrong_words": "What read failed with is printed as `[Errno N] TEXT`.",
+}
+WAKE_UPS = {
+    "signal_lost": "The signal came before select, and left nothing behind that select can see.",
+    "not_lost": "This program is to show the race: the signal in the gap has to be lost.",
+    "handler_blocks": "The handler waits for room in a full pipe, and nobody can empty it: the pipe must not block.",
+    "may_block": "Both ends of the pipe have to be non-blocking: the write for the handler's sake, the read for the loop's.",
+    "not_drained": "Bytes stayed in the pipe: it has to be read until it is empty, or each wakes select once more.",
+    "drain_blocks": "The loop that empties the pipe waits for a byte more than there is.",
+    "handler_works": "The handler does more than to write a byte. What it calls may be what it has interrupted.",
+}
+FILES = {
+    "not_everything": "The call took less than it was given, or at most 2 GiB: it has to be repeated until all is sent.",
+    "wrong_bytes": "Only what read returned is to be sent, not the whole buffer.",
+    "size_overflows": "A size past 2 GiB does not fit into an int: off_t holds it.",
+    "held_in_memory": "The file is held in memory as a whole: send it piece by piece.",
+    "beyond_the_size": "SIZE was said: a file that grows meanwhile must not make it a lie.",
+    "waits_for_bytes": "The end of the file came before SIZE bytes: the loop has to end there.",
+    "killed_by_leaver": "sendfile knows no MSG_NOSIGNAL: SIGPIPE has to be ignored.",
+    "stalls_others": "One client who does not read makes the others wait.",
+    "descriptor_leaks": "A file that was opened is not closed again.",
+}
+FOLDER = {
+    "text_was_tested": "The name looks harmless, and the path leads out by a link: ask the kernel (openat2), not the text.",
+    "not_beneath": "The name led out of the folder.",
+    "too_strict": "The path stays within the folder: RESOLVE_BENEATH lets it pass.",
+    "not_plain": "What was opened is no plain file: fstat tells.",
+    "fifo_waits": "To open a FIFO waits for its writer: O_NONBLOCK does not.",
+    "nul_in_name": "A C string ends at the first NUL byte, and the name did not.",
+}
+STREAMS = {
+    "byte_is_eof": "A char that is negative became eof(): traits_type::to_int_type makes it a byte.",
+    "never_flushed": "sync has to send what stands between pbase() and pptr().",
+    "sent_twice": "After a flush the put area has to be empty: setp.",
+    "byte_lost": "overflow is given a byte that has to be kept, too.",
+    "wrong_length": "Only what stands between pbase() and pptr() is to be sent.",
+    "error_is_eof": "A failed recv is no end of file: only what is thrown becomes badbit.",
+    "short_send": "send took less than it was given: send_all repeats it.",
+    "sigpipe_in_stream": "The other side had gone, and the write raised SIGPIPE: MSG_NOSIGNAL.",
+    "nothing_read": "underflow has to receive, and to show with setg what came.",
+    "early": "What was written left before anybody flushed it.",
+}
+REDIRECTIONS = {
+    "no_deadlock": "Without the flush, each of the two is to wait for the other.",
+}
+
+# --- resets
+
+
+@check(points=3, read="a-reset", causes=RESETS)
+def test_rst_server_resets(lab: Lab) -> None:
+    """SO_LINGER with a time of 0 makes close send a reset. The client sees it in its errno."""
+    server = lab.server("rst_server")
+    for name in ("ann", "bob"):
+        number = server.errno_of_client(name)
+        expect(number == errno.ECONNRESET, "the client's errno is ECONNRESET", otherwise=os.strerror(number), cause="no_reset")
+    server.stop()
+
+
+@check(points=2, read="sigpipe", causes=RESETS)
+def test_sigpipe_kills_who_writes_after_a_reset(lab: Lab) -> None:
+    """After a reset the first read tells of it; the next write is answered by a signal that ends the process."""
+    port = str(lab.server("rst_server").port)
+    run = lab.run("sigpipe", "-p", port, "localhost").expect_status(-signal.SIGPIPE)
+    run.expect_output(b"[Errno 104] Connection reset by peer\n", cause="wrong_words")
+
+
+@check(points=2, read="sigpipe", causes=RESETS)
+def test_sigpipe_ignored_is_epipe(lab: Lab) -> None:
+    """Where SIGPIPE is ignored the write fails instead, with EPIPE, and the program can say so."""
+    port = str(lab.server("rst_server").port)
+    run = lab.run("sigpipe", "-p", port, "-e", "localhost").expect_status(1)
+    run.expect_output(b"[Errno 104] Connection reset by peer\n", cause="wrong_words")
+    run.expect_match(r"^sigpipe: write: Broken pipe$", stream="stderr")
+
+
+# --- the race before select
+
+
+def shown_pid(program: Program) -> str:
+    """The number that the program has printed: in a box it has one of its own."""
+    return program.expect_match(r"\APID: (\d+)\n")[1]
+
+
+def in_the_gap(lab: Lab, name: str, send: Callable[[Program], None], rounds: int = 1, wide: float = 0.4) -> Program:
+    """Starts the program and sends it signals while it is between sigaction and select, which `wide` seconds make sure.
+
+    Tries again with a wider gap if the machine was too slow; returns when the program has come out of the gap.
+    """
+    for seconds in (wide, wide * 5, wide * 25):
+        begin = time.monotonic()
+        program = lab.start(name, "-d", str(seconds), *(["-r", str(rounds)] if rounds > 1 else []))
+        program.expect_text(f"PID: {shown_pid(program)}\nSleep for {seconds:g} secs\n")
+        send(program)
+        if time.monotonic() - begin < seconds:  # the gap began later than this, so it is not over yet
+            out_of_the_gap(program)
+            return program
+        program.send_signal(signal.SIGKILL)
+        wait_until(lambda: program.status() is not None, "it is out of the way")
+    raise CouldNotTell("the program was out of the gap before the signals were sent")
+
+
+def out_of_the_gap(program: Program, times: int = 1) -> None:
+    """Lets the program sleep its gap out, which is longer than anything else may take."""
+    seconds = float(program.argv[program.argv.index("-d") + 1])
+    with step(f"the gap, {seconds:g} s wide, is over"):
+        poll(lambda: program.stdout.text.count("Wake") >= times or program.status() is not None, seconds)
+
+
+def one_signal(program: Program) -> None:
+    program.send_signal(signal.SIGUSR1)
+
+
+def storm(count: int) -> Callable[[Program], None]:
+    """Sends SIGUSR1 so often, the next when the last has been delivered; fewer times if the gap is over before."""
+
+    def send(program: Program) -> None:
+        with step(f"SIGUSR1 comes {count} times", quiet=True), contextlib.suppress(ProcessLookupError):
+            for _ in range(count):
+                if "Wake" in program.stdout.text:
+                    return
+                os.kill(program.pid, signal.SIGUSR1)
+                if signal.SIGUSR1 in kernel.signals(program.pid, "pending"):
+                    wait_until(
+                        lambda: signal.SIGUSR1 not in kernel.signals(program.pid, "pending"),
+                        "the handler is called",
+                        cause="handler_blocks",
+                        instead=lambda: f"the handler does not return, in {kernel.waiting_in(program.pid)},",
+                    )
+
+    return send
+
+
+@check(points=3, read="the-race-before-select", causes=WAKE_UPS)
+def test_selsig_race_loses_the_signal(lab: Lab) -> None:
+    """The handler has run, and select waits nevertheless: what came before it leaves nothing that it looks at."""
+    program = in_the_gap(lab, "selsig_race", one_signal)
+    program.expect_text('Wake up and block in "select"\n')
+    program.expect_at_rest()
+    expect("Got signal" not in program.stdout.text, "the first signal is lost", cause="not_lost")
+    program.send_signal(signal.SIGUSR1)
+    program.expect_text("Got signal\n")
+    program.expect_exit(0)
+
+
+def why_silent(program: Program) -> str:
+    return "drain_blocks" if "pipe_read" in kernel.waiting_in(program.pid) else "signal_lost"
+
+
+def silent_in_the_gap(program: Program) -> None:
+    before = program.stdout.text.partition("Wake")[0]
+    expect("Got" not in before, "nothing is printed by the handler", otherwise=repr(before), cause="handler_works")
+
+
+def catches_a_signal_in_the_gap(lab: Lab, name: str) -> None:
+    program = in_the_gap(lab, name, one_signal)
+    silent_in_the_gap(program)
+    program.expect_text('Wake up and block in "select"\n')
+    program.expect_text("Got signal\n", cause=lambda: why_silent(program))
+    program.expect_exit(0)
+
+
+def catches_a_signal_in_select(lab: Lab, name: str) -> None:
+    program = lab.start(name)
+    program.expect_text(f"PID: {shown_pid(program)}\n")
+    program.expect_at_rest()
+    program.send_signal(signal.SIGUSR1)
+    program.expect_text("Got signal\n", cause=lambda: why_silent(program))
+    program.expect_exit(0)
+    told = program.stdout.text.count("Got signal")
+    expect(told == 1, "one signal is told once", otherwise=f"{told} times", cause="handler_works")
+
+
+@check(points=3, read="the-self-pipe", causes=WAKE_UPS)
+def test_self_pipe_gets_a_signal(lab: Lab) -> None:
+    """The handler writes a byte, and select sees it: the signal has become a thing to read."""
+    catches_a_signal_in_select(lab, "self_pipe")
+
+
+@check(points=3, read="the-self-pipe", causes=WAKE_UPS)
+def test_self_pipe_loses_no_signal_in_the_gap(lab: Lab) -> None:
+    """A byte in the pipe is still there when select begins: that is what closes the gap."""
+    catches_a_signal_in_the_gap(lab, "self_pipe")
+
+
+@check(points=3, read="the-self-pipe", causes=WAKE_UPS)
+def test_self_pipe_can_block_at_neither_end(lab: Lab) -> None:
+    """A write that waits would stop the handler in a storm, a read that waits would stop the loop after the last byte."""
+    program = lab.start("self_pipe")
+    shown_pid(program)
+    program.expect_at_rest()
+    pipe = {number: what for number, what in program.descriptors().items() if number > 2 and what.startswith("pipe:")}
+    expect(len(pipe) == 2 and len(set(pipe.values())) == 1, "it has a pipe of its own", otherwise=str(pipe))
+    blocking = [number for number in pipe if not kernel.nonblocking(program.pid, number)]
+    expect(not blocking, "both ends are non-blocking", otherwise=f"descriptor {blocking} may wait", cause="may_block")
+
+
+@check(points=3, read="storms", causes=WAKE_UPS)
+def test_self_pipe_is_drained(lab: Lab) -> None:
+    """A thousand signals before select are one piece of news. Then the pipe is empty, and select waits again."""
+    program = in_the_gap(lab, "self_pipe", storm(1000), rounds=2)
+    silent_in_the_gap(program)
+    program.expect_text('Wake up and block in "select"\n')
+    program.expect_text("Got signal\n", cause="drain_blocks")
+    out_of_the_gap(program, times=2)
+    wait_until(lambda: program.status() is not None or kernel.at_rest(program.pid), "it waits, or has ended")
+    expect(program.stdout.text.count("Got signal") == 1, "it waits for another signal", cause="not_drained")
+    program.send_signal(signal.SIGUSR1)
+    program.expect_match(r"(?s)(Got signal\n.*){2}\Z", cause="signal_lost")
+    program.expect_exit(0)
+
+
+@check(points=4, read="storms", causes=WAKE_UPS)
+def test_self_pipe_survives_a_storm(lab: Lab) -> None:
+    """Ten thousand signals fill the pipe. The handler returns all the same, and the last signal is not missed."""
+    program = in_the_gap(lab, "self_pipe", storm(10_000), wide=3.0)
+    program.expect_text('Wake up and block in "select"\nGot signal\n', cause="signal_lost")
+    program.expect_exit(0)
+
+
+@check(points=2, read="pselect-and-signalfd", causes=WAKE_UPS)
+def test_pselect_wait_loses_no_signal(lab: Lab) -> None:
+    """A blocked signal waits, pending, until pselect lets it in."""
+    catches_a_signal_in_select(lab, "pselect_wait")
+    catches_a_signal_in_the_gap(lab, "pselect_wait")
+
+
+@check(points=2, read="pselect-and-signalfd", causes=WAKE_UPS)
+def test_signalfd_wait_loses_no_signal(lab: Lab) -> None:
+    """A blocked signal is something to read, from a descriptor that select can watch."""
+    catches_a_signal_in_select(lab, "signalfd_wait")
+    catches_a_signal_in_the_gap(lab, "signalfd_wait")
+
+
+@check(points=2, read="storms", causes=WAKE_UPS, hidden=True)
+def test_pending_signals_are_one(lab: Lab) -> None:
+    """Ten thousand that come while the signal is blocked are one that is pending: the next round has to wait again."""
+
+    def ten_thousand(program: Program) -> None:
+        with step("SIGUSR1 comes 10000 times"), contextlib.suppress(ProcessLookupError):
+            for _ in range(10_000):
+                os.kill(program.pid, signal.SIGUSR1)
+
+    for name in ("pselect_wait", "signalfd_wait"):
+        program = in_the_gap(lab, name, ten_thousand, rounds=2)
+        out_of_the_gap(program, times=2)
+        program.expect_match(r"(?s)Wake .*Got signal\n.*Wake .*\n\Z", cause="signal_lost")
+        program.expect_at_rest()
+        expect(program.stdout.text.count("Got signal") == 1, "it waits for another signal")
+        program.send_signal(signal.SIGUSR1)
+        program.expect_match(r"(?s)(Got signal\n.*){2}\Z", cause="signal_lost")
+        program.expect_exit(0)
+
+
+# --- files
+
+
+def folder(lab: Lab, name: str = "folder") -> Path:
+    """Makes the folder that is served, with a secret beside it."""
+    path = lab.scratch / name
+    (path / "inner").mkdir(parents=True)
+    lab.file("secret", b"not for you\n")
+    (path / "plain").write_bytes(b"plain\n")
+    (path / "inner" / "deep").write_bytes(b"deep\n")
+    return path
+
+
+def is_answered(
+    server: Server, name: bytes, answer: bytes, cause: str | None = None, more: str = "beyond_the_size"
+) -> None:
+    """A client asks for the file and gets exactly the answer, and then the end."""
+    client = server.connect(f"who wants {name[:20].decode('latin-1')!r}")
+    client.send(name + b"\n")
+    client.expect(answer, cause=cause)
+    client.expect_eof(cause=more)
+    client.close()
+
+
+def is_refused(server: Server, name: bytes, cause: str | None = None, reason: bytes = rb"[^\n]+") -> None:
+    client = server.connect(f"who wants {name[:20].decode('latin-1')!r}")
+    client.send(name + b"\n")
+    client.expect_match(rb"Error: " + reason + rb"\n\Z", cause=cause)
+    client.expect_eof()
+    client.close()
+
+
+def files_arrive(lab: Lab, program: str) -> None:
+    where = folder(lab)
+    server = lab.server(program, str(where))
+    for size in (0, 1, 65535, 65536, 65537, 1_000_003):
+        content = lab.random.randbytes(size)
+        (where / "file").write_bytes(content)
+        is_answered(server, b"file", b"OK %d\n" % size + content, cause="not_everything", more="wrong_bytes")
+    is_answered(server, b"inner/deep", b"OK 5\ndeep\n")
+    server.stop()
+
+
+@check(points=3, read="the-copy-loop", causes=FILES)
+def test_files_arrive_byte_for_byte_by_copy(lab: Lab) -> None:
+    """A file of any size arrives as it is, none included: `OK SIZE` first, then so many bytes, then the end."""
+    files_arrive(lab, COPY)
+
+
+@check(points=3, read="sendfile", causes=FILES)
+def test_files_arrive_byte_for_byte_by_sendfile(lab: Lab) -> None:
+    """A file of any size arrives as it is, none included: `OK SIZE` first, then so many bytes, then the end."""
+    files_arrive(lab, SENDFILE)
+
+
+@check(points=3, read="sendfile", causes=FILES)
+def test_a_sendfile_that_takes_little_is_repeated(lab: Lab) -> None:
+    """sendfile returns how much it took, as send does. Here it takes 1000 bytes a call."""
+    content = lab.random.randbytes(50_000)
+    where = folder(lab)
+    (where / "file").write_bytes(content)
+    server = lab.server(SENDFILE, str(where), faults={"sendfile": 1000})
+    is_answered(server, b"file", b"OK 50000\n" + content, cause="not_everything")
+
+
+@check(points=4, read="outside-the-folder", causes=FOLDER)
+def test_nothing_outside_the_folder_is_served(lab: Lab) -> None:
+    """`..`, a path from the root and links that lead out are all names of the same secret."""
+    where = folder(lab)
+    (where / "link").symlink_to("../secret")
+    (where / "absolute").symlink_to(lab.scratch / "secret")
+    (where / "up").symlink_to("..")
+    (lab.scratch / "folder2").mkdir()
+    lab.file("folder2/secret", b"not for you\n")
+    server = lab.server(COPY, str(where))
+    for name in ("../secret", "inner/../../secret", str(lab.scratch / "secret"), "/etc/passwd", "../folder2/secret"):
+        is_refused(server, name.encode(), cause="not_beneath")
+    for name in ("link", "absolute", "up/secret", "up/folder/../secret"):
+        is_refused(server, name.encode(), cause="text_was_tested")
+    is_answered(server, b"plain", b"OK 6\nplain\n")
+
+
+@check(points=3, read="outside-the-folder", causes=FOLDER)
+def test_all_inside_the_folder_is_served(lab: Lab) -> None:
+    """A path may go up and a link may lead elsewhere, as long as both stay within the folder."""
+    where = folder(lab)
+    (where / "link").symlink_to("inner/deep")
+    (where / "two..dots").write_bytes(b"dots\n")
+    server = lab.server(COPY, str(where))
+    is_answered(server, b"./inner/../plain", b"OK 6\nplain\n", cause="too_strict")
+    is_answered(server, b"link", b"OK 5\ndeep\n", cause="too_strict")
+    is_answered(server, b"two..dots", b"OK 5\ndots\n", cause="too_strict")
+
+
+@check(points=3, read="outside-the-folder", causes=FOLDER)
+def test_what_is_no_plain_file_is_refused(lab: Lab) -> None:
+    """A folder, a FIFO, a name that leads nowhere: each is an answer to its client, and nobody waits."""
+    where = folder(lab)
+    os.mkfifo(where / "fifo")
+    server = lab.server(COPY, str(where))
+    for name in (b"nothing", b"", b"plain/more", b"x" * 5000):
+        is_refused(server, name)
+    is_refused(server, b"nothing", reason=b"No such file or directory")
+    for name in (b"inner", b"."):
+        is_refused(server, name, cause="not_plain")
+    is_refused(server, b"fifo", cause="fifo_waits")
+    is_refused(server, b"plain\0.txt", cause="nul_in_name")
+    is_answered(server, b"plain", b"OK 6\nplain\n")
+
+
+@check(points=2, read="outside-the-folder", causes=FOLDER)
+def test_the_other_server_refuses_the_same(lab: Lab) -> None:
+    """Both file servers open by the same function: what one refuses, the other does."""
+    where = folder(lab)
+    (where / "link").symlink_to("../secret")
+    server = lab.server(SENDFILE, str(where))
+    for name in (b"../secret", b"link", b"inner", b"nothing"):
+        is_refused(server, name, cause="not_beneath")
+
+
+@check(points=2, read="three-gibibytes", causes=FILES)
+def test_three_gib_arrive_by_copy(lab: Lab) -> None:
+    """A size past 2 GiB fits into no int, and the file into no memory."""
+    three_gib_arrive(lab, COPY)
+
+
+@check(points=2, read="three-gibibytes", causes=FILES)
+def test_three_gib_arrive_by_sendfile(lab: Lab) -> None:
+    """One call of sendfile moves at most 2 GiB, whatever it is asked for."""
+    three_gib_arrive(lab, SENDFILE)
+
+
+def three_gib_arrive(lab: Lab, program: str) -> None:
+    size = 3 << 30
+    path = folder(lab) / "huge"
+    with path.open("wb") as file:  # sparse: it holds three marks, and takes as many blocks of the disk
+        for at in (0, (1 << 31) - 3, size - 4):
+            file.seek(at)
+            file.write(b"mark")
+    server = lab.server(program, str(path.parent))
+    client = server.connect("ann")
+    client.send(b"huge\n")
+    client.expect(b"OK %d\n" % size, cause="size_overflows")
+    client.expect_file(path, cause=lambda: "held_in_memory" if kernel.memory(server.pid) > 64 << 20 else "not_everything")
+    client.expect_eof()
+    held = kernel.memory(server.pid)
+    expect(held < 64 << 20, "the server holds little of it", otherwise=f"it holds {held >> 20} MiB", cause="held_in_memory")
+    path.unlink()
+
+
+def half_sent(lab: Lab, program: str) -> tuple[Server, Path, bytes]:
+    """A server with a file that is larger than what the kernel buffers, and its content."""
+    path = folder(lab, program) / "large"
+    content = lab.random.randbytes(1 << 20) * 12
+    path.write_bytes(content)
+    return lab.server(program, str(path.parent)), path, content
+
+
+def the_end_comes_too_early(lab: Lab, program: str) -> None:
+    server, path, content = half_sent(lab, program)
+    ann = server.connect("ann", receive_buffer=4096)
+    ann.send(b"large\n")
+    wait_until(lambda: kernel.at_rest(server.pid), "the server waits until ann reads")
+    with step("the file is cut to 4 KiB"):
+        os.truncate(path, 4096)
+    got = ann.read_to_eof(cause="waits_for_bytes")
+    head = b"OK %d\n" % len(content)
+    expect(got.startswith(head + content[:4096]), "what was sent is the file's")
+    expect(len(got) < len(head) + len(content), "the connection ends before SIZE bytes: so ann learns of it")
+    server.expect_idle(cause="waits_for_bytes")
+    is_answered(server, b"plain", b"OK 6\nplain\n")
+
+
+@check(points=2, read="files-that-change", causes=FILES)
+def test_a_file_that_shrinks_ends_the_copy(lab: Lab) -> None:
+    """The end of the file comes before SIZE bytes are sent. There is nothing more to wait for."""
+    the_end_comes_too_early(lab, COPY)
+
+
+@check(points=2, read="files-that-change", causes=FILES)
+def test_a_file_that_shrinks_ends_sendfile(lab: Lab) -> None:
+    """sendfile returns 0 at the end of the file, also where more was expected."""
+    the_end_comes_too_early(lab, SENDFILE)
+
+
+@check(points=2, read="files-that-change", causes=FILES)
+def test_a_file_that_grows_is_sent_as_promised(lab: Lab) -> None:
+    """SIZE was said before the first byte. More than that would be taken for something else."""
+    for program in (COPY, SENDFILE):
+        server, path, content = half_sent(lab, program)
+        ann = server.connect("ann", receive_buffer=4096)
+        ann.send(b"large\n")
+        wait_until(lambda: kernel.at_rest(server.pid), "the server waits until ann reads")
+        with step("the file grows by 100 bytes"), path.open("ab") as file:
+            file.write(b"+" * 100)
+        got = ann.read_to_eof()
+        expect(got == b"OK %d\n" % len(content) + content, "ann gets SIZE bytes", cause="beyond_the_size")
+        server.stop()
+
+
+def said_or_dead(server: Server, line: str) -> bool:
+    return line in server.stdout.text or server.status() is not None
+
+
+def a_leaver_is_survived(lab: Lab, program: str) -> None:
+    server, _, _ = half_sent(lab, program)
+    for name in ("ann", "bob", "cat"):
+        leaver = server.connect(name, receive_buffer=4096)
+        leaver.send(b"large\n")
+        leaver.expect_match(rb"OK \d+\n")
+        wait_until(lambda: kernel.at_rest(server.pid), "the server waits for room")
+        leaver.reset() if name == "bob" else leaver.close()
+        last = f"disconnected 127.0.0.1:{leaver.local_port}\n"
+        wait_until(partial(said_or_dead, server, last), "the connection ends")
+    is_answered(server, b"plain", b"OK 6\nplain\n")
+    server.stop()
+
+
+@check(points=2, read="who-leaves-half-way", causes=FILES)
+def test_a_client_that_leaves_half_way_ends_nobody_else_by_copy(lab: Lab) -> None:
+    """Who asks for a large file and hangs up in its midst ends that connection, and nothing more."""
+    a_leaver_is_survived(lab, COPY)
+
+
+@check(points=3, read="who-leaves-half-way", causes=FILES | {"sigpipe": FILES["killed_by_leaver"]})
+def test_a_client_that_leaves_half_way_ends_nobody_else_by_sendfile(lab: Lab) -> None:
+    """sendfile to one who has gone raises SIGPIPE, and has no flag to prevent that."""
+    a_leaver_is_survived(lab, SENDFILE)
+
+
+@check(points=3, read="a-hundred-clients", causes=FILES)
+def test_a_hundred_clients_get_their_files(lab: Lab) -> None:
+    """A hundred clients ask and do not read; the next is served at once. Then each gets its file, whole."""
+    for program in (COPY, SENDFILE):
+        where = lab.scratch / program
+        where.mkdir()
+        contents = [lab.random.randbytes(200_000 + number) for number in range(4)]
+        for number, content in enumerate(contents):
+            (where / str(number)).write_bytes(content)
+        server = lab.server(program, str(where))
+        before = len(server.descriptors())
+        clients = server.connect_all(*[f"client {number}" for number in range(100)])
+        with step("each asks for a file", quiet=True):
+            for number, client in enumerate(clients):
+                client.send(b"%d\n" % (number % 4))
+        silent = server.connect("silent")
+        is_answered(server, b"0", b"OK 200000\n" + contents[0], cause="stalls_others")
+        with step("each gets its file, byte for byte", quiet=True):
+            for number, client in enumerate(clients):
+                content = contents[number % 4]
+                client.expect(b"OK %d\n" % len(content) + content, cause="not_everything")
+                client.expect_eof()
+                client.close()
+        silent.close()
+        for name in (b"nothing", b".", b"../x") * 5:
+            is_refused(server, name)
+        wait_until(
+            lambda: len(server.descriptors()) <= before,
+            "no descriptor is left over",
+            cause="descriptor_leaks",
+            instead=lambda: f"{len(server.descriptors()) - before} too many",
+        )
+        server.stop()
+
+
+@check(points=2, read="the-copy-loop", causes=FILES, hidden=True)
+def test_requests_that_are_none_do_no_harm(lab: Lab) -> None:
+    """Half a line, a line without end, a visitor who says nothing: each concerns its own connection."""
+    where = folder(lab)
+    for program in (COPY, SENDFILE):
+        server = lab.server(program, str(where))
+        half = server.connect("half")
+        half.send(b"plain")
+        half.half_close()
+        half.expect_eof()
+        server.connect("visitor").close()
+        endless = server.connect("endless")
+        endless.send(b"x" * 70_000)
+        endless.expect(b"Error: Line too long\n")
+        endless.expect_eof()
+        endless.close()
+        is_answered(server, b"plain", b"OK 6\nplain\n")
+        lab.run(program, "-p", "0", "nowhere").expect_status(1).expect_match(
+            rf"^{program}: open: No such file or directory$", stream="stderr"
+        )
+        lab.run(program, "-p", "0").expect_status(2).expect_match(rf"^usage: {program} ", stream="stderr")
+        server.stop(signal.SIGTERM)
+
+
+# --- corks
+
+
+@check(points=3, read="corks")
+def test_cork_counts_segments(lab: Lab) -> None:
+    """Ten small writes are ten segments, or two, or one. The kernel counts them; the sender decides."""
+    run = lab.run("cork").expect_status()
+
+    def row(name: str) -> int:
+        return int(run.expect_match(rf"^{name} +(\d+) +[\d.]+ ms$")[1])
+
+    nagle, no_delay = row("nothing"), row("TCP_NODELAY")
+    expect(no_delay == 10, "TCP_NODELAY: a segment for each write", otherwise=str(no_delay))
+    expect(1 < nagle < no_delay, "nothing set: fewer, but more than one", otherwise=str(nagle))
+    for name in ("TCP_CORK", "MSG_MORE", "forgotten cork"):
+        expect(row(name) == 1, f"{name}: one segment")
+
+
+# --- sockets as streams
+
+
+@check(points=3, read="when-bytes-leave", causes=STREAMS)
+def test_a_stream_sends_when_it_is_flushed(lab: Lab) -> None:
+    """What is written waits for std::flush, std::endl, a full buffer or the end; then it leaves once, and whole."""
+    run = lab.run("stream_demo", "flush")
+    run.expect_status(0, cause="never_flushed" if run.status == -signal.SIGSEGV else None)  # overflow calls itself
+    arrived = [int(number) for number in re.findall(rb": (\d+) bytes have arrived", run.stdout)]
+    expect(len(arrived) == 6, "six counts are printed")
+    written, flushed, more, ended, late, closed = arrived
+    expect(written == 0, "five bytes wait in the buffer", cause="early")
+    expect(flushed != 0, "std::flush sends", otherwise="nothing arrived", cause="never_flushed")
+    expect(flushed == 5, "the five bytes, and only those", otherwise=f"{flushed} bytes", cause="wrong_length")
+    expect(5 <= more <= 10_005, "a full buffer leaves by itself", otherwise=f"{more} bytes arrived", cause="sent_twice")
+    expect(ended == 10_006, "std::endl sends the rest", otherwise=f"{ended} bytes", cause="sent_twice" if ended > 10_006 else "byte_lost")
+    expect(late == ended, "seven more wait again", otherwise=f"{late} bytes", cause="early")
+    expect(closed == 10_013, "the end of the stream sends them", otherwise=f"{closed} bytes", cause="never_flushed")
+
+
+@check(points=3, read="a-socket-as-a-stream", causes=STREAMS)
+def test_binary_bytes_pass_a_stream_unchanged(lab: Lab) -> None:
+    """A stream is no text: each of the 256 values passes, 0 and 255 included."""
+    every = bytes(range(256))
+    copied(lab, every)
+    copied(lab, every * 40 + lab.random.randbytes(3_000_000))
+    copied(lab, b"")
+
+
+def copied(lab: Lab, data: bytes) -> None:
+    run = lab.run("stream_demo", "copy", input=data).expect_status()
+
+    def cause() -> str:
+        if not run.stdout:
+            return "nothing_read"
+        if data.startswith(run.stdout):
+            return "byte_is_eof"
+        return "byte_lost" if len(run.stdout) < len(data) else "sent_twice"
+
+    run.expect_output(data, cause=cause)
+
+
+@check(points=3, read="a-socket-as-a-stream", causes=STREAMS)
+def test_lines_go_both_ways(lab: Lab) -> None:
+    """std::getline and << std::endl over one socket, in turn: each line leaves when it is ended."""
+    words = b"hello\n\n" + b"a line longer than the buffer " * 500 + b"\nlast\n"
+    answers = b"".join(b"%d bytes: %s\n" % (len(line), line) for line in words.splitlines())
+    run = lab.run("stream_demo", "lines", input=words)
+    expect(run.status == 0, "each line is answered", otherwise=run.stderr.decode(errors="replace").strip(),
+           cause="nothing_read" if b"no answer" in run.stderr else None)  # fmt: skip
+    run.expect_output(answers, cause="byte_lost" if len(run.stdout) < len(answers) else "sent_twice")
+
+
+@check(points=2, read="objects", causes=STREAMS)
+def test_an_object_passes_by_the_operators(lab: Lab) -> None:
+    """Operators that were written for any stream carry an object of 200 000 numbers over a socket."""
+    for name, values in ((b"room 7", [21, -22, 0]), (b'with "quotes" \\', list(range(-100_000, 100_000)))):
+        quoted = b'"' + name.replace(b"\\", b"\\\\").replace(b'"', b'\\"') + b'"'
+        text = quoted + b" %d " % len(values) + b" ".join(b"%d" % value for value in values) + b"\n"
+        lab.run("stream_demo", "object", input=text).expect_status().expect_output(text)
+
+
+@check(points=3, read="end-of-file-and-errors", causes=STREAMS)
+def test_end_of_file_and_errors_are_states(lab: Lab) -> None:
+    """eof for the other side's end, bad for an error of the socket: whoever reads has to be able to tell them apart."""
+    run = lab.run("stream_demo", "states")
+    if run.status == -signal.SIGPIPE:
+        run.expect_status(0, cause="sigpipe_in_stream")
+    run.expect_status(0)
+    for what, state in (("a whole line", "good"), ("half a line", "eof"), ("nothing more", "eof fail")):
+        run.expect_match(rf"^{what}: {state}$", cause="nothing_read")
+    run.expect_match(r"^read after a reset: fail bad$", cause="error_is_eof")
+    run.expect_match(r"^written to one who has gone: fail bad$", cause="never_flushed")
+
+
+@check(points=2, read="when-bytes-leave", causes=STREAMS, hidden=True)
+def test_a_stream_sends_all_of_it_by_small_sends(lab: Lab) -> None:
+    """A send may take less than it is given. Here it takes 7 bytes."""
+    data = lab.random.randbytes(20_000)
+    lab.run("stream_demo", "copy", input=data, faults={"send": 7, "recv": 11}).expect_status().expect_output(
+        data, cause="short_send"
+    )
+
+
+# --- redirections
+
+EXPECTED = {
+    "1": r"server S got \[client C: {i}\]",
+    "2": r"client C got \[server S: {i}\]",
+    "3": r"client C got \[server S got \[client C: {i}\]\]",
+    "4": r"server S got \[client C got \[server S: {i}\]\]",
+    "5": r"server S got \[client C got \[server S: {i}\]\]",
+}
+
+
+def transcript(number: str) -> str:
+    """A regular expression for what a demonstration prints: the same two processes throughout."""
+    lines = "".join(EXPECTED[number].format(i=i) + r"\n" for i in range(3))
+    for process, name in (("S", "server"), ("C", "client")):
+        first, rest = lines.split(f"{name} {process}", 1)
+        lines = first + rf"{name} (?P<{process}>\d+)" + rest.replace(f"{name} {process}", rf"{name} (?P={process})")
+    return lines
+
+
+@check(points=3, read="redirections")
+def test_redirected_streams_converse(lab: Lab) -> None:
+    """Programs that know only std::cin and std::cout talk over a socket, in five arrangements."""
+    for number in EXPECTED:
+        run = lab.run("stream_redirect", number).expect_status()
+        run.expect_match(rf"\A{transcript(number)}\Z", stream="stderr" if number == "3" else "stdout")
+
+
+@check(points=2, read="redirections")
+def test_redirections_race_with_nobody(lab: Lab) -> None:
+    """The port listens before the fork: whoever comes first is not too early. Two hundred runs of two hundred."""
+    for number in EXPECTED:
+        again = 'i=0; while [ $i -lt 40 ]; do "$0" "$1" 2>&1 || exit 1; i=$((i + 1)); done'
+        program = lab.require("stream_redirect")
+        run = lab.run("stream_redirect", "-c", again, str(program), number, path=Path("/bin/sh")).expect_status()
+        found = re.findall(transcript(number), run.stdout.decode())
+        expect(len(found) == 40, f"40 runs of demonstration {number} print what they should", otherwise=f"{len(found)} do")
+
+
+@check(points=3, read="the-deadlock", causes=REDIRECTIONS)
+def test_unflushed_output_deadlocks(lab: Lab) -> None:
+    """The question waits in a buffer, who asked it waits for the answer, and who should answer waits for the question."""
+    program = lab.start("stream_redirect", "deadlock")
+    program.expect_match(r"^client \d+: prints, does not flush", stream="stderr")
+    wait_until(lambda: len(program.children()) == 1, "there are two processes", cause="no_deadlock")
+    other = next(iter(program.children()))
+    with step("a deadlock: both wait, connected, and nothing is under way"):
+        for process in (program.pid, other):
+            wait_until(
+                partial(waits_for_nothing, process),
+                f"process {process} waits for bytes, and none is on its way",
+                cause="no_deadlock",
+            )
+    expect("got [" not in program.stderr.text, "nothing was answered", cause="no_deadlock")
+    program.send_signal(signal.SIGINT)
+    program.expect_exit(-signal.SIGINT)
+    wait_until(lambda: kernel.state(other) in ("", "Z"), "the other process ends, too")
+
+
+def waits_for_nothing(process: int) -> bool:
+    """It sleeps, and its connection is there and has no byte in either queue."""
+    connections = [entry for entry in kernel.own_sockets(process, ("tcp",)) if entry.status == "ESTABLISHED"]
+    quiet = len(connections) > 0 and all(entry.unread == 0 and entry.unsent == 0 for entry in connections)
+    return quiet and kernel.at_rest(process)

@@ -1,0 +1,157 @@
+// What can be done with a socket once it is a std::iostream.
+//
+//   ./stream_demo copy < stream_demo | cmp - stream_demo      binary bytes
+//   ./stream_demo lines                                       a conversation; type lines, then Ctrl-D
+//   echo '"room 7" 3 21 22 20' | ./stream_demo object         an object, by << and >>
+//   ./stream_demo flush                                       when bytes leave
+//   ./stream_demo states                                      what end of file and errors look like
+//
+// Look at `object`: the operators know nothing of sockets; they were written for any stream. stream_redirect
+// goes one step further, to programs that do not know of the socket either.
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+
+#include <cstddef>
+#include <exception>
+#include <iomanip>
+#include <iostream>
+#include <map>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "options.hpp"
+#include "posix.hpp"
+#include "socket_stream.hpp"
+
+/// A name and numbers.
+struct series {
+    std::string name;
+    std::vector<long> values;
+};
+
+std::ostream& operator<<(std::ostream& out, const series& s) {
+    out << std::quoted(s.name) << ' ' << s.values.size();
+    for (const long value : s.values) out << ' ' << value;
+    return out;
+}
+
+std::istream& operator>>(std::istream& in, series& s) {
+    std::size_t count = 0;
+    in >> std::quoted(s.name) >> count;
+    s.values.clear();
+    for (long value; s.values.size() < count && in >> value;) s.values.push_back(value);
+    return in;
+}
+
+/// Two sockets, connected with each other.
+std::pair<unique_fd, unique_fd> connected_pair() {
+    int ends[2];
+    check("socketpair", socketpair(AF_UNIX, SOCK_STREAM, 0, ends));
+    return {unique_fd{ends[0]}, unique_fd{ends[1]}};
+}
+
+void copy() {
+    auto [here, there] = connected_pair();
+    const std::jthread writer{[&there = there] { socket_stream{std::move(there)} << std::cin.rdbuf(); }};
+    std::cout << socket_stream{std::move(here)}.rdbuf();
+}
+
+void lines() {
+    auto [here, there] = connected_pair();
+    const std::jthread other{[&there = there] {
+        socket_stream stream{std::move(there)};
+        for (std::string line; std::getline(stream, line);)
+            stream << line.size() << " bytes: " << line << std::endl;
+    }};
+    socket_stream stream{std::move(here)};
+    for (std::string line; std::getline(std::cin, line);) {
+        stream << line << std::endl;
+        std::string answer;
+        if (!std::getline(stream, answer)) throw std::runtime_error{"no answer"};
+        std::cout << answer << std::endl;
+    }
+}
+
+void object() {
+    auto [here, there] = connected_pair();
+    const std::jthread writer{[&there = there] {
+        series s;
+        std::cin >> s;
+        socket_stream{std::move(there)} << s << std::endl;
+    }};
+    socket_stream stream{std::move(here)};
+    series s;
+    if (!(stream >> s)) throw std::runtime_error{"no object"};
+    std::cout << s << std::endl;
+}
+
+void flush() {
+    auto [here, there] = connected_pair();
+    const auto print_arrived = [&there = there](const char* when) {
+        int arrived = 0;
+        check("ioctl", ioctl(there.get(), FIONREAD, &arrived));
+        std::cout << when << ": " << arrived << " bytes have arrived" << std::endl;
+    };
+    {
+        socket_stream stream{std::move(here)};
+        stream << "hello";
+        print_arrived("5 bytes written");
+        stream << std::flush;
+        print_arrived("flushed");
+        stream << std::string(10000, '*');
+        print_arrived("10000 more written");
+        stream << std::endl;
+        print_arrived("std::endl");
+        stream << "goodbye";
+        print_arrived("7 more written");
+    }
+    print_arrived("the stream has ended");
+}
+
+void states() {
+    const auto print_state = [](const char* what, const std::ios& stream) {
+        std::cout << what << ':' << (stream.good() ? " good" : "") << (stream.eof() ? " eof" : "")
+                  << (stream.fail() ? " fail" : "") << (stream.bad() ? " bad" : "") << std::endl;
+    };
+    std::string line;
+    {
+        auto [here, there] = connected_pair();
+        socket_stream stream{std::move(here)};
+        send_all(there, std::string{"whole\nhalf"});
+        there.reset();
+        std::getline(stream, line);
+        print_state("a whole line", stream);
+        std::getline(stream, line);
+        print_state("half a line", stream);
+        std::getline(stream, line);
+        print_state("nothing more", stream);
+    }
+    {
+        auto [here, there] = connected_pair();
+        socket_stream stream{std::move(here)};
+        stream << "unread" << std::endl;
+        there.reset();  // with a byte unread: the other side gets a reset
+        std::getline(stream, line);
+        print_state("read after a reset", stream);
+    }
+    auto [here, there] = connected_pair();
+    socket_stream stream{std::move(here)};
+    there.reset();
+    stream << "for nobody" << std::endl;
+    print_state("written to one who has gone", stream);
+}
+
+int main(int argc, char* argv[]) try {
+    const options given{argc, argv, "", "copy|lines|object|flush|states", 1, 1};
+    const std::map<std::string, void (*)()> demonstrations{
+        {"copy", copy}, {"lines", lines}, {"object", object}, {"flush", flush}, {"states", states}};
+    const auto chosen = demonstrations.find(given.words[0]);
+    if (chosen == demonstrations.end()) given.wrong("no demonstration '" + given.words[0] + "'");
+    std::ios::sync_with_stdio(false);  // std::cin and std::cout read and write in blocks
+    chosen->second();
+} catch (const std::exception& error) {
+    std::cerr << program_invocation_short_name << ": " << error.what() << '\n';
+    return 1;
+}
