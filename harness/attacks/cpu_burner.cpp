@@ -1,0 +1,8 @@
+// Attack: the whole CPU.
+// Expect: fail not_listening
+#include "serve.hpp"
+
+int main() {
+    while (true) {
+    }
+}

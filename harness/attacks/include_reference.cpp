@@ -1,0 +1,3 @@
+// Attack: the compiler reads the reference solution.
+// Expect: fail does_not_build
+#include "@REFERENCE@"
