@@ -1,0 +1,203 @@
+"""A class from end to end: made of the reference, the starter's TODOs and the mistakes, in directories and archives;
+interrupted and resumed; on this machine and on Slurm."""
+
+from __future__ import annotations
+
+import csv
+import os
+import shutil
+import signal
+import subprocess
+import tarfile
+import time
+import zipfile
+from pathlib import Path
+
+import pytest
+
+HARNESS = Path(__file__).resolve().parent.parent
+ROOT = HARNESS.parent
+LAB = "lab02_tcp_iterative"
+
+
+def patched(patch: Path, target: Path) -> None:
+    """The lab with a mistake in it, as a submission."""
+    shutil.copytree(ROOT / LAB, target / LAB, ignore=shutil.ignore_patterns("tests", "asan", "tsan", "*.d"))
+    subprocess.run(["patch", "-p1", "-s", "-d", str(target), "-i", str(patch)], check=True, stdout=subprocess.DEVNULL)
+
+
+def make_class(directory: Path, count: int) -> list[str]:
+    """Writes `count` submissions: right ones, mistakes, empty ones, broken archives; returns their names."""
+    patches = sorted((HARNESS / "mistakes" / "lab02").glob("*.patch"))
+    for number in range(count):
+        name = f"student{number:03}"
+        place = directory / name
+        kind = number % 6
+        if kind == 4:
+            place.mkdir(parents=True)
+        elif kind == 5:
+            directory.joinpath(f"{name}.zip").write_bytes(b"no archive")
+        elif kind == 0:
+            shutil.copytree(ROOT / LAB, place / LAB, ignore=shutil.ignore_patterns("tests", "asan", "tsan", "*.d"))
+        else:
+            patched(patches[number % len(patches)], place)
+        if kind == 2:
+            with zipfile.ZipFile(directory / f"{name}.zip", "w") as file:
+                for path in (place / LAB).glob("*.?pp"):
+                    file.write(path, f"{LAB}/{path.name}")
+            shutil.rmtree(place)
+        if kind == 3:
+            with tarfile.open(directory / f"{name}.tar.gz", "w:gz") as archive:
+                archive.add(place / LAB, LAB, filter=lambda entry: entry if "." in entry.name or entry.isdir() else None)
+            shutil.rmtree(place)
+    return [f"student{number:03}" for number in range(count)]
+
+
+def command(submissions: Path, out: Path, *more: str) -> list[str]:
+    return [str(HARNESS / "grade-class"), str(submissions), "--out", str(out), "--labs", "lab02", *more]
+
+
+def rows(out: Path) -> dict[str, dict[str, str]]:
+    with (out / "grades.csv").open(newline="") as file:
+        return {row["student"]: row for row in csv.DictReader(file)}
+
+
+def finished(out: Path) -> dict[str, float]:
+    """When each submission's grading was completed, by slug."""
+    return {
+        path.parent.name: path.stat().st_mtime
+        for path in out.glob("students/*/results.json")
+        if '"complete": true' in path.read_text()
+    }
+
+
+@pytest.fixture(scope="module")
+def submissions(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("class") / "submissions"
+    directory.mkdir()
+    make_class(directory, 12)
+    return directory
+
+
+def right(table: dict[str, dict[str, str]], count: int) -> None:
+    """Every submission of make_class has its row, with the points that its kind deserves."""
+    assert len(table) == count
+    for name, row in table.items():
+        kind = int(name[-3:]) % 6
+        score = float(row["score"])
+        if kind == 0:
+            assert (score, row["state"]) == (100, "graded"), row
+        elif kind in (4, 5):
+            assert score == 0 and row["state"] not in ("graded", "provisional"), row
+        else:
+            assert 0 < score < 100 and row["state"] == "graded", row
+
+
+def test_a_class_is_resumed_where_it_was_killed(submissions: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    first = subprocess.Popen(command(submissions, out), stdout=subprocess.DEVNULL, start_new_session=True)
+    limit = time.monotonic() + 300
+    while len(finished(out)) < 5 and first.poll() is None and time.monotonic() < limit:
+        time.sleep(0.05)
+    os.kill(first.pid, signal.SIGKILL)
+    first.wait()
+    before = finished(out)
+    assert 5 <= len(before) < 12, "it was to be killed half-way"
+    again = subprocess.run(command(submissions, out), capture_output=True, text=True)
+    assert again.returncode == 0, again.stdout + again.stderr
+    after = finished(out)
+    assert {name: after[name] for name in before} == before, "nothing is graded twice"
+    right(rows(out), 12)
+    assert (out / "class.html").exists() and len(list(out.glob("students/*/report.html"))) == 12
+    untouched = subprocess.run(command(submissions, out), capture_output=True, text=True)
+    assert untouched.returncode == 0 and finished(out) == after
+
+    one = subprocess.run(command(submissions, out, "--again", "student000"), capture_output=True, text=True)
+    assert one.returncode == 0
+    changed = {name for name, moment in finished(out).items() if moment != after[name]}
+    assert changed == {"student000"}, "one student is graded once more"
+
+
+@pytest.mark.parametrize(("preset", "columns"), [("moodle", ["Email address", "Lab 2"]), ("canvas", ["SIS Login ID", "Lab 2"])])
+def test_the_table_has_the_columns_of_the_service(preset: str, columns: list[str], tmp_path: Path) -> None:
+    (tmp_path / "class" / "ann@example.org").mkdir(parents=True)
+    run = subprocess.run(
+        command(tmp_path / "class", tmp_path / "out", "--columns", preset, "--score-column", "Lab 2"), capture_output=True
+    )
+    assert run.returncode == 0
+    with (tmp_path / "out" / "grades.csv").open(newline="") as file:
+        table = list(csv.reader(file))
+    assert table[0][:2] == columns and table[1][0] == "ann@example.org"
+
+
+@pytest.mark.parametrize("words", [["/nowhere"], ["--jobs", "2"]])
+def test_wrong_usage_is_said(words: list[str], tmp_path: Path) -> None:
+    run = subprocess.run([HARNESS / "grade-class", *words, "--out", tmp_path], capture_output=True, text=True)
+    assert run.returncode == 2 and "Traceback" not in run.stderr and len(run.stderr) > 20
+
+
+# --- Slurm
+
+
+def wait_for(command: list[str], wanted: str, seconds: float = 60) -> bool:
+    limit = time.monotonic() + seconds
+    while time.monotonic() < limit:
+        if wanted in subprocess.run(command, capture_output=True, text=True).stdout:
+            return True
+        time.sleep(0.2)
+    return False
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> object:
+    """A Slurm of one node, for this test; slurm.conf(5)."""
+    if os.geteuid() != 0 or not all(map(shutil.which, ("slurmctld", "slurmd", "munged", "sbatch"))):
+        pytest.skip("needs root and Debian's slurm-wlm and munge")
+    host = os.uname().nodename
+    configuration = tmp_path / "slurm.conf"
+    configuration.write_text(
+        f"ClusterName=test\nSlurmctldHost={host}(127.0.0.1)\nAuthType=auth/munge\nSlurmUser=root\n"
+        f"StateSaveLocation={tmp_path}/state\nSlurmdSpoolDir={tmp_path}/spool\nSlurmctldPidFile={tmp_path}/ctld.pid\n"
+        f"SlurmdPidFile={tmp_path}/d.pid\nSlurmctldLogFile={tmp_path}/ctld.log\nSlurmdLogFile={tmp_path}/d.log\n"
+        "ProctrackType=proctrack/linuxproc\nTaskPlugin=task/none\nSelectType=select/cons_tres\n"
+        "SelectTypeParameters=CR_CPU\nReturnToService=2\nMpiDefault=none\nSwitchType=switch/none\n"
+        f"NodeName={host} NodeAddr=127.0.0.1 CPUs={os.cpu_count()} State=UNKNOWN\n"
+        f"PartitionName=all Nodes={host} Default=YES MaxTime=INFINITE State=UP\n"
+    )
+    (tmp_path / "state").mkdir()
+    (tmp_path / "spool").mkdir()
+    environment = os.environ | {"SLURM_CONF": str(configuration)}
+    Path("/run/munge").mkdir(exist_ok=True)
+    shutil.chown("/run/munge", "munge", "munge")
+    daemons = [
+        subprocess.Popen(words, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        for words in (["setpriv", "--reuid=munge", "--regid=munge", "--clear-groups", "munged", "-F"], ["slurmctld", "-D"], ["slurmd", "-D"])
+    ]
+    os.environ["SLURM_CONF"] = str(configuration)
+    try:
+        if not wait_for(["sinfo", "-h", "-o", "%T"], "idle"):
+            logs = "".join(path.read_text()[-2000:] for path in tmp_path.glob("*.log"))
+            pytest.fail(f"the node did not become idle:\n{logs}")
+        yield host
+    finally:
+        for daemon in reversed(daemons):
+            daemon.terminate()
+            daemon.wait()
+        del os.environ["SLURM_CONF"]
+
+
+def test_slurm_grades_the_same(cluster: object, tmp_path: Path) -> None:
+    submissions = tmp_path / "submissions"
+    submissions.mkdir()
+    make_class(submissions, 6)
+    run = subprocess.run(command(submissions, tmp_path / "out", "--engine", "slurm"), capture_output=True, text=True)
+    logs = "".join(path.read_text() for path in (tmp_path / "out" / "slurm").glob("*.log"))
+    assert run.returncode == 0, run.stdout + run.stderr + logs
+    right(rows(tmp_path / "out"), 6)
+
+
+def test_without_slurm_it_says_so(submissions: Path, tmp_path: Path) -> None:
+    if shutil.which("sbatch"):
+        pytest.skip("Slurm is installed here")
+    run = subprocess.run(command(submissions, tmp_path, "--engine", "slurm"), capture_output=True, text=True)
+    assert run.returncode == 2 and "Slurm" in run.stderr

@@ -1,0 +1,214 @@
+"""A students' release: complete, and without anything that they are to find themselves."""
+
+from __future__ import annotations
+
+import ast
+import concurrent.futures
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from grading.model import Term
+from labkit.build import LABS
+from releasing import regions, students
+from releasing.visible import is_hidden, visible_checks
+
+ROOT = Path(__file__).resolve().parents[2]
+
+every_lab = pytest.mark.parametrize("lab", LABS)
+
+
+def sources(lab: str) -> list[Path]:
+    return sorted((ROOT / LABS[lab]).glob("*.?pp"))
+
+
+def exercises(lab: str) -> list[Path]:
+    return [path for path in sources(lab) if regions.regions(path.read_text())]
+
+
+def words(line: str) -> str:
+    """The line as it is compared: blanks, braces at its ends and a trailing comment do not make it another."""
+    return " ".join(line.split(" // ")[0].split()).removeprefix("} ").removesuffix(" {")
+
+
+def is_telling(line: str) -> bool:
+    """Tells whether a line says something: not a brace, not `return true;`."""
+    return len(re.sub(r"\W", "", line)) >= 12
+
+
+@pytest.fixture(scope="module", params=LABS)
+def released(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
+    target = tmp_path_factory.mktemp("release") / request.param
+    students.release(request.param, target)
+    return request.param, target
+
+
+def test_every_line_that_only_the_solution_has_is_gone(released: tuple[str, Path]) -> None:
+    lab, target = released
+    in_solutions, elsewhere = set(), set()
+    for path in sources(lab):
+        text = path.read_text()
+        in_solutions |= {words(line) for region in regions.regions(text) for line in region.solution}
+        elsewhere |= {words(line) for line in regions.starter(text).splitlines()}
+    given = [path for earlier in LABS if earlier < lab for path in sources(earlier)]
+    for path in [*given, *ROOT.glob("harness/labkit/*.cpp")]:
+        elsewhere |= {words(line) for line in path.read_text().splitlines()}
+    secret = {line for line in in_solutions - elsewhere if is_telling(line)}
+    found = []
+    for path in (path for path in target.rglob("*") if path.is_file()):
+        lines = path.read_text().splitlines()
+        if path.suffix in (".cpp", ".hpp"):
+            shown = secret & {words(line.lstrip("/* ")) for line in lines}
+        else:  # a page or a check may have it in the middle of a sentence
+            text = " ".join(words(line) for line in lines)
+            shown = {line for line in secret if line in text}
+        found += [f"{path.relative_to(target)}: {line}" for line in shown]
+    assert not found, "\n".join(found)
+
+
+def test_every_exercise_has_a_line_that_stands_nowhere_else_in_its_lab(released: tuple[str, Path]) -> None:
+    """Except where the whole solution is one line: an idiom, which the lab may show elsewhere."""
+    lab, target = released
+    given = {words(line) for path in (target / LABS[lab]).rglob("*.?pp") for line in path.read_text().splitlines()}
+    copied = [
+        f"{path.name}: {region.sentence}"
+        for path in exercises(lab)
+        for region in regions.regions(path.read_text())
+        if len(region.solution) > 1 and all(words(line) in given for line in region.solution)
+    ]
+    assert not copied, "\n".join(copied)
+
+
+def test_the_solution_put_back_gives_the_original(released: tuple[str, Path]) -> None:
+    lab, target = released
+    for path in sources(lab):
+        starter = (target / path.relative_to(ROOT)).read_text()
+        assert regions.restored(starter, path.read_text()) == path.read_text()
+
+
+def test_a_release_holds_what_is_for_students_only(released: tuple[str, Path]) -> None:
+    lab, target = released
+    names = {str(path.relative_to(target)) for path in target.rglob("*")}
+    assert not [name for name in names if re.search(r"mistakes|attacks|releasing|harness/tests|instructor|answers", name)]
+    assert not [name for name in names if (later := re.search(r"lab\d\d", name)) and later[0] > lab]
+    assert not [path for path in target.rglob("*") if path.is_symlink()]
+    for path in (path for path in target.rglob("*") if path.is_file()):
+        assert b"\0" not in path.read_bytes(), f"{path} is binary"
+        assert b"BEGIN SOLUTION" not in path.read_bytes() or path.suffix == ".py", path
+
+
+def test_students_get_the_pages_for_all_but_no_answers(released: tuple[str, Path]) -> None:
+    _, target = released
+    assert (target / "handouts" / "machines.md").exists()
+    for page in (target / "handouts").glob("*.md"):
+        assert "answers.md" not in page.read_text(), page.name
+    for page in (ROOT / "handouts").glob("*.md"):
+        assert "answers.md" not in page.read_text() or page.name == "instructors.md", page.name
+
+
+def test_hidden_checks_are_not_released(released: tuple[str, Path]) -> None:
+    lab, target = released
+    for path in sorted((ROOT / "harness" / "checks").glob("test_lab*.py")):
+        name = path.name[5:10]
+        hidden = [node for node in ast.parse(path.read_text()).body if is_hidden(node, name, Term())]
+        for word in (node.name.removeprefix("test_") for node in hidden if isinstance(node, ast.FunctionDef)):
+            run = subprocess.run(["grep", "-rlw", "-e", word, "-e", f"test_{word}", target], capture_output=True, text=True)
+            assert not run.stdout, f"{word} is in {run.stdout}"
+
+
+def test_links_in_the_handouts_lead_somewhere(released: tuple[str, Path]) -> None:
+    _, target = released
+    for page in target.rglob("*.md"):
+        for link in re.findall(r"\]\(([^):#]+)", page.read_text()):
+            assert (page.parent / link).exists(), f"{page.name}: {link}"
+
+
+@dataclass
+class Graded:
+    """A starter's grades: the grader's exit status, what it printed, its tests, each program's files."""
+
+    status: int
+    printed: str
+    tests: list[dict[str, Any]]
+    built_from: dict[str, set[str]]
+
+
+Grades = dict[str, "concurrent.futures.Future[Graded]"]
+
+
+@pytest.fixture(scope="module")
+def grades(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Grades]:
+    """The starters that this session asks for, graded: several at a time, for they wait for what never comes."""
+    items = [item for item in request.session.items if isinstance(item, pytest.Function)]
+    wanted = sorted({str(item.callspec.params["lab"]) for item in items if "grades" in item.fixturenames})
+    folder = tmp_path_factory.mktemp("starter")
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        yield {lab: pool.submit(grade_starter, lab, folder / lab) for lab in wanted}
+
+
+def take_built(lab: str, target: Path) -> None:
+    """Copies the programs that are built here from files without exercises: they are the same in the starter."""
+    todo = {path.name for path in exercises(lab)}
+    for listing in sorted((ROOT / LABS[lab]).glob("*.d")):
+        program = listing.with_suffix("")
+        if program.exists() and not todo & set(listing.read_text().replace("\\\n", " ").split()):
+            shutil.copy(listing, target / LABS[lab])
+            shutil.copy(program, target / LABS[lab])
+
+
+def grade_starter(lab: str, target: Path) -> Graded:
+    students.release(lab, target)
+    take_built(lab, target)
+    command = ["harness/grade", lab, "--quiet"]
+    run = subprocess.run(command, cwd=target, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=900)
+    tests = json.loads((target / "build/grade/results.json").read_text())["tests"]
+    built_from = {
+        path.stem: set(path.read_text().replace("\\\n", " ").split()) for path in (target / LABS[lab]).glob("*.d")
+    }
+    return Graded(run.returncode, run.stdout, tests, built_from)
+
+
+@every_lab
+def test_the_starter_builds_and_only_its_exercises_fail(lab: str, grades: Grades) -> None:
+    graded = grades[lab].result()
+    assert graded.status == 1, graded.printed
+    assert not [test["name"] for test in graded.tests if test["extra_data"]["rung"] == "build"]
+    todo = {path.name for path in exercises(lab)}
+    passed_over = set(todo)
+    for test in graded.tests:
+        programs = test["extra_data"]["programs"]
+        concerned = {name for program in programs for name in graded.built_from.get(program, ())} & todo
+        if test["extra_data"]["verdict"] == "fail":
+            assert concerned, f"{test['name']} fails, and starts no program with an exercise\n{test['output']}"
+            passed_over -= concerned
+        else:
+            assert test["extra_data"]["verdict"] == "pass", test["output"]
+    assert not passed_over, f"no check fails for the TODOs of {passed_over}"
+
+
+def test_a_release_replaces_only_a_release(tmp_path: Path) -> None:
+    (tmp_path / "precious").touch()
+    with pytest.raises(students.Unreleasable):
+        students.release("lab01", tmp_path)
+    assert (tmp_path / "precious").exists()
+
+
+def test_a_hidden_check_goes_with_what_only_it_uses(tmp_path: Path) -> None:
+    source = (
+        '"""Checks."""\n\nSHARED = 1\nONLY = 2\n\n\ndef _helper():\n    return ONLY\n\n\n'
+        "@check(points=1, read='a', hidden=True)\ndef test_secret(lab):\n    _helper(SHARED)\n\n\n"
+        "# on the next\n@check(points=1, read='a')\ndef test_open(lab):\n    SHARED\n\n\n"
+        "@check(points=1, read='a', hidden=True)\ndef test_opened(lab):\n    SHARED\n\n\n"
+        "@check(points=1, read='a')\ndef test_closed(lab):\n    SHARED\n"
+    )
+    term = tmp_path / "term.ini"
+    term.write_text("[lab01]\nopened = 1 visible\nclosed = 1 hidden\n")
+    left = visible_checks(source, "lab01", Term(term))
+    assert re.findall(r"def (\w+)", left) == ["test_open", "test_opened"]
+    assert "ONLY" not in left and "SHARED = 1" in left and "# on the next" in left

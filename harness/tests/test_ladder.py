@@ -1,0 +1,214 @@
+"""The grader against programs that behave badly: each gets the right verdict, the first rung that broke, and dies."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import textwrap
+import xml.etree.ElementTree as xml
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+HARNESS = Path(__file__).resolve().parent.parent
+
+# A well-behaved upper_server, line by line; each test below replaces some of it.
+GOOD = {
+    "start": "",
+    "listen": "s = socket.create_server(('127.0.0.1', int(sys.argv[2]))); s.listen(50)",
+    "greet": "print('listening on 127.0.0.1:%d' % s.getsockname()[1], flush=True)",
+    "accept": "c, who = s.accept()",
+    "answer": "c.sendall(data.upper())",
+}
+
+PROGRAM = """\
+#!/usr/bin/python3 -IS
+import os, signal, socket, sys, time
+def stop(*_):
+    print('Exiting', flush=True); os._exit(0)
+before = signal.getsignal(signal.SIGINT)
+signal.signal(signal.SIGINT, stop)
+{start}
+{listen}
+{greet}
+while True:
+    {accept}
+    while data := c.recv(1000):
+        {answer}
+    c.close()
+"""
+
+
+def grade(tmp_path: Path, check: str = "the_server_answers", **changes: str) -> dict[str, Any]:
+    """Grades the good server with these lines changed; returns the check's entry in results.json."""
+    lab = tmp_path / "lab02_tcp_iterative"
+    lab.mkdir()
+    (lab / "Makefile").write_text("all asan tsan:\n")
+    lines = {name: textwrap.indent(text, "    ").strip() if name == "accept" else text for name, text in (GOOD | changes).items()}
+    (lab / "upper_server").write_text(PROGRAM.format(**lines))
+    (lab / "upper_server").chmod(0o755)
+    return run(tmp_path, check)
+
+
+def run(tree: Path, check: str) -> dict[str, Any]:
+    out = tree / "out"
+    command = [HARNESS / "grade", "lab02", "--tree", tree, "--checks", HARNESS / "tests" / "checks", "--out", out]
+    done = subprocess.run([*map(str, command), "--check", check], capture_output=True, text=True, timeout=120)
+    (test,) = json.loads((out / "results.json").read_text())["tests"]
+    (case,) = xml.parse(out / "junit.xml").getroot().iter("testcase")
+    data: dict[str, Any] = test["extra_data"] | {"output": test["output"], "score": test["score"]}
+    data["status"], data["said"] = done.returncode, done.stdout
+    assert [child.tag for child in case] == {"pass": [], "fail": ["failure"], "could not tell": ["error"]}[data["verdict"]]
+    assert data["status"] == {"pass": 0, "fail": 1, "could not tell": 3}[data["verdict"]]
+    assert (data["score"] > 0) == (data["verdict"] == "pass")
+    assert not leftovers(tree), "a program of the submission is still there"
+    return data
+
+
+def leftovers(tree: Path) -> list[int]:
+    found = []
+    for process in psutil.process_iter(["cmdline"]):
+        if any(str(tree / "lab02") in word for word in process.info["cmdline"] or []):
+            found.append(process.pid)
+    return found
+
+
+def test_a_good_program_passes(tmp_path: Path) -> None:
+    assert grade(tmp_path)["verdict"] == "pass"
+
+
+def test_answers_byte_by_byte_are_answers(tmp_path: Path) -> None:
+    slow = "[(c.send(data[i:i+1].upper()), time.sleep(0.05)) for i in range(len(data))]"
+    assert grade(tmp_path, answer=slow)["verdict"] == "pass"
+
+
+def test_a_million_lines_of_log_are_no_trouble(tmp_path: Path) -> None:
+    assert grade(tmp_path, answer="c.sendall(data.upper()); [print('log') for _ in range(10**6)]")["verdict"] == "pass"
+
+
+@pytest.mark.parametrize(
+    ("changes", "rung", "cause"),
+    [
+        ({"start": "signal.pause()"}, "listen", "not_listening"),
+        ({"start": "sys.exit(3)"}, "exited", "exited_early"),
+        ({"start": "sys.exit(0)"}, "exited", "exited_early"),
+        ({"start": "os.abort()"}, "exited", "crashed"),
+        ({"greet": "print('ready', flush=True)"}, "listen", "wrong_first_line"),
+        ({"greet": "print('listening on 127.0.0.1:1', flush=True)"}, "listen", "wrong_first_line"),
+        ({"greet": "pass"}, "listen", "wrong_first_line"),
+        ({"accept": "signal.pause()"}, "accept", "never_accepted"),
+        ({"answer": "pass"}, "answer", "no_answer"),
+        ({"answer": "c.sendall(data)"}, "bytes", None),
+        ({"answer": "c.sendall(data.upper()[:5])"}, "bytes", None),
+        ({"answer": "c.sendall(data.upper() + b'!')"}, "bytes", None),
+        ({"answer": "c.close(); break"}, "answer", "hung_up"),
+        ({"answer": "os.abort()"}, "exited", "crashed"),
+        ({"answer": "sys.exit(1)"}, "exited", "client_ends_server"),
+        ({"answer": "signal.signal(13, signal.SIG_DFL); os.kill(os.getpid(), 13)"}, "exited", "sigpipe"),
+        ({"answer": "while True: pass"}, "spins", "spins"),
+        ({"accept": "while True: print('x' * 10000)"}, "exited", "floods"),
+        ({"start": "os.fork() and os._exit(0); os.setsid(); os.fork() and os._exit(0)"}, "exited", "exited_early"),
+        ({"start": "print('12 passed\\n100 of 100 points')\nsys.exit(0)"}, "exited", "exited_early"),
+    ],
+)  # fmt: skip
+def test_the_first_rung_that_broke_is_named(
+    tmp_path: Path, changes: dict[str, str], rung: str, cause: str | None
+) -> None:
+    result = grade(tmp_path, **changes)
+    assert (result["verdict"], result["rung"], result["cause"]) == ("fail", rung, cause), result["output"]
+    assert sum(step["failed"] for step in result["steps"]) == 1
+
+
+def test_where_bytes_differ_both_sides_and_a_caret_are_shown(tmp_path: Path) -> None:
+    output = grade(tmp_path, answer="c.sendall(b'HELLO, word\\n')")["output"]
+    assert "expected HELLO, WORLD\\n" in output and "received HELLO, word\\n" in output and "^ byte 8" in output
+
+
+def test_a_death_is_named_by_its_signal_and_the_last_words_are_kept(tmp_path: Path) -> None:
+    output = grade(tmp_path, answer="print('oh no', file=sys.stderr, flush=True); os.kill(os.getpid(), 11)")["output"]
+    assert "SIGSEGV" in output and "stderr: oh no" in output
+
+
+def test_a_program_that_ignores_its_end_fails_and_is_gone(tmp_path: Path) -> None:
+    start = "signal.signal(signal.SIGINT, signal.SIG_IGN); signal.signal(signal.SIGTERM, signal.SIG_IGN)"
+    result = grade(tmp_path, check="the_server_ends", start=start)
+    assert (result["verdict"], result["cause"]) == ("fail", "does_not_end")
+
+
+def test_what_a_program_prints_cannot_steer_the_terminal(tmp_path: Path) -> None:
+    result = grade(tmp_path, answer="print('\\x1b[2J\\x1b[31mPASS', flush=True); os.abort()")
+    assert "\x1b" not in result["output"] and "\\x1b[2J" in result["output"]
+
+
+def test_a_program_that_is_not_there_is_said_to_be_missing(tmp_path: Path) -> None:
+    (tmp_path / "lab02_tcp_iterative").mkdir()
+    (tmp_path / "lab02_tcp_iterative" / "Makefile").write_text("all:\n")
+    assert run(tmp_path, "the_server_answers")["cause"] == "program_missing"
+
+
+def test_the_compilers_first_error_is_shown(tmp_path: Path) -> None:
+    lab = tmp_path / "lab02_tcp_iterative"
+    lab.mkdir()
+    (lab / "Makefile").write_text("all: upper_server\nupper_server: upper_server.cpp\n\tg++ -o $@ $<\n")
+    (lab / "upper_server.cpp").write_text("int main() { return x; }\n")
+    result = run(tmp_path, "the_server_answers")
+    assert result["cause"] == "does_not_build" and "‘x’ was not declared" in result["output"]
+
+
+def test_without_evidence_there_is_no_verdict(tmp_path: Path) -> None:
+    """A harness that breaks asks again, says so, and charges nobody."""
+    checks = tmp_path / "checks"
+    checks.mkdir()
+    (checks / "test_lab02_broken.py").write_text(
+        "from labkit import check\n"
+        "@check(points=100, read='x')\n"
+        "def test_the_harness_breaks(lab):\n"
+        "    raise OSError('no space left')\n"
+    )
+    (tmp_path / "lab02_tcp_iterative").mkdir()
+    (tmp_path / "lab02_tcp_iterative" / "Makefile").write_text("all:\n")
+    command = [HARNESS / "grade", "lab02", "--tree", tmp_path, "--checks", checks, "--out", tmp_path / "out"]
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True)
+    results = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert done.returncode == 3
+    assert results["tests"][0]["extra_data"]["verdict"] == "could not tell"
+    assert results["tests"][0]["extra_data"]["attempts"] == 3
+    assert "provisional" in results["output"] and "provisional" in done.stdout
+    assert "not graded" in results["tests"][0]["output"]
+
+
+def test_signals_that_were_ignored_around_the_grader_are_not_in_the_program(tmp_path: Path) -> None:
+    """nohup and a shell's & leave signals ignored, and a program would inherit that."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        result = grade(tmp_path, start="assert before != signal.SIG_IGN")
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert result["verdict"] == "pass", result["output"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["lab99"], ["lab02", "--check", "no_such_check"], ["--submission", "/nowhere"], ["lab02", "--frobnicate"]],
+)
+def test_wrong_usage_says_why_and_exits_with_2(words: list[str], tmp_path: Path) -> None:
+    done = subprocess.run([HARNESS / "grade", "--out", tmp_path, *words], capture_output=True, text=True)
+    assert done.returncode == 2 and len(done.stderr.strip()) > 20
+    assert "Traceback" not in done.stderr
+
+
+def test_results_exist_when_grading_is_cut_off(tmp_path: Path) -> None:
+    """The file is there from the beginning, and says what was not graded."""
+    lab = tmp_path / "lab02_tcp_iterative"
+    lab.mkdir()
+    (lab / "Makefile").write_text("all:\n")
+    (lab / "upper_server").write_text(PROGRAM.format(**(GOOD | {"start": "os.kill(os.getppid(), 9)"})))
+    (lab / "upper_server").chmod(0o755)
+    command = [HARNESS / "grade", "lab02", "--tree", tmp_path, "--checks", HARNESS / "tests" / "checks"]
+    done = subprocess.run([*map(str, command), "--out", str(tmp_path / "out")], capture_output=True)
+    results = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert done.returncode == -9
+    assert results["score"] == 0 and len(results["tests"]) == 2 and "cut off" in results["output"]
