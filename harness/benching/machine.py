@@ -11,12 +11,12 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import psutil
 
-from .schemes import ROOT, Scheme
+from .schemes import HERE, LIBRARIES, ROOT, Scheme
 
 LOAD_CLIENT = ROOT / "lab07_prefork/load_client"
 
@@ -35,12 +35,22 @@ def build(programs: list[str]) -> None:
         subprocess.run(["make", "-s", "-j2", "-C", str(ROOT / lab), *sorted(set(names))], check=True, stdout=subprocess.DEVNULL)
 
 
-def compile_contestant(source: Path, folder: Path) -> Path:
+def compile_contestant(source: Path, folder: Path, libraries: Sequence[str] = ()) -> Path:
     """Compiles a small program of the bench's own, with the labs' flags."""
     program = folder / source.stem
     if not program.exists() or program.stat().st_mtime < source.stat().st_mtime:
-        subprocess.run(["g++", "-std=c++20", "-O2", "-o", str(program), str(source)], check=True)
+        subprocess.run(["g++", "-std=c++20", "-O2", "-o", str(program), str(source), *libraries], check=True)
     return program
+
+
+def installed_peers(folder: Path) -> list[Scheme]:
+    """The upper service on those libraries that are installed; compiled into `folder`."""
+    found = []
+    for name, (source, header, libraries) in LIBRARIES.items():
+        if Path(header).exists():
+            program = compile_contestant(HERE / source, folder, libraries)
+            found.append(Scheme(name, (str(program), "{port}"), "upper", peer=True))
+    return found
 
 
 def raise_descriptor_limit() -> int:

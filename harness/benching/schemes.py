@@ -61,6 +61,12 @@ KEPT = [
     _lab("pool", "lab06_threads/upper_server_pool", "-n", "100", most=100),
 ]
 
+# Peers that the bench brings itself, with the header that must be there and what they are linked with.
+LIBRARIES = {
+    "libuv": ("libuv_upper.cpp", "/usr/include/uv.h", ["-luv"]),
+    "Asio": ("asio_upper.cpp", "/usr/include/asio.hpp", ["-pthread"]),
+}
+
 
 def peer(text: str) -> Scheme:
     """NAME=COMMAND with {port} in it; NAME:SERVICE=COMMAND if it is neither bytes nor found out by asking."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import socket
 import subprocess
 import time
@@ -58,10 +59,10 @@ class _Printed:
         return measure
 
 
-def _file(scheme: Scheme, size: int) -> Measure:
+def _file(scheme: Scheme, request: bytes, size: int) -> Measure:
     def measure() -> dict[str, float]:
         with machine.running(scheme) as (port, process), socket.create_connection(("127.0.0.1", port)) as client:
-            client.sendall(b"file\n")
+            client.sendall(request)
             buffer = bytearray(1 << 20)
             begin, received = time.monotonic(), 0
             while count := client.recv_into(buffer):
@@ -117,9 +118,15 @@ def points(folder: Path, quick: bool) -> list[tuple[Point, Measure]]:
     (folder / "files").mkdir(exist_ok=True)
     with (folder / "files/file").open("wb") as file:
         file.truncate(size)
+    subprocess.run(["cat", folder / "files/file"], stdout=subprocess.DEVNULL, check=True)  # into the page cache, for all alike
     for name in ("file_server_copy", "file_server_sendfile"):
         scheme = Scheme(name, (str(ROOT / "lab08_misc" / name), "-p", "{port}", str(folder / "files")), "files")
-        add(FILES, name, _file(scheme, size))
+        add(FILES, name, _file(scheme, b"file\n", size))
+    if shutil.which("nginx"):
+        (folder / "nginx").mkdir(exist_ok=True)
+        edited = f"sed 's|FOLDER|{folder / 'files'}|; s|PORT|{{port}}|' '{HERE / 'nginx.conf'}' > '{folder / 'nginx/conf'}'"
+        serve = ("sh", "-c", f"{edited} && exec nginx -p '{folder / 'nginx'}' -c conf")
+        add(FILES, "nginx, sendfile", _file(Scheme("nginx", serve, "files"), b"GET /file\r\n", size))  # HTTP/0.9: no header
 
     exchanges = 5_000 if quick else 100_000
     ping_pong = machine.compile_contestant(HERE / "ping_pong.cpp", folder)
