@@ -92,6 +92,7 @@ def test_the_attack_gets_its_verdict(source: Path, outcomes: dict[str, tuple[int
     status, results, printed = outcomes[source.stem]
     expected = re.search(r"^// Expect: (\w+) ?(.*)$", source.read_text(), re.MULTILINE)
     assert expected is not None
+    assert results, printed  # it was graded at all
     (test,) = results["tests"]
     assert test["extra_data"]["verdict"] == expected[1], printed
     if expected[2]:
