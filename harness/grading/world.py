@@ -21,8 +21,8 @@ def _unshare(tier: int) -> list[str]:
 
 
 def _works(command: list[str]) -> bool:
-    try:
-        return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=20).returncode == 0
+    try:  # a fork bomb that is being graded next door makes a good answer slow
+        return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=120).returncode == 0
     except (OSError, subprocess.TimeoutExpired):
         return False
 
