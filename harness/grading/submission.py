@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from labkit.box import USER
-from labkit.build import LABS
+from labkit.build import LABS, forget_built
 
 from .model import ROOT, Unusable
 
@@ -95,17 +95,6 @@ def work_copy(submission: Path, labs: list[str], tier: int) -> Iterator[tuple[Pa
         yield tree, list(found)
     finally:
         shutil.rmtree(tree, ignore_errors=True)
-
-
-def forget_built(directory: Path, changed: set[str]) -> None:
-    """Removes the programs that depend on the changed files, so that only what the instructor has built is left."""
-    for listing in directory.glob("*.d"):
-        if changed & set(listing.read_text().replace("\\\n", " ").split()):
-            listing.with_suffix("").unlink(missing_ok=True)
-            listing.unlink()
-    for path in directory.iterdir():  # a program without its list of dependencies could be anything
-        if path.suffix == "" and path.name != "Makefile" and not path.with_suffix(".d").exists():
-            path.unlink()
 
 
 def seal(directory: Path, tier: int) -> None:

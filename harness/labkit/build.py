@@ -66,6 +66,21 @@ def make(directory: Path, variant: str, target: str, jobs: int = 1, box: Box | N
     return result
 
 
+def dependencies(directory: Path) -> dict[str, set[str]]:
+    """The compiler's own lists (*.d): each program that was built here, to the files that it is made of."""
+    return {listing.stem: set(listing.read_text().replace("\\\n", " ").split()) for listing in directory.glob("*.d")}
+
+
+def forget_built(directory: Path, changed: set[str]) -> None:
+    """Removes the programs that depend on the changed files, and those of which nobody knows on what they depend."""
+    made_of = dependencies(directory)
+    sources = changed | {path.name for path in directory.glob("*.cpp")}
+    for program in {Path(name).stem for name in sources} | set(made_of):
+        if program not in made_of or changed & made_of[program]:
+            (directory / program).unlink(missing_ok=True)
+            (directory / f"{program}.d").unlink(missing_ok=True)
+
+
 def _why_unfinished(box: Box, status: int) -> str:
     """What make does not say when it is killed together with the compiler."""
     return "the build took too much memory, and was killed" if box.out_of_memory() else f"make ended with status {status}"
