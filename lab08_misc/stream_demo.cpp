@@ -66,9 +66,8 @@ void lines() {
             stream << line.size() << " bytes: " << line << std::endl;
     }};
     socket_stream stream{std::move(here)};
-    for (std::string line; std::getline(std::cin, line);) {
+    for (std::string line, answer; std::getline(std::cin, line);) {
         stream << line << std::endl;
-        std::string answer;
         if (!std::getline(stream, answer)) throw std::runtime_error{"no answer"};
         std::cout << answer << std::endl;
     }
@@ -121,24 +120,18 @@ void states() {
         socket_stream stream{std::move(here)};
         send_all(there, std::string{"whole\nhalf"});
         there.reset();
-        std::getline(stream, line);
-        print_state("a whole line", stream);
-        std::getline(stream, line);
-        print_state("half a line", stream);
-        std::getline(stream, line);
-        print_state("nothing more", stream);
-    }
-    {
-        auto [here, there] = connected_pair();
-        socket_stream stream{std::move(here)};
-        stream << "unread" << std::endl;
-        there.reset();  // with a byte unread: the other side gets a reset
-        std::getline(stream, line);
-        print_state("read after a reset", stream);
+        for (const char* what : {"a whole line", "half a line", "nothing more"}) {
+            std::getline(stream, line);
+            print_state(what, stream);
+        }
     }
     auto [here, there] = connected_pair();
     socket_stream stream{std::move(here)};
-    there.reset();
+    stream << "unread" << std::endl;
+    there.reset();  // with a byte unread: the other side gets a reset
+    std::getline(stream, line);
+    print_state("read after a reset", stream);
+    stream.clear();  // forget the error: the socket will tell again
     stream << "for nobody" << std::endl;
     print_state("written to one who has gone", stream);
 }
