@@ -44,7 +44,7 @@ char to_upper(char c) {
 /// Serves a client what it has sent, once; returns false if it will send no more. Throws std::system_error if
 /// it is gone.
 bool serve(const unique_fd& connection) {
-    std::array<char, 1024> buffer;
+    std::array<char, 16384> buffer;
     const auto received = check("recv", recv(connection.get(), buffer.data(), buffer.size(), 0));
     if (received == 0) return false;  // the client's end of file
     const std::span chunk{buffer.data(), static_cast<std::size_t>(received)};

@@ -41,7 +41,7 @@ char to_upper(char c) {
 /// Serves a client what it has sent, if anything; returns false if it will send no more. Throws
 /// std::system_error if it is gone.
 bool serve(const unique_fd& connection) {
-    std::array<char, 1024> buffer;
+    std::array<char, 16384> buffer;
     const auto received = recv(connection.get(), buffer.data(), buffer.size(), MSG_DONTWAIT);
     if (received == -1 && errno == EAGAIN) return true;  // nothing yet: ask again
     check("recv", received);

@@ -43,7 +43,7 @@ char to_upper(char c) {
 
 /// Serves one client until it says that it will send no more. Throws std::system_error if it is gone.
 void serve(const unique_fd& connection) {
-    std::array<char, 1024> buffer;
+    std::array<char, 16384> buffer;
     while (true) {
         const auto received = check("recv", recv(connection.get(), buffer.data(), buffer.size(), 0));
         if (received == 0) return;  // the client's end of file

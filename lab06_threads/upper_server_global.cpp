@@ -44,7 +44,7 @@ std::atomic<int> conn = -1;  // the connection of the client being served, of wh
 
 /// Serves one client until it says that it will send no more. Throws std::system_error if it is gone.
 void serve() {
-    std::array<char, 1024> buffer;
+    std::array<char, 16384> buffer;
     while (true) {
         const auto received = check("recv", recv(conn, buffer.data(), buffer.size(), 0));
         if (received == 0) return;  // the client's end of file
