@@ -5,7 +5,7 @@
 //
 // Look at what poll has before each wait, and epoll has not: a list of all clients. The kernel keeps the
 // list, and reports edges: that something has arrived, not that something is there. So who is served must be
-// served until nothing is left; but not too long at a time: who has more stays in `ready`. Next: echo_server.
+// served until nothing is left, though not all in one turn: `watch` asks again. Next: echo_server.
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -13,10 +13,8 @@
 
 #include <array>
 #include <cerrno>
-#include <cstdint>
 #include <cstdio>
 #include <cstring>
-#include <deque>
 #include <exception>
 #include <iostream>
 #include <span>
@@ -32,8 +30,7 @@ constexpr std::size_t chunk_size = 16384;  // read from a client at a time, and 
 struct client {
     unique_fd connection;
     std::string name;
-    std::string unsent{};      // in upper case already; while there is some, the client is not read
-    std::uint32_t events = 0;  // reported and not served yet; if any, the client is in `ready`
+    std::string unsent{};  // in upper case already; while there is some, the client is not read
 };
 
 extern "C" void on_stop(int) {
@@ -47,33 +44,41 @@ char to_upper(char c) {
     return c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c;
 }
 
-/// Serves a client once: what it has sent, or the rest of a reply; clears its events if nothing is left to do
-/// before the next one. Returns false if it will send no more. Throws std::system_error if it is gone.
-bool serve(client& one) {
+/// Has reported what happens to `fd` from now on, and in the next turn what is there already: EPOLL_CTL_ADD
+/// for a new one; EPOLL_CTL_MOD for one that is not drained ("will reread available I/O", man 7 epoll).
+void watch(const unique_fd& epoll, int operation, int fd) {
+    // BEGIN SOLUTION: have events reported when they happen, and only then: edge-triggered.
+    epoll_event event{.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET, .data{.fd = fd}};
+    check("epoll_ctl", epoll_ctl(epoll.get(), operation, fd, &event));
+    // END SOLUTION
+}
+
+/// Serves a client once: what it has sent, or the rest of a reply; returns false if it will send no more.
+/// Throws std::system_error if it is gone.
+bool serve(const unique_fd& epoll, client& one, const epoll_event& event) {
     std::array<char, chunk_size> buffer;
     std::span<const char> reply = one.unsent;
     bool drained = false;
     if (reply.empty()) {
         const auto received = recv(one.connection.get(), buffer.data(), buffer.size(), 0);
-        if (received == -1 && errno == EAGAIN) {
-            one.events = 0;
-            return true;
-        }
-        if (check("recv", received) == 0) return false;  // the client's end of file
+        if (received == -1 && errno == EAGAIN) return true;  // drained: an event will tell of more
+        if (check("recv", received) == 0) return false;      // the client's end of file
         const std::span chunk{buffer.data(), static_cast<std::size_t>(received)};
         for (char& c : chunk) c = to_upper(c);
         reply = chunk;
         // Less than asked for was all there is (man 7 epoll, question 9), if nothing but data was reported.
-        drained = chunk.size() < buffer.size() && (one.events & ~(EPOLLIN | EPOLLOUT)) == 0;
+        drained = chunk.size() < buffer.size() && (event.events & ~(EPOLLIN | EPOLLOUT)) == 0;
     }
-    // BEGIN SOLUTION: send what the client takes without waiting, and keep the rest in `unsent`.
+    // BEGIN SOLUTION: send without waiting, keep the rest in `unsent`; return if the client took nothing.
     const auto sent = send(one.connection.get(), reply.data(), reply.size(), MSG_NOSIGNAL);
     if (sent == -1 && errno != EAGAIN) check("send", sent);
     const auto rest = reply.subspan(sent == -1 ? 0 : static_cast<std::size_t>(sent));
     one.unsent = std::string{rest.begin(), rest.end()};
-    if (sent == -1) one.events = 0;  // the next event tells when it takes more
+    if (sent == -1) return true;  // an event will tell when it takes more
     // END SOLUTION
-    if (drained && one.unsent.empty()) one.events = 0;
+    // BEGIN SOLUTION: if the client is not drained, or has a rest to get, ask again: no event will tell.
+    if (!drained || !one.unsent.empty()) watch(epoll, EPOLL_CTL_MOD, one.connection.get());
+    // END SOLUTION
     return true;
 }
 
@@ -98,70 +103,46 @@ int main(int argc, char* argv[]) try {
     std::cout << "listening on " << to_string(here) << '\n';
 
     const unique_fd epoll{check("epoll_create1", epoll_create1(0))};
-    epoll_event knock{.events = EPOLLIN | EPOLLET, .data{.fd = listener.get()}};
-    check("epoll_ctl", epoll_ctl(epoll.get(), EPOLL_CTL_ADD, listener.get(), &knock));
-
+    watch(epoll, EPOLL_CTL_ADD, listener.get());
     std::unordered_map<int, client> clients;  // by descriptor
-    std::deque<int> ready;                    // clients to serve
     std::array<epoll_event, 256> events{};
-    bool waiting = false;  // a client may wait at the listener
-    bool full = false;     // no descriptor was left for it
+    bool full = false;  // no descriptor was left for the next client
     while (true) {
-        const bool busy = !ready.empty() || (waiting && !full);
-        const int count = epoll_wait(epoll.get(), events.data(), events.size(), busy ? 0 : full ? 1000 : -1);
-        if (count == -1 && errno == EINTR) continue;                 // stopped and continued: man 7 signal
-        if (check("epoll_wait", count) == 0 && !busy) full = false;  // after a second: try again
-        for (std::size_t i = 0; i < static_cast<std::size_t>(count); ++i) {
-            const int fd = events[i].data.fd;
+        const int count = epoll_wait(epoll.get(), events.data(), events.size(), full ? 1000 : -1);
+        if (count == -1 && errno == EINTR) continue;   // stopped and continued: man 7 signal
+        bool knock = check("epoll_wait", count) == 0;  // other processes have descriptors, too: try again
+        for (const epoll_event& event : std::span{events}.first(static_cast<std::size_t>(count))) {
+            const int fd = event.data.fd;
             if (fd == listener.get()) {
-                waiting = true;
+                knock = knock || !full;
                 continue;
             }
-            client& one = clients[fd];
-            if (one.events == 0) ready.push_back(fd);
-            one.events |= events[i].events;
-        }
-
-        for (std::size_t left = ready.size(); left > 0; --left) {  // each once, however much it has sent
-            const int fd = ready.front();
-            ready.pop_front();
             client& one = clients[fd];
             bool stays = false;
             try {
-                stays = serve(one);
+                stays = serve(epoll, one, event);
             } catch (const std::exception& error) {  // ends this client's connection, and nobody else's
                 std::cerr << program_invocation_short_name << ": " << error.what() << '\n';
             }
-            if (stays) {
-                // BEGIN SOLUTION: whoever is not drained is served again in the next turn: no event will tell.
-                if (one.events != 0) ready.push_back(fd);
-                // END SOLUTION
-                continue;
-            }
+            if (stays) continue;
             std::cout << "disconnected " << one.name << '\n';
             clients.erase(fd);
-            full = false;
+            knock = knock || full;
         }
 
-        for (int times = 0; waiting && !full && times < 64; ++times) {  // all that wait, within bounds
+        for (int times = 0; knock && times < 64; ++times) {  // all that wait, within bounds
             endpoint address;
             unique_fd connection{accept4(listener.get(), address.get(), &address.size, SOCK_NONBLOCK)};
             const int fd = connection.get();
-            if (fd == -1) {  // nobody waits, or no longer: man 2 accept, "Error handling"
-                waiting = errno != EAGAIN;
-                full = waiting && errno != ECONNABORTED;
-                if (full)
-                    std::cerr << program_invocation_short_name << ": accept4: " << strerror(errno) << '\n';
-                continue;
-            }
+            knock = fd != -1 || errno == ECONNABORTED;  // gone again: man 2 accept, "Error handling"
+            full = !knock && errno != EAGAIN;
+            if (full) std::cerr << program_invocation_short_name << ": accept4: " << strerror(errno) << '\n';
+            if (fd == -1) continue;
             std::cout << "connected " << to_string(address) << '\n';
+            watch(epoll, EPOLL_CTL_ADD, fd);
             clients[fd] = {std::move(connection), to_string(address)};
-            // BEGIN SOLUTION: have the client's events reported when they happen, and only then: edge-triggered.
-            constexpr std::uint32_t edges = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET;
-            epoll_event event{.events = edges, .data{.fd = fd}};
-            check("epoll_ctl", epoll_ctl(epoll.get(), EPOLL_CTL_ADD, fd, &event));
-            // END SOLUTION
         }
+        if (knock) watch(epoll, EPOLL_CTL_MOD, listener.get());  // more may wait
     }
 } catch (const std::exception& error) {
     std::cerr << program_invocation_short_name << ": " << error.what() << '\n';

@@ -41,7 +41,7 @@ FULL = {
 }
 EDGES = {
     "not_drained": "Not everything was read that had arrived, and no event comes for what is there already: serve until "
-    "recv or send would have to wait.",
+    "recv or send would have to wait, or ask again.",
     "end_missed": "The client's last bytes and its end arrived together: one event for both.",
     "starves": "One client was served until nothing was left of it, while others waited: a bounded piece at a time.",
 }
