@@ -159,6 +159,24 @@ def a_client_that_never_reads(server: Server, request: bytes) -> None:
     bob.expect_accepted()
 
 
+def a_crowd(server: Server, talk: Callable[[Peer], None]) -> None:
+    """Two hundred clients wait at once; each is served in its turn."""
+    crowd = server.connect_all(*(f"client {i}" for i in range(200)))
+    crowd[-1].expect_waiting()
+    with step("each in turn is served, and hangs up", quiet=True):
+        for client in crowd:
+            talk(client)
+            client.close()
+
+
+def a_hundred_megabytes(server: Server, cause: str | None = None) -> bytes:
+    """A client sends a hundred megabytes without a newline, and no more; returns all that it got."""
+    ann = server.connect("ann")
+    ann.send(b"x" * 100_000_000, cause=cause)
+    ann.half_close()
+    return ann.read_to_eof(cause=cause)
+
+
 def send_cut(lab: Lab, peer: Peer, data: bytes) -> None:
     """Sends the bytes in pieces of random sizes, each after the one before has been read."""
     server = peer.program
@@ -263,11 +281,13 @@ def test_no_client_ends_upper_server(lab: Lab) -> None:
     server.stop()
 
 
-@check(points=3, read="rude-clients", causes=CLIENTS, hidden=True)
+@check(points=3, read="rude-clients", causes=CLIENTS | ONE_SEND, hidden=True)
 def test_a_client_that_never_reads_stops_upper_server_only_while_it_is_there(lab: Lab) -> None:
     """Its replies fill the buffers, then send waits, and everybody else. When it goes, the server goes on."""
     server = lab.server("upper_server")
     a_client_that_never_reads(server, b"ping\n" * 200)
+    got = a_hundred_megabytes(server)
+    expect(got == b"X" * 100_000_000, "a hundred megabytes come back", otherwise=f"{len(got)} bytes", cause="short_send_ignored")
     server.stop()
 
 
@@ -347,7 +367,7 @@ def test_upper_client_prints_whole_replies(lab: Lab) -> None:
 # --- echo
 
 
-@check(points=4, read="echo", causes=ONE_SEND)
+@check(points=4, read="echo", causes=ONE_SEND | {"no_pretended_work": "With -d SECONDS the server sleeps so long for each client, before it reads."})
 def test_echo_server_sends_each_chunk_back_with_the_date(lab: Lab) -> None:
     """`Echo=>CHUNK at DATE`: and whole, also when send takes seven bytes at a time."""
     server = lab.server("echo_server", faults={"send": 7})
@@ -356,9 +376,14 @@ def test_echo_server_sends_each_chunk_back_with_the_date(lab: Lab) -> None:
         ann.send(chunk)
         ann.expect_match(rb"\AEcho=>" + re.escape(chunk) + rb" at " + DATE + rb"\Z", cause={"bytes": "short_send_ignored"})
     server.stop()
+    busy = lab.server("echo_server", "-d", "3600")
+    bob = busy.connect("bob")
+    bob.expect_accepted()
+    wait_until(lambda: "nanosleep" in kernel.waiting_in(busy.pid), "the server pretends to work", cause="no_pretended_work")
+    busy.stop()
 
 
-@check(points=2, read="rude-clients", causes=CLIENTS)
+@check(points=2, read="rude-clients", causes=CLIENTS | ONE_SEND)
 def test_no_client_ends_echo_server(lab: Lab) -> None:
     """What holds for the first server holds for every server: one client's end is nobody else's."""
     server = lab.server("echo_server")
@@ -368,6 +393,11 @@ def test_no_client_ends_echo_server(lab: Lab) -> None:
         peer.expect_match(rb"\AEcho=>ping at " + DATE)
 
     rude_clients(server, talk, b"ping")
+    a_crowd(server, talk)
+    a_client_that_never_reads(server, b"ping" * 250)
+    got = a_hundred_megabytes(server)
+    length = sum(len(chunk) for chunk in re.findall(rb"Echo=>(x{1,1024}) at " + DATE, got))
+    expect(length == 100_000_000, "a hundred megabytes come back", otherwise=f"{length} bytes", cause="short_send_ignored")
     server.stop()
 
 
@@ -448,6 +478,15 @@ def test_no_client_ends_cas_server(lab: Lab) -> None:
         peer.expect(b"0\n\r")
 
     rude_clients(server, talk, b"0 0\n")
+    a_crowd(server, talk)
+    a_client_that_never_reads(server, b"0 0\n")
+    for piece in (b"0 \0\n", b"0 \xff\n", b"x" * MAX_LINE + b"\n", b"x" * (MAX_LINE + 1) + b"\n"):
+        bob = server.connect("bob")
+        bob.send(piece)
+        bob.expect(b"Bad Syntax\n\r")
+        bob.close()
+    got = a_hundred_megabytes(server)
+    expect(got.replace(b"Bad Syntax\n\r", b"") == b"", "each piece of a hundred megabytes is bad syntax", otherwise="other replies came")
     server.stop()
 
 
@@ -609,6 +648,7 @@ def test_no_client_ends_cas_server_lines(lab: Lab) -> None:
         peer.expect(b"0\n")
 
     rude_clients(server, talk, b"0 0\n0 0\n0")
+    a_crowd(server, talk)
     a_client_that_never_reads(server, b"nonsense\n")
     server.stop()
 
