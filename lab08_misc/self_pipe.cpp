@@ -59,10 +59,10 @@ void wait_for_signal() {
         if (ready == 1) break;
         if (errno != EINTR) check("select", ready);
     }
-    // Empty the pipe, however many signals have written to it.
+    // BEGIN SOLUTION: empty the pipe, however many signals have written to it.
     std::array<char, 512> bytes;
-    while (read(pipe_ends[0], bytes.data(), bytes.size()) > 0) {
-    }
+    while (read(pipe_ends[0], bytes.data(), bytes.size()) > 0) continue;
+    // END SOLUTION
 }
 
 int main(int argc, char* argv[]) try {

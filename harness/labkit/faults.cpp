@@ -5,11 +5,13 @@
 //   FAULT_RECV   recv and read from a socket deliver at most so many bytes a call
 //   FAULT_FORK   the first so many forks fail with EAGAIN, and at that moment a SIGCHLD comes
 //   FAULT_THREAD the first so many threads cannot be created (EAGAIN)
+//   FAULT_SELECT the first select fails with EINTR, and at that moment SIGUSR1 comes so many times
 //   FAULT_EINTR  accept, recv, read and send on a socket fail with EINTR on every so-many-th call
 // g++ -std=c++20 -shared -fPIC -o faults.so faults.cpp
 #include <dlfcn.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/select.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -34,6 +36,7 @@ const long recv_limit = fault("FAULT_RECV");
 const long eintr_every = fault("FAULT_EINTR");
 std::atomic<long> forks_to_fail = fault("FAULT_FORK");
 std::atomic<long> threads_to_fail = fault("FAULT_THREAD");
+std::atomic<long> signals_in_select = fault("FAULT_SELECT");
 std::atomic<long> calls = 0;
 
 template <typename Function>
@@ -107,6 +110,15 @@ int accept(int fd, sockaddr* address, socklen_t* size) {
 int accept4(int fd, sockaddr* address, socklen_t* size, int flags) {
     static const auto real = next<decltype(::accept4)>("accept4");
     return interrupted(fd) ? -1 : real(fd, address, size, flags);
+}
+
+int select(int count, fd_set* readable, fd_set* writable, fd_set* exceptional, timeval* patience) {
+    static const auto real = next<decltype(::select)>("select");
+    if (signals_in_select == 0) return real(count, readable, writable, exceptional, patience);
+    errno = EINTR;
+    for (; signals_in_select > 0; --signals_in_select)
+        raise(SIGUSR1);  // each is handled before the next comes
+    return -1;           // now the caller looks at errno
 }
 
 int pthread_create(pthread_t* thread, const pthread_attr_t* attributes, void* (*function)(void*),
