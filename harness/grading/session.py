@@ -16,7 +16,7 @@ from _pytest.runner import runtestprotocol
 
 from labkit import CouldNotTell, Failed, Lab, waiting
 from labkit.build import LABS, Build
-from labkit.box import TIERS, Box, fresh_network, kill_user, scratch_directory
+from labkit.box import Box, described, fresh_network, kill_user, scratch_directory
 from labkit.program import adopt_orphans, default_signals, end_all
 from labkit.steps import Story, telling
 
@@ -159,9 +159,9 @@ class Session:
             for program in lab.programs if lab else []:
                 for stream in ("stdout", "stderr"):
                     result.logs[f"{program.name} {program.pid} {stream}"] = getattr(program, stream).text
-            end_all()
             if self.box.tier == 3:
                 kill_user()
+            end_all()
         result.steps = [entry.as_dict() for entry in story.steps]
         result.programs = sorted(lab.used) if lab else []
         result.cause, result.rung = None, ""
@@ -190,12 +190,13 @@ def run_checks(
     adopt_orphans()
     default_signals()
     out.mkdir(parents=True, exist_ok=True)
-    shim = compile_shim(out)
+    # Where nothing but its mode keeps a submission from the results, it cannot read in that directory either.
+    shim = compile_shim(next(iter(builds.values())).directory.parent if box.tier == 3 else out)
     box.readable += [shim] if shim else []
     session = Session(builds, box, selection, shim, told)
     if box.tier < 3:
         fresh_network()
-    session.report.surroundings.append(f"Sandbox: {TIERS[box.tier]}.")
+    session.report.surroundings.append(f"Sandbox: {described(box.tier)}.")
     session.report.surroundings.append(f"A deadline was {waiting.calibrate():.1f} s on this machine, and more under load.")
     checks = selection.directory
     files = [str(path) for lab in selection.labs for path in sorted(checks.glob(f"test_{lab}_*.py"))]

@@ -11,7 +11,6 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from labkit.box import USER
 from labkit.build import LABS, forget_built
 
 from .model import ROOT, Unusable
@@ -61,7 +60,7 @@ def directories(submission: Path, labs: list[str]) -> dict[str, Path]:
 
 
 @contextlib.contextmanager
-def work_copy(submission: Path, labs: list[str], tier: int) -> Iterator[tuple[Path, list[str]]]:
+def work_copy(submission: Path, labs: list[str]) -> Iterator[tuple[Path, list[str]]]:
     """A tree with the instructor's labs and the submission's exercises in it; also returns the labs that were found.
 
     Throws Unusable if the submission has none of them.
@@ -89,16 +88,6 @@ def work_copy(submission: Path, labs: list[str], tier: int) -> Iterator[tuple[Pa
                 if content is not None:  # a missing exercise is missing, not the instructor's
                     (copy / name).write_bytes(content)
             forget_built(copy, changed)
-            if tier in (2, 3):
-                for path in (copy, *copy.iterdir()):
-                    os.chown(path, USER, USER)
         yield tree, list(found)
     finally:
         shutil.rmtree(tree, ignore_errors=True)
-
-
-def seal(directory: Path, tier: int) -> None:
-    """After the build: what was built belongs to the harness, and no program can change another."""
-    if tier in (2, 3):
-        for path in (directory, *directory.rglob("*")):
-            os.chown(path, 0, 0, follow_symlinks=False)

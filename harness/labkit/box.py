@@ -4,7 +4,8 @@ The tiers, best first. Which one a machine gives is found by trying (grading/wor
 1  An ordinary user: the harness lives in a world of its own (user, pid, mount, ipc and network namespaces), each
    program in a bubblewrap box within, each check in a new network.
 2  root: the same without a user namespace; the program drops to a user of its own in the box.
-3  root in a container that refuses namespaces: a user of its own, limits, no capabilities, all its processes killed.
+3  root in a container that refuses namespaces: a user of its own, limits, no capabilities, all its processes killed,
+   and no file but those it needs, where the kernel has Landlock.
 4  Nothing isolates: fit for one's own code only.
 """
 
@@ -13,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import fcntl
+import functools
 import json
 import os
 import shutil
@@ -32,9 +34,12 @@ from .waiting import poll
 TIERS = {
     1: "full isolation: own namespaces, each program in a box (tier 1)",
     2: "full isolation: own namespaces, each program in a box under a user of its own (tier 2)",
-    3: "partial isolation: a user of its own and limits; no private network (tier 3)",
+    3: "partial isolation: a user of its own and limits, {}; no private network (tier 3)",
     4: "no isolation: fit for one's own code only (tier 4)",
 }
+SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib64", "/lib32")  # what programs see of it
+SETTINGS = ("/etc/ld.so.cache", "/etc/alternatives", "/etc/hosts", "/etc/nsswitch.conf", "/etc/protocols")
+DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/shm")
 
 USERS = range(60001, 64001)  # the users and groups that programs drop to when the harness is root
 USER = int(os.environ.get("HARNESS_USER", USERS[0]))  # this harness's: the kernel counts processes by user
@@ -74,6 +79,21 @@ class Box:
         with Watchdog() as self.watchdog:
             yield
 
+    @contextlib.contextmanager
+    def lent(self, directory: Path) -> Iterator[None]:
+        """While the block runs, the directory and all in it are the programs'; afterwards they can change none of it."""
+        directory.mkdir(exist_ok=True)
+        try:
+            self._give(directory, USER)
+            yield
+        finally:
+            self._give(directory, 0)
+
+    def _give(self, directory: Path, user: int) -> None:
+        if self.tier in (2, 3):
+            for path in (directory, *directory.rglob("*")):
+                os.chown(path, user, user, follow_symlinks=False)
+
     def start(
         self, argv: Sequence[str], *, cwd: Path, env: dict[str, str], stdin: Any, stdout: Any, stderr: Any,
         descriptors: int = 0, writable: Sequence[Path] = (),
@@ -81,15 +101,20 @@ class Box:
         """Starts argv[0] in `cwd`, which it may write to, as it may to `writable`. Throws OSError if it is not there."""
         if not os.access(argv[0], os.X_OK):
             raise FileNotFoundError(2, "no such program", argv[0])
-        tracer = self._tracer(argv)
-        limited = ["/usr/bin/prlimit", *self._limits(descriptors), "--", *argv]
+        tracer, dies_with_us = self._tracer(argv), ["/usr/bin/setpriv", "--pdeathsig=KILL", "--"]
+        limits = ["/usr/bin/prlimit", *self._limits(descriptors), "--"]
+        limited = [*limits, *argv]
         streams: dict[str, Any] = {"stdin": stdin, "stdout": stdout, "stderr": stderr}
         if self.tier == 4:
-            process = subprocess.Popen([*tracer, *limited], cwd=cwd, env=env, start_new_session=True, **streams)
+            command = [*tracer, *dies_with_us, *limited]
+            process = subprocess.Popen(command, cwd=cwd, env=env, start_new_session=True, **streams)
             return Started(process, process.pid)
         if self.tier == 3:
-            command = [*tracer, *_drop_user(), *limited]
-            process = subprocess.Popen(command, cwd=cwd, env=env, start_new_session=True, **streams)
+            own = _private(cwd, ".tmp")
+            rights = _landlock([*self.readable, "/proc"], [cwd, own, *writable, *DEVICES]) if has_landlock() else []
+            private = [f"{key}={value}" for key, value in {**env, "TMPDIR": own}.items()]  # not for what sets it up
+            command = [*tracer, *rights, *_drop_user(), *dies_with_us, *limits, "/usr/bin/env", "-i", *private, *argv]
+            process = subprocess.Popen(command, cwd=cwd, start_new_session=True, **streams)
             return Started(process, process.pid)
         told, telling = os.pipe()
         try:
@@ -125,26 +150,22 @@ class Box:
         return ["--core=0", f"--nproc={PROCESSES}", f"--fsize={FILE_SIZE}", f"--cpu={CPU_SECONDS}", *files]
 
     def _bubblewrap(self, cwd: Path, env: dict[str, str], info: int, writable: Sequence[Path]) -> list[str]:
-        private = {name: cwd / name for name in (".tmp", ".shm")}
-        for path in private.values():
-            path.mkdir(exist_ok=True)
-            path.chmod(0o1777)
         command = ["--unshare-pid", "--unshare-ipc", "--unshare-uts", "--die-with-parent", "--clearenv"]
         if self.tier == 1:
             command += ["--unshare-user", "--uid", "1000", "--gid", "1000"]
         else:
             command += ["--cap-drop", "ALL", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID", "--cap-add", "CAP_SETPCAP"]
         command += ["--info-fd", str(info), "--ro-bind", "/usr", "/usr"]
-        for name in ("bin", "sbin", "lib", "lib64", "lib32"):
-            if Path("/", name).is_symlink():
-                command += ["--symlink", os.readlink(f"/{name}"), f"/{name}"]
-            elif Path("/", name).is_dir():
-                command += ["--ro-bind", f"/{name}", f"/{name}"]
+        for name in SYSTEM[1:]:
+            if Path(name).is_symlink():
+                command += ["--symlink", os.readlink(name), name]
+            elif Path(name).is_dir():
+                command += ["--ro-bind", name, name]
         command += ["--perms", "0755", "--dir", "/etc"]
-        for name in ("/etc/ld.so.cache", "/etc/alternatives", "/etc/hosts", "/etc/nsswitch.conf", "/etc/protocols"):
+        for name in SETTINGS:
             command += ["--ro-bind-try", name, name]
-        command += ["--proc", "/proc", "--dev", "/dev", "--remount-ro", "/dev", "--bind", str(private[".shm"]), "/dev/shm"]
-        command += ["--bind", str(private[".tmp"]), "/tmp"]
+        command += ["--proc", "/proc", "--dev", "/dev", "--remount-ro", "/dev", "--bind", str(_private(cwd, ".shm")), "/dev/shm"]
+        command += ["--bind", str(_private(cwd, ".tmp")), "/tmp"]
         mounts = [("--ro-bind", path) for path in self.readable] + [("--bind", path) for path in (cwd, *writable)]
         for way, path in mounts:
             for parent in reversed(path.parents[:-1]):
@@ -153,6 +174,33 @@ class Box:
         for key, value in env.items():
             command += ["--setenv", key, value]
         return [*command, "--remount-ro", "/", "--chdir", str(cwd)]
+
+
+def _private(directory: Path, name: str) -> Path:
+    """A directory for temporary files, beside the program's own: there no program can put a link in its place."""
+    path = directory.with_name(name)
+    path.mkdir(exist_ok=True)
+    path.chmod(0o1777)
+    return path
+
+
+def _landlock(readable: Sequence[Path | str], writable: Sequence[Path | str]) -> list[str]:
+    """Beside the system, a command reads only these files, and writes only those."""
+    words = [word for path in (*SYSTEM, *SETTINGS, *readable) for word in ("-r", str(path))]
+    words += [word for path in writable for word in ("-w", str(path))]
+    return ["/usr/bin/python3", "-I", "-S", str(Path(__file__).with_name("landlock.py")), *words, "--"]
+
+
+@functools.cache
+def has_landlock() -> bool:
+    """Whether the kernel keeps a program from files, found by trying."""
+    tried = subprocess.run([*_landlock([], []), "cat", "/proc/version"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    return tried.returncode == 1 and b"Permission denied" in tried.stderr
+
+
+def described(tier: int) -> str:
+    """What the tier is, in words for a report."""
+    return TIERS[tier].format("files by Landlock" if tier == 3 and has_landlock() else "files by their owners alone")
 
 
 def _drop_user() -> list[str]:
@@ -209,6 +257,7 @@ class Watchdog:
 def scratch_directory(tier: int) -> Iterator[Path]:
     """A new directory for one check's programs: of bounded size where it can be, and gone afterwards."""
     path = Path(tempfile.mkdtemp(prefix="lab-"))
+    path.chmod(0o755)
     mounted = False
     try:
         if tier < 3:
@@ -216,9 +265,11 @@ def scratch_directory(tier: int) -> Iterator[Path]:
             mount = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(path)]
             subprocess.run(mount, check=True)
             mounted = True
+        own = path / "own"
+        own.mkdir()
         if tier in (2, 3):
-            os.chown(path, USER, USER)
-        yield path
+            own.chmod(0o1777)  # and not theirs: what the harness puts there, no program can replace
+        yield own
     finally:
         if mounted:
             subprocess.run(["umount", "--lazy", str(path)], check=False)
@@ -237,19 +288,25 @@ def fresh_network() -> None:
 
 
 def kill_user() -> None:
-    """Kills every process of the user that programs drop to, wherever it has got to (tier 3)."""
-    def theirs() -> list[int]:
-        found = []
-        for entry in Path("/proc").iterdir():
-            with contextlib.suppress(OSError, ValueError):
-                if entry.stat().st_uid == USER and kernel.state(int(entry.name)) not in ("", "Z"):
-                    found.append(int(entry.name))
-        return found
+    """Kills every process of the user that programs drop to, wherever it has got to, and removes what it left (tier 3)."""
+    every_process = [*_drop_user(), "/bin/sh", "-c", "kill -9 -1"]  # all at once: one by one they could fork faster
 
     def killed() -> bool:
-        for pid in theirs():
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, 9)
-        return not theirs()
+        subprocess.run(every_process, stderr=subprocess.DEVNULL, check=False)
+        return not any(_is_theirs(entry) for entry in Path("/proc").iterdir())
 
     poll(killed, 5.0)
+    if len(Path("/proc/sysvipc/shm").read_text().splitlines()) > 1:
+        subprocess.run([*_drop_user(), "/usr/bin/ipcrm", "--all"], stderr=subprocess.DEVNULL, check=False)
+    for path in (path for place in ("/dev/shm", "/tmp", "/var/tmp") for path in Path(place).iterdir()):
+        with contextlib.suppress(OSError):
+            if path.lstat().st_uid == USER:
+                shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+
+
+def _is_theirs(entry: Path) -> bool:
+    """Whether this is in /proc for a process of the user that programs drop to, which lives."""
+    try:
+        return entry.name.isdecimal() and entry.stat().st_uid == USER and kernel.state(int(entry.name)) not in ("", "Z")
+    except OSError:
+        return False

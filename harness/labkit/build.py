@@ -49,7 +49,7 @@ def make(directory: Path, variant: str, target: str, jobs: int = 1, box: Box | N
     command = ["/usr/bin/make", "-k", f"-j{jobs}", "-C", str(directory), "--no-print-directory", target]
     inherited = os.environ if box.tier == 4 else {"PATH": "/usr/bin:/bin"}
     environment = {key: value for key, value in inherited.items() if not key.startswith("MAKE")} | {"LC_ALL": "C.UTF-8"}
-    with tempfile.TemporaryFile() as output:
+    with tempfile.TemporaryFile() as output, box.lent(directory / variant):
         process, _ = box.start(
             command, cwd=directory, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output
         )
