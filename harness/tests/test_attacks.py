@@ -5,129 +5,151 @@ from __future__ import annotations
 import concurrent.futures
 import json
 import os
-import re
-import socket
+import signal
 import subprocess
 import sys
 import tarfile
 import zipfile
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import psutil
 import pytest
 
 HARNESS = Path(__file__).resolve().parent.parent
 ROOT = HARNESS.parent
 ATTACKS = sorted((HARNESS / "attacks").glob("*.cpp"))
-SECRET = "the secret that no submission reads 5c1e7\n"
+IN_A_CONTAINER = (
+    "reads_secrets", "writes_results", "include_reference", "include_secret_bytes", "climbs_out_by_proc", "preloads",
+    "traces_others", "kills_everyone", "kills_every_id", "daemon", "shared_memory", "fork_bomb",
+)  # fmt: skip
 
 sys.path.insert(0, str(HARNESS))
+from attacks import running  # noqa: E402
+from attacks.running import Outcome, Surroundings  # noqa: E402
 from grading.world import probe  # noqa: E402
-from labkit.box import USERS  # noqa: E402
+from labkit import box, kernel  # noqa: E402
+from labkit.waiting import poll  # noqa: E402
 
 pytestmark = pytest.mark.skipif(probe() > 2, reason="this machine cannot isolate: harness/doctor says why")
 
 
-@dataclass
-class Surroundings:
-    """What the attacks aim at, and must not reach."""
-
-    directory: Path
-    secret: Path
-    listener: socket.socket
-
-    def fill_in(self, source: str, out: Path) -> str:
-        values = {
-            "SECRET": self.secret,
-            "RESULTS": out / "results.json",
-            "REFERENCE": ROOT / "lab02_tcp_iterative" / "upper_server.cpp",
-            "PORT": self.listener.getsockname()[1],
-        }
-        return re.sub(r"@(\w+)@", lambda match: str(values[match[1]]), source)
-
-
 @pytest.fixture(scope="module")
 def surroundings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Surroundings]:
-    directory = tmp_path_factory.mktemp("attacks")
-    secret = directory / "secret.txt"
-    secret.write_text(SECRET)
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        listener.setblocking(False)
-        subprocess.run(["make", "-s", "-C", ROOT / "lab02_tcp_iterative", "-j2"], check=True)
-        yield Surroundings(directory, secret, listener)
-
-
-def grade(submission: Path, out: Path) -> tuple[int, dict[str, Any], str]:
-    """Grades a submission in the best sandbox; returns exit status, results.json, and what was printed."""
-    command = [HARNESS / "grade", "lab02", "--submission", submission, "--out", out, "--require-sandbox"]
-    command += ["--checks", HARNESS / "tests" / "checks", "--check", "the_server_answers"]
-    done = subprocess.run(list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=300)
-    results = json.loads((out / "results.json").read_text()) if (out / "results.json").exists() else {}
-    return done.returncode, results, done.stdout.decode(errors="replace")
-
-
-def attack(source: Path, surroundings: Surroundings) -> tuple[int, dict[str, Any], str]:
-    submission = surroundings.directory / source.stem / "lab02_tcp_iterative"
-    submission.mkdir(parents=True)
-    out = surroundings.directory / source.stem / "out"
-    text = source.read_text().replace('#include "serve.hpp"\n', (HARNESS / "attacks" / "serve.hpp").read_text())
-    (submission / "upper_server.cpp").write_text(surroundings.fill_in(text, out))
-    (submission / "Makefile").write_text("$(shell echo 100 > /tmp/pwned)\nall:\n\techo 100 > /tmp/pwned\n")
-    (submission / "conftest.py").write_text("raise SystemExit(0)\n")
-    return grade(submission.parent, out)
+    with running.surroundings(tmp_path_factory.mktemp("attacks")) as made:
+        yield made
 
 
 @pytest.fixture(scope="module")
-def outcomes(surroundings: Surroundings) -> dict[str, tuple[int, dict[str, Any], str]]:
+def outcomes(surroundings: Surroundings) -> dict[Path, Outcome]:
     """All attacks, some at a time."""
     with concurrent.futures.ThreadPoolExecutor(3) as pool:
-        return dict(zip([path.stem for path in ATTACKS], pool.map(lambda path: attack(path, surroundings), ATTACKS)))
+        return dict(zip(ATTACKS, pool.map(surroundings.attack, ATTACKS)))
 
 
 @pytest.mark.parametrize("source", ATTACKS, ids=lambda path: path.stem)
-def test_the_attack_gets_its_verdict(source: Path, outcomes: dict[str, tuple[int, dict[str, Any], str]]) -> None:
-    status, results, printed = outcomes[source.stem]
-    expected = re.search(r"^// Expect: (\w+) ?(.*)$", source.read_text(), re.MULTILINE)
-    assert expected is not None
-    assert results, printed  # it was graded at all
-    (test,) = results["tests"]
-    assert test["extra_data"]["verdict"] == expected[1], printed
-    if expected[2]:
-        assert test["extra_data"]["cause"] in expected[2].split("|"), printed
-    assert status == {"pass": 0, "fail": 1}[expected[1]]
-    assert SECRET.strip() not in printed + json.dumps(results)
-    assert "root:" not in printed, "the password file is in the report"
-    assert "\x1b" not in printed and "\x1b" not in test["output"]
+def test_the_attack_gets_its_verdict(source: Path, outcomes: dict[Path, Outcome]) -> None:
+    assert "(tier 1)" in outcomes[source].printed or "(tier 2)" in outcomes[source].printed
+    assert not outcomes[source].complaint(source), outcomes[source].printed
 
 
-def test_nothing_is_left_of_the_attacks(
-    outcomes: dict[str, tuple[int, dict[str, Any], str]], surroundings: Surroundings
-) -> None:
+def test_nothing_is_left_of_the_attacks(outcomes: dict[Path, Outcome], surroundings: Surroundings) -> None:
     assert len(outcomes) == len(ATTACKS)
-    theirs = [p for p in psutil.process_iter(["uids", "cmdline"]) if p.info["uids"] and p.info["uids"].real in USERS]
-    assert not theirs, "processes are left"
-    assert surroundings.secret.read_text() == SECRET
-    assert not Path("/tmp/pwned").exists(), "a submission's Makefile was run"
+    assert not surroundings.damage()
     with pytest.raises(BlockingIOError):
         surroundings.listener.accept()
 
 
 def test_an_honest_submission_after_them_has_full_marks(
-    outcomes: dict[str, tuple[int, dict[str, Any], str]], tmp_path: Path
+    outcomes: dict[Path, Outcome], surroundings: Surroundings, tmp_path: Path
 ) -> None:
-    submission = tmp_path / "lab02_tcp_iterative"
-    submission.mkdir()
-    text = (ROOT / "lab02_tcp_iterative" / "upper_server.cpp").read_text()
-    (submission / "upper_server.cpp").write_text(text + "// honest\n")
-    for name in ("cas_server_lines.cpp", "echo_server.cpp", "line_buffer.hpp", "framing.hpp"):
-        source = ROOT / "lab02_tcp_iterative" / name
-        if source.exists():
-            (submission / name).write_bytes(source.read_bytes())
-    status, results, printed = grade(tmp_path, tmp_path / "out")
-    assert status == 0 and results["score"] == 60, printed
+    honest = surroundings.grade(honest_submission(tmp_path), tmp_path / "out")
+    assert honest.status == 0 and honest.results["score"] == 60, honest.printed
+
+
+def honest_submission(directory: Path) -> Path:
+    lab = ROOT / running.LAB
+    (directory / running.LAB).mkdir(parents=True)
+    for source in lab.glob("*.?pp"):
+        (directory / running.LAB / source.name).write_text(source.read_text() + "// honest\n")
+    return directory
+
+
+# --- a container that refuses namespaces
+
+
+@pytest.fixture(scope="module")
+def container(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Surroundings]:
+    if os.geteuid() != 0:
+        pytest.skip("only root can become another user")
+    if not box.has_landlock():
+        pytest.skip("this kernel has no Landlock")
+    directory = tmp_path_factory.mktemp("container")
+    for path in (directory, *directory.parents[:3]):
+        path.chmod(path.stat().st_mode | 0o011)  # so that nothing but Landlock keeps the attacks out
+    with running.surroundings(directory, container=True) as made:
+        yield made
+
+
+@pytest.mark.parametrize("name", IN_A_CONTAINER)
+def test_the_attack_is_held_in_a_container(name: str, container: Surroundings) -> None:
+    source = running.ATTACKS / f"{name}.cpp"
+    outcome = container.attack(source)
+    assert "files by Landlock; no private network (tier 3)" in outcome.printed
+    assert not outcome.complaint(source), outcome.printed
+    assert not container.damage()
+
+
+def test_an_honest_submission_has_full_marks_in_a_container(container: Surroundings, tmp_path: Path) -> None:
+    honest = container.grade(honest_submission(tmp_path), tmp_path / "out")
+    assert honest.status == 0 and honest.results["score"] == 60, honest.printed
+
+
+def test_a_report_says_whether_there_was_landlock(monkeypatch: pytest.MonkeyPatch) -> None:
+    for there, words in ((True, "files by Landlock"), (False, "files by their owners alone")):
+        monkeypatch.setattr(box, "has_landlock", lambda there=there: there)
+        assert words in box.described(3) and "tier 3" in box.described(3)
+
+
+def test_a_container_without_landlock_needs_the_harness_to_be_private(monkeypatch: pytest.MonkeyPatch) -> None:
+    from grading import world
+    from grading.model import Unusable
+
+    monkeypatch.setattr(world, "probe", lambda: 3)
+    monkeypatch.setattr(world, "has_landlock", lambda: False)
+    monkeypatch.setattr(world, "ROOT", HARNESS)
+    with pytest.raises(Unusable, match="chmod"):
+        world.enter(require=False, trust=False)
+
+
+# --- what holds without a sandbox, and who looks
+
+
+def test_a_program_dies_with_its_grader(tmp_path: Path) -> None:
+    """Whatever ends the harness, SIGKILL included, and although nothing isolates."""
+    script = (
+        "import os, pathlib, subprocess, sys, time\n"
+        "from labkit.box import Box\n"
+        "here = pathlib.Path(sys.argv[1])\n"
+        "none = subprocess.DEVNULL\n"
+        "started = Box().start(['/usr/bin/sleep', '1000'], cwd=here, env={}, stdin=none, stdout=none, stderr=none)\n"
+        "print(started.pid, flush=True)\n"
+        "time.sleep(1000)\n"
+    )
+    command = [sys.executable, "-c", script, str(tmp_path)]
+    grader = subprocess.Popen(command, cwd=HARNESS, stdout=subprocess.PIPE, text=True)
+    assert grader.stdout is not None
+    pid = int(grader.stdout.readline())
+    assert poll(lambda: kernel.command(pid) == "sleep", 10.0)
+    os.kill(grader.pid, signal.SIGKILL)
+    grader.wait()
+    assert poll(lambda: kernel.state(pid) in ("", "Z"), 10.0)
+
+
+def test_doctor_proves_the_sandbox() -> None:
+    run = subprocess.run([HARNESS / "doctor"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    assert run.returncode == 0, run.stdout
+    assert run.stdout.count("  held: ") == len(running.QUICK), run.stdout
+    assert not [line for line in run.stdout.splitlines() if line.startswith("MISSING") and "held" in line], run.stdout
 
 
 # --- archives

@@ -1,4 +1,4 @@
-"""A class from end to end: made of the reference, the starter's TODOs and the mistakes, in directories and archives;
+"""A class from end to end: made of the reference, the starter and the mistakes, in directories and archives;
 interrupted and resumed; on this machine and on Slurm."""
 
 from __future__ import annotations
@@ -14,21 +14,17 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from labkit.build import LABS
+from releasing import regions
 
 HARNESS = Path(__file__).resolve().parent.parent
 ROOT = HARNESS.parent
-LAB = "lab02_tcp_iterative"
 
 
-def patched(patch: Path, target: Path) -> None:
-    """The lab with a mistake in it, as a submission."""
-    shutil.copytree(ROOT / LAB, target / LAB, ignore=shutil.ignore_patterns("tests", "asan", "tsan", "*.d"))
-    subprocess.run(["patch", "-p1", "-s", "-d", str(target), "-i", str(patch)], check=True, stdout=subprocess.DEVNULL)
-
-
-def make_class(directory: Path, count: int) -> list[str]:
-    """Writes `count` submissions: right ones, mistakes, empty ones, broken archives; returns their names."""
-    patches = sorted((HARNESS / "mistakes" / "lab02").glob("*.patch"))
+def make_class(directory: Path, count: int, lab: str = "lab02") -> None:
+    """Writes `count` submissions: right ones, starters, mistakes, empty ones, broken archives."""
+    folder = LABS[lab]
+    patches = sorted((HARNESS / "mistakes" / lab).glob("*.patch"))
     for number in range(count):
         name = f"student{number:03}"
         place = directory / name
@@ -37,20 +33,23 @@ def make_class(directory: Path, count: int) -> list[str]:
             place.mkdir(parents=True)
         elif kind == 5:
             directory.joinpath(f"{name}.zip").write_bytes(b"no archive")
-        elif kind == 0:
-            shutil.copytree(ROOT / LAB, place / LAB, ignore=shutil.ignore_patterns("tests", "asan", "tsan", "*.d"))
         else:
-            patched(patches[number % len(patches)], place)
+            shutil.copytree(ROOT / folder, place / folder, ignore=shutil.ignore_patterns("tests", "asan", "tsan", "*.d"))
+        if number % 12 == 7:
+            for path in (place / folder).glob("*.?pp"):
+                path.write_text(regions.starter(path.read_text()))
+        elif kind in (1, 2, 3):
+            patch = ["patch", "-p1", "-s", "-d", str(place), "-i", str(patches[number % len(patches)])]
+            subprocess.run(patch, check=True, stdout=subprocess.DEVNULL)
         if kind == 2:
             with zipfile.ZipFile(directory / f"{name}.zip", "w") as file:
-                for path in (place / LAB).glob("*.?pp"):
-                    file.write(path, f"{LAB}/{path.name}")
+                for path in (place / folder).glob("*.?pp"):
+                    file.write(path, f"{folder}/{path.name}")
             shutil.rmtree(place)
         if kind == 3:
             with tarfile.open(directory / f"{name}.tar.gz", "w:gz") as archive:
-                archive.add(place / LAB, LAB, filter=lambda entry: entry if "." in entry.name or entry.isdir() else None)
+                archive.add(place / folder, folder, filter=lambda entry: entry if "." in entry.name or entry.isdir() else None)
             shutil.rmtree(place)
-    return [f"student{number:03}" for number in range(count)]
 
 
 def command(submissions: Path, out: Path, *more: str) -> list[str]:
@@ -90,7 +89,7 @@ def right(table: dict[str, dict[str, str]], count: int) -> None:
         elif kind in (4, 5):
             assert score == 0 and row["state"] not in ("graded", "provisional"), row
         else:
-            assert 0 < score < 100 and row["state"] == "graded", row
+            assert score < 100 and row["state"] == "graded", row
 
 
 def test_a_class_is_resumed_where_it_was_killed(submissions: Path, tmp_path: Path) -> None:
