@@ -16,6 +16,7 @@ import ctypes
 import fcntl
 import functools
 import json
+import math
 import os
 import shutil
 import socket
@@ -127,7 +128,7 @@ class Box:
             os.close(telling)
         with os.fdopen(told) as info:
             text = info.read()
-        return Started(process, _inner_pid(process, text, Path(argv[0]).name))
+        return Started(process, _inner_pid(process, text))
 
     def status(self, process: subprocess.Popen[bytes]) -> int | None:
         """As Popen.poll: negative for a signal, which a box relays as 128 + its number."""
@@ -209,7 +210,7 @@ def _drop_user() -> list[str]:
             "--inh-caps=-all", "--no-new-privs", "--"]  # fmt: skip
 
 
-def _inner_pid(process: subprocess.Popen[bytes], info: str, name: str) -> int:
+def _inner_pid(process: subprocess.Popen[bytes], info: str) -> int:
     """The program in the box, by what bubblewrap said: its first process is an init, the init's first child the program."""
     try:
         init = int(json.loads(info)["child-pid"])
@@ -218,11 +219,11 @@ def _inner_pid(process: subprocess.Popen[bytes], info: str, name: str) -> int:
 
     def started() -> int:
         for child in kernel.children(init):
-            if kernel.command(child) == name[:15]:
+            if kernel.executable(child) not in ("", "bwrap", "setpriv", "prlimit"):
                 return child
         return init if process.poll() is not None else 0
 
-    return poll(started, 10.0) or init
+    return poll(started, math.inf) or init  # a machine too busy to start it is not the program's fault
 
 
 class Watchdog:

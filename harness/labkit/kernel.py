@@ -180,6 +180,14 @@ def command(pid: int) -> str:
         return "?"
 
 
+def executable(pid: int) -> str:
+    """The name of the file that the process runs, which it cannot change as it can its own name; '' if it has gone."""
+    try:
+        return Path(os.readlink(f"/proc/{pid}/exe")).name
+    except OSError:
+        return ""
+
+
 @dataclass(frozen=True)
 class Socket:
     """A line of /proc/net/tcp or udp."""
