@@ -13,10 +13,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <chrono>
-#include <cstdio>
 #include <ctime>
 #include <exception>
 #include <iostream>
@@ -27,7 +27,7 @@
 #include "options.hpp"
 #include "posix.hpp"
 
-volatile sig_atomic_t news = 0;  // a signal has told that there is something to get
+volatile sig_atomic_t news = 0;  // SIGIO has told that there is something to get
 extern "C" void on_news(int) {
     news = 1;
 }
@@ -36,19 +36,14 @@ std::array<char, 100> buffer;
 std::string received;  // all words
 long recv_calls = 0;
 long other_calls = 0;
-double work_seconds = 0;
-
-/// Returns the CPU seconds that this process has used.
-double cpu_seconds() {
-    return static_cast<double>(std::clock()) / CLOCKS_PER_SEC;
-}
+std::clock_t working = 0;  // microseconds of CPU
 
 /// Something else to do: a little arithmetic.
 void work() {
-    const double begin = cpu_seconds();
+    const std::clock_t begin = std::clock();
     volatile unsigned number = 1;
     for (int i = 0; i < 1000000; ++i) number = number * 1664525U + 1013904223U;
-    work_seconds += cpu_seconds() - begin;
+    working += std::clock() - begin;
 }
 
 /// Receives once; returns what recv does.
@@ -61,14 +56,12 @@ ssize_t receive(int fd) {
 }
 
 void blocking(int fd) {
-    while (receive(fd) != 0) {
-    }
+    while (receive(fd) != 0) continue;
 }
 
 void nonblocking(int fd) {
     check("fcntl", fcntl(fd, F_SETFL, O_NONBLOCK));
-    while (receive(fd) != 0) {  // -1, EAGAIN: nothing yet
-    }
+    while (receive(fd) != 0) continue;  // -1, EAGAIN: nothing yet
 }
 
 void multiplexing(int fd) {
@@ -82,39 +75,29 @@ void multiplexing(int fd) {
 }
 
 void signal_driven(int fd) {
-    struct sigaction action {};
-    action.sa_handler = on_news;
-    check("sigaction", sigaction(SIGIO, &action, nullptr));
     check("fcntl", fcntl(fd, F_SETOWN, getpid()));
     check("fcntl", fcntl(fd, F_SETFL, O_NONBLOCK | O_ASYNC));
     news = 1;  // what came before may have told nobody
-    while (true) {
+    for (ssize_t size = -1; size != 0;) {
         while (news == 0) work();
         news = 0;  // before the bytes are taken: what comes after them tells again
-        ssize_t size = 0;
-        while ((size = receive(fd)) > 0) {
-        }
-        if (size == 0) return;
+        while ((size = receive(fd)) > 0) continue;
     }
 }
 
 void asynchronous(int fd) {
-    struct sigaction action {};
-    action.sa_handler = on_news;
-    check("sigaction", sigaction(SIGUSR1, &action, nullptr));
     aiocb request{};
     request.aio_fildes = fd;
     request.aio_buf = buffer.data();
     request.aio_nbytes = buffer.size();
     request.aio_sigevent.sigev_notify = SIGEV_SIGNAL;
-    request.aio_sigevent.sigev_signo = SIGUSR1;
-    while (true) {
+    request.aio_sigevent.sigev_signo = SIGIO;
+    for (ssize_t size = -1; size != 0;) {
         news = 0;
         ++other_calls;
         check("aio_read", aio_read(&request));
         while (news == 0) work();
-        const auto size = check("aio_return", aio_return(&request));
-        if (size == 0) return;
+        size = check("aio_return", aio_return(&request));
         received.append(buffer.data(), static_cast<std::size_t>(size));
     }
 }
@@ -137,10 +120,8 @@ constexpr std::array models{
 int main(int argc, char* argv[]) try {
     const options given{argc, argv, "d", "[-d SECONDS] blocking|nonblocking|select|sigio|aio", 1, 1};
     const std::chrono::duration<double> pause{given.number('d', 0.1, 0.0, 60.0)};
-    const model* chosen = nullptr;
-    for (const model& each : models)
-        if (each.name == given.words[0]) chosen = &each;
-    if (chosen == nullptr) given.wrong("no model is called '" + given.words[0] + "'");
+    const auto chosen = std::ranges::find(models, given.words[0], &model::name);
+    if (chosen == models.end()) given.wrong("no model is called '" + given.words[0] + "'");
 
     std::array<int, 2> ends{};
     check("socketpair", socketpair(AF_UNIX, SOCK_STREAM, 0, ends.data()));
@@ -156,13 +137,16 @@ int main(int argc, char* argv[]) try {
     }
     there.reset();
 
-    const double begin = cpu_seconds();
+    struct sigaction action {};
+    action.sa_handler = on_news;
+    check("sigaction", sigaction(SIGIO, &action, nullptr));
+    const std::clock_t begin = std::clock();
     chosen->wait(here.get());
-    const double waiting = cpu_seconds() - begin - work_seconds;
+    const std::clock_t waiting = std::clock() - begin - working;
     std::cout << "received:   " << received << "\nmeanwhile:  " << chosen->meanwhile << "\ncalls:      ";
     if (other_calls > 0) std::cout << chosen->other_call << ' ' << other_calls << ", ";
-    std::printf("recv %ld\nCPU:        %.0f ms for waiting, %.0f ms for other work\n", recv_calls,
-                1000 * waiting, 1000 * work_seconds);
+    std::cout << "recv " << recv_calls << "\nCPU:        " << waiting / 1000 << " ms for waiting, "
+              << working / 1000 << " ms for other work\n";
 } catch (const std::exception& error) {
     std::cerr << program_invocation_short_name << ": " << error.what() << '\n';
     return 1;
