@@ -5,8 +5,7 @@
 //   echo 10 | nc localhost 2000                                 in a third: gets ten stars at once
 //
 // Look at what a process per client (lab04) keeps in its program counter and its stack: how far the client
-// has got. Here that is data: a client asks, is then replied to, and at last finishes; select is asked
-// accordingly.
+// has got. Here that is data: a client asks, is replied to, and finishes. select is asked accordingly.
 #include <signal.h>
 #include <sys/select.h>
 #include <sys/socket.h>
@@ -36,8 +35,8 @@ struct client {
     unique_fd connection;
     std::string name;
     line_buffer lines{};     // while it asks
-    std::string words{};     // to be sent: a refusal,
-    std::size_t stars = 0;   // or so many stars
+    std::string refusal{};   // the reply if the line was wrong; else it is stars
+    std::size_t unsent = 0;  // bytes of the reply
     bool finishing = false;  // everything is sent; what the client still sends is ignored
     std::size_t ignored = 0;
 };
@@ -57,8 +56,7 @@ std::optional<std::size_t> parse_request(std::string_view line) {
     return count;
 }
 
-/// Reads what a client has sent, once; returns false if it is to be closed. Throws std::system_error if it is
-/// gone.
+/// Reads from a client once; returns false if it is to be closed. Throws std::system_error if it is gone.
 bool read_some(client& from) {
     std::array<char, 1024> buffer;
     const auto received = check("recv", recv(from.connection.get(), buffer.data(), buffer.size(), 0));
@@ -69,30 +67,25 @@ bool read_some(client& from) {
     try {
         const std::optional<std::string> line = from.lines.next();
         if (!line) return true;
-        const std::optional<std::size_t> count = parse_request(*line);
-        from.stars = count.value_or(0);
-        if (!count) from.words = "Bad Request\n";
+        from.unsent = parse_request(*line).value_or(0);
+        if (from.unsent == 0) from.refusal = "Bad Request\n";
     } catch (const line_too_long& error) {
-        from.words = error.what() + std::string{"\n"};
+        from.refusal = error.what() + std::string{"\n"};
     }
+    from.unsent += from.refusal.size();
     return true;
 }
 
 /// Sends a client what it takes now, once. After the last byte it only finishes: to close a connection with
-/// bytes unread is to send a reset, which may overtake the reply. Throws std::system_error if the client is
-/// gone.
+/// bytes unread is to send a reset, which may overtake the reply. Throws std::system_error if it is gone.
 void send_some(client& to) {
     static const std::string block(65536, '*');  // the same again and again: no reply costs more memory
-    const std::string_view next = to.words.empty() ? std::string_view{block}.substr(0, to.stars) : to.words;
-    const auto sent = send(to.connection.get(), next.data(), next.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+    std::string_view reply = to.refusal.empty() ? block : to.refusal;
+    if (to.unsent < reply.size()) reply.remove_prefix(reply.size() - to.unsent);
+    const auto sent = send(to.connection.get(), reply.data(), reply.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
     if (sent == -1 && errno == EAGAIN) return;
-    const auto size = static_cast<std::size_t>(check("send", sent));
-    if (to.words.empty()) {
-        to.stars -= size;
-    } else {
-        to.words.erase(0, size);
-    }
-    if (!to.words.empty() || to.stars > 0) return;
+    to.unsent -= static_cast<std::size_t>(check("send", sent));
+    if (to.unsent > 0) return;
     to.finishing = true;
     check("shutdown", shutdown(to.connection.get(), SHUT_WR));
 }
@@ -101,7 +94,7 @@ int main(int argc, char* argv[]) try {
     const options given{argc, argv, "pa", "[-p PORT] [-a ADDRESS]"};
     endpoint here = resolve(given.text('a', "127.0.0.1"), given.port(2000)).front();
     setvbuf(stdout, nullptr, _IOLBF, BUFSIZ);  // each log line at once, also into a pipe
-    raise_descriptor_limit();                  // past FD_SETSIZE, so that clients are refused and none waits
+    const int limit = std::min(FD_SETSIZE, raise_descriptor_limit() - 1);  // the last one is for refusing
 
     struct sigaction stop {};
     stop.sa_handler = on_stop;
@@ -123,26 +116,19 @@ int main(int argc, char* argv[]) try {
         fd_set writable;
         FD_ZERO(&readable);
         FD_ZERO(&writable);
-        int nfds = 0;  // one more than the highest descriptor
-        const auto watch = [&nfds](int fd, fd_set& set) {
-            FD_SET(fd, &set);
-            nfds = std::max(nfds, fd + 1);
-        };
-        watch(listener.get(), readable);
-        for (const auto& [fd, one] : clients)
-            watch(fd, one.words.empty() && one.stars == 0 ? readable : writable);
-        check("select", select(nfds, &readable, &writable, nullptr, nullptr));
+        FD_SET(listener.get(), &readable);
+        for (const auto& [fd, one] : clients) FD_SET(fd, one.unsent > 0 ? &writable : &readable);
+        check("select", select(limit, &readable, &writable, nullptr, nullptr));
 
         for (auto next = clients.begin(); next != clients.end();) {
             const auto current = next++;
             auto& [fd, one] = *current;
-            bool stays = true;
+            bool stays = false;
             try {
                 if (FD_ISSET(fd, &writable)) send_some(one);
-                if (FD_ISSET(fd, &readable)) stays = read_some(one);
+                stays = !FD_ISSET(fd, &readable) || read_some(one);
             } catch (const std::exception& error) {  // ends this client's connection, and nobody else's
                 std::cerr << program_invocation_short_name << ": " << error.what() << '\n';
-                stays = false;
             }
             if (stays) continue;
             std::cout << "disconnected " << one.name << '\n';
@@ -153,8 +139,8 @@ int main(int argc, char* argv[]) try {
         endpoint peer;
         unique_fd connection{accept(listener.get(), peer.get(), &peer.size)};
         const int fd = connection.get();
-        if (fd == -1) continue;          // that client has gone again: man 2 accept, "Error handling"
-        if (fd >= FD_SETSIZE) continue;  // closed at once: see upper_server
+        if (fd == -1) continue;     // that client has gone again: man 2 accept, "Error handling"
+        if (fd >= limit) continue;  // closed at once: see upper_server
         std::cout << "connected " << to_string(peer) << '\n';
         clients[fd] = {std::move(connection), to_string(peer)};
     }

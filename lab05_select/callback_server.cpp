@@ -92,8 +92,11 @@ int main(int argc, char* argv[]) try {
     std::cout << "listening on " << to_string(here) << '\n';
 
     event_loop loop;
-    loop.add(std::make_unique<echo_acceptor>(std::move(listener), loop));
-    while (true) loop.turn();
+    auto owned = std::make_unique<echo_acceptor>(std::move(listener), loop);
+    echo_acceptor& door = *owned;
+    loop.add(std::move(owned));
+    while (true)  // full? Other processes have descriptors, too: try again, once a second
+        if (loop.turn(door.readable() ? -1 : 1000) == 0) door.handle_room();
 } catch (const std::exception& error) {
     std::cerr << program_invocation_short_name << ": " << error.what() << '\n';
     return 1;

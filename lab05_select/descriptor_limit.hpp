@@ -3,12 +3,17 @@
 
 #include <sys/resource.h>
 
+#include <algorithm>
+#include <limits>
+
 #include "posix.hpp"
 
-/// Raises this process's limit as far as an ordinary user may, from the soft to the hard limit; getrlimit(2).
-inline void raise_descriptor_limit() {
+/// Raises this process's limit as far as an ordinary user may, from the soft to the hard limit, and returns
+/// it; getrlimit(2).
+inline int raise_descriptor_limit() {
     rlimit limit{};
     check("getrlimit", getrlimit(RLIMIT_NOFILE, &limit));
     limit.rlim_cur = limit.rlim_max;
     check("setrlimit", setrlimit(RLIMIT_NOFILE, &limit));
+    return static_cast<int>(std::min<rlim_t>(limit.rlim_cur, std::numeric_limits<int>::max()));
 }

@@ -32,10 +32,9 @@ class dispatcher {
     void close() { closing_ = true; }  // the loop forgets it, after the present callback
     bool closing() const { return closing_; }
 
-    virtual bool readable() const {
-        return true;
-    }  // is asked before each wait: call handle_read if it can be
-    virtual bool writable() const { return false; }  // read, handle_write if it can be written?
+    // Asked before each wait: is handle_read due when it can be read, handle_write when it can be written?
+    virtual bool readable() const { return true; }
+    virtual bool writable() const { return false; }
     virtual void handle_read() {}
     virtual void handle_write() {}
     virtual void handle_close() {}
@@ -52,7 +51,8 @@ class event_loop {
     std::size_t size() const { return all_.size() + arrived_.size(); }
 
     /// Waits once, at most so many milliseconds (-1: for ever), and calls each handler that is due once.
-    void turn(int milliseconds = -1) {
+    /// Returns how many dispatchers were ready.
+    int turn(int milliseconds = -1) {
         for (auto& one : arrived_) all_.push_back(std::move(one));
         arrived_.clear();
         watched_.clear();
@@ -63,17 +63,17 @@ class event_loop {
                                 .events = static_cast<short>(events),
                                 .revents = 0});
         }
-        check("poll", poll(watched_.data(), watched_.size(), milliseconds));
+        const int ready = check("poll", poll(watched_.data(), watched_.size(), milliseconds));
         for (std::size_t i = 0; i < watched_.size(); ++i) call(*all_[i], watched_[i]);
         for (const auto& one : all_)
             if (one->closing()) one->handle_close();
         std::erase_if(all_, [](const auto& one) { return one->closing(); });
+        return ready;
     }
 
  private:
     static void call(dispatcher& one, const pollfd& state) {
-        // An error (POLLERR, POLLHUP) is told by the recv or send that the handler does, whichever it waits
-        // for.
+        // An error (POLLERR, POLLHUP) is told by the recv or send that the handler does, whichever is due.
         try {
             if ((state.revents & ~POLLIN) != 0 && (state.events & POLLOUT) != 0) one.handle_write();
             if ((state.revents & ~POLLOUT) != 0 && (state.events & POLLIN) != 0 && !one.closing())

@@ -74,7 +74,7 @@ int main(int argc, char* argv[]) try {
     const int port = given.number('p', 50007, 0, 65534);
     const std::chrono::duration<double> work{given.number('d', 0.0, 0.0, 3600.0)};
     setvbuf(stdout, nullptr, _IOLBF, BUFSIZ);  // each log line at once, also into a pipe
-    raise_descriptor_limit();                  // past FD_SETSIZE, so that clients are refused and none waits
+    const int limit = std::min(FD_SETSIZE, raise_descriptor_limit() - 1);  // the last one is for refusing
 
     struct sigaction stop {};
     stop.sa_handler = on_stop;
@@ -93,14 +93,9 @@ int main(int argc, char* argv[]) try {
     while (true) {
         fd_set readable;
         FD_ZERO(&readable);
-        int nfds = 0;  // one more than the highest descriptor
-        const auto watch = [&](int fd) {
-            FD_SET(fd, &readable);
-            nfds = std::max(nfds, fd + 1);
-        };
-        for (const unique_fd& listener : listeners) watch(listener.get());
-        for (const auto& [fd, _] : clients) watch(fd);
-        check("select", select(nfds, &readable, nullptr, nullptr, nullptr));
+        for (const unique_fd& listener : listeners) FD_SET(listener.get(), &readable);
+        for (const auto& [fd, _] : clients) FD_SET(fd, &readable);
+        check("select", select(limit, &readable, nullptr, nullptr, nullptr));
 
         for (auto next = clients.begin(); next != clients.end();) {
             const auto current = next++;
@@ -122,8 +117,8 @@ int main(int argc, char* argv[]) try {
             endpoint peer;
             unique_fd connection{accept(listener.get(), peer.get(), &peer.size)};
             const int fd = connection.get();
-            if (fd == -1) continue;          // that client has gone again: man 2 accept, "Error handling"
-            if (fd >= FD_SETSIZE) continue;  // closed at once: see upper_server
+            if (fd == -1) continue;     // that client has gone again: man 2 accept, "Error handling"
+            if (fd >= limit) continue;  // closed at once: see upper_server
             std::cout << "connected " << to_string(peer) << '\n';
             std::this_thread::sleep_for(work);  // pretended: a look into a data base, say
             clients[fd] = {std::move(connection), to_string(peer)};

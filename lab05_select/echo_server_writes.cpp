@@ -15,14 +15,12 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <chrono>
 #include <cstdio>
 #include <ctime>
 #include <exception>
 #include <iostream>
 #include <map>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "descriptor_limit.hpp"
@@ -56,10 +54,8 @@ std::string now() {
 void read_some(client& from) {
     std::array<char, 1024> buffer;
     const auto received = check("recv", recv(from.connection.get(), buffer.data(), buffer.size(), 0));
-    if (received == 0) {
-        from.ended = true;
-        return;
-    }
+    from.ended = received == 0;
+    if (from.ended) return;
     const std::string chunk{buffer.data(), static_cast<std::size_t>(received)};
     from.output += "Echo=>" + chunk + " at " + now();
 }
@@ -86,12 +82,11 @@ unique_fd listen_at(endpoint& here) {
 }
 
 int main(int argc, char* argv[]) try {
-    const options given{argc, argv, "pad", "[-p PORT] [-a ADDRESS] [-d SECONDS]"};
+    const options given{argc, argv, "pa", "[-p PORT] [-a ADDRESS]"};
     const std::string address = given.text('a', "127.0.0.1");
     const int port = given.number('p', 50007, 0, 65534);
-    const std::chrono::duration<double> work{given.number('d', 0.0, 0.0, 3600.0)};
     setvbuf(stdout, nullptr, _IOLBF, BUFSIZ);  // each log line at once, also into a pipe
-    raise_descriptor_limit();                  // past FD_SETSIZE, so that clients are refused and none waits
+    const int limit = std::min(FD_SETSIZE, raise_descriptor_limit() - 1);  // the last one is for refusing
 
     struct sigaction stop {};
     stop.sa_handler = on_stop;
@@ -112,19 +107,14 @@ int main(int argc, char* argv[]) try {
         fd_set writable;
         FD_ZERO(&readable);
         FD_ZERO(&writable);
-        int nfds = 0;  // one more than the highest descriptor
-        const auto watch = [&nfds](int fd, fd_set& set) {
-            FD_SET(fd, &set);
-            nfds = std::max(nfds, fd + 1);
-        };
-        for (const unique_fd& listener : listeners) watch(listener.get(), readable);
+        for (const unique_fd& listener : listeners) FD_SET(listener.get(), &readable);
         for (const auto& [fd, one] : clients) {
             // BEGIN SOLUTION: watch who has output for writing; and for reading who may send, unless it has much.
-            if (!one.output.empty()) watch(fd, writable);
-            if (!one.ended && one.output.size() < max_output) watch(fd, readable);
+            if (!one.output.empty()) FD_SET(fd, &writable);
+            if (!one.ended && one.output.size() < max_output) FD_SET(fd, &readable);
             // END SOLUTION
         }
-        check("select", select(nfds, &readable, &writable, nullptr, nullptr));
+        check("select", select(limit, &readable, &writable, nullptr, nullptr));
 
         for (auto next = clients.begin(); next != clients.end();) {
             const auto current = next++;
@@ -147,10 +137,9 @@ int main(int argc, char* argv[]) try {
             endpoint peer;
             unique_fd connection{accept(listener.get(), peer.get(), &peer.size)};
             const int fd = connection.get();
-            if (fd == -1) continue;          // that client has gone again: man 2 accept, "Error handling"
-            if (fd >= FD_SETSIZE) continue;  // closed at once: see upper_server
+            if (fd == -1) continue;     // that client has gone again: man 2 accept, "Error handling"
+            if (fd >= limit) continue;  // closed at once: see upper_server
             std::cout << "connected " << to_string(peer) << '\n';
-            std::this_thread::sleep_for(work);  // pretended: a look into a data base, say
             clients[fd] = {std::move(connection), to_string(peer)};
         }
     }

@@ -57,7 +57,7 @@ int main(int argc, char* argv[]) try {
     const options given{argc, argv, "pa", "[-p PORT] [-a ADDRESS]"};
     endpoint here = resolve(given.text('a', "127.0.0.1"), given.port(4444)).front();
     setvbuf(stdout, nullptr, _IOLBF, BUFSIZ);  // each log line at once, also into a pipe
-    raise_descriptor_limit();                  // past FD_SETSIZE, so that the refusal below is reached
+    const int limit = std::min(FD_SETSIZE, raise_descriptor_limit() - 1);  // the last one is for refusing
 
     struct sigaction stop {};
     stop.sa_handler = on_stop;
@@ -112,8 +112,8 @@ int main(int argc, char* argv[]) try {
         unique_fd connection{accept(listener.get(), address.get(), &address.size)};
         const int fd = connection.get();
         if (fd == -1) continue;  // that client has gone again: man 2 accept, "Error handling"
-        // BEGIN SOLUTION: refuse a client that a set has no room for: "refused HOST:PORT: too many clients".
-        if (fd >= FD_SETSIZE) {  // FD_SET would write past the end of the set
+        // BEGIN SOLUTION: refuse a client whose descriptor is not below `limit`: "refused HOST:PORT: too many clients".
+        if (fd >= limit) {  // FD_SET would write past the end of the set
             std::cout << "refused " << to_string(address) << ": too many clients\n";
             continue;
         }

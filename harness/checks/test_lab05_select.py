@@ -1,6 +1,7 @@
 """What is true of lab05: one process, many clients."""
 
 import signal
+from collections.abc import Callable
 
 from labkit import Lab, Server, check, expect, kernel, step, wait_until
 from labkit.client import Peer, converse
@@ -19,6 +20,8 @@ LOOP = {
     "select fails with EBADF.",
     "set_overflow": "A descriptor from FD_SETSIZE on has no place in a set: FD_SET writes past its end.",
     "refusal_not_said": "The client has to be closed, and the log to say why: `refused HOST:PORT: too many clients`.",
+    "none_to_spare": "accept fails for want of a descriptor, and the client that waits makes the listener ready again and "
+    "again: keep the last descriptor free, and refuse whoever gets it.",
     "accept_waits": "The server waits in accept for a client that is not there: it may accept one for each time that the "
     "listener is ready, or else the listener must be non-blocking.",
 }
@@ -96,7 +99,7 @@ def nobody_waits_for_a_client_that_does_not_read(lab: Lab, name: str) -> None:
     answers(bob, b"fine")
 
 
-def a_full_server_rests(lab: Lab, name: str) -> None:
+def a_full_server_rests(lab: Lab, name: str, answers: Callable[..., None] = answers) -> None:
     """Sixteen descriptors: some clients get one, the others wait in the backlog, and cost nothing."""
     server = lab.server(name, descriptors=16)
     clients = server.connect_all(*(f"client {number}" for number in range(1, 19)))
@@ -248,7 +251,7 @@ def test_poll_rests_when_it_is_full(lab: Lab) -> None:
     a_full_server_rests(lab, "upper_server_poll")
 
 
-@check(points=3, read="ten-thousand")
+@check(points=2, read="ten-thousand")
 def test_poll_serves_ten_thousand_clients(lab: Lab) -> None:
     """poll has no FD_SETSIZE: its limit is the number of descriptors that the process may have."""
     ten_thousand_clients(lab, "upper_server_poll")
@@ -472,6 +475,23 @@ def test_a_gigabyte_that_nobody_reads_stalls_nobody(lab: Lab) -> None:
     server.expect_idle()
 
 
+@check(points=2, read="fd_setsize", causes=LOOP)
+def test_a_full_select_server_refuses(lab: Lab) -> None:
+    """Out of descriptors, accept fails, and who waits makes the listener ready for ever: with one to spare, nobody waits."""
+    for name in ("upper_server", "upper_server_slow", "echo_server", "echo_server_writes", "cas_server", "bytes_server"):
+        with step(f"{name} with 16 descriptors", quiet=True):
+            server = lab.server(name, descriptors=16)
+            clients = server.connect_all(*(f"client {number}" for number in range(1, 19)))
+            server.expect_idle(cause="none_to_spare")
+            clients[17].read_to_eof(cause="none_to_spare")
+            before = len(server.descriptors())
+            clients[0].close()
+            wait_until(lambda s=server, b=before: len(s.descriptors()) < b, "client 1's descriptor is closed")
+            late = server.connect("late")
+            late.send(b"0 0\n")
+            wait_until(late.unread, "there is room again")
+
+
 # --- one slow request, and the library
 
 
@@ -512,6 +532,12 @@ def test_the_library_calls_back(lab: Lab) -> None:
     server.expect_idle()
 
 
+@check(points=1, read="no-descriptor-left", causes=FULL)
+def test_the_library_rests_when_it_is_full(lab: Lab) -> None:
+    """An acceptor that has no descriptor for the next client does not want to be told of him."""
+    a_full_server_rests(lab, "callback_server", echoes)
+
+
 # --- the models of I/O
 
 
@@ -548,7 +574,7 @@ SERVERS = (
 )  # fmt: skip
 
 
-@check(points=3, read="who-leaves")
+@check(points=2, read="who-leaves")
 def test_no_client_ends_a_server(lab: Lab) -> None:
     """Connect and leave, reset at once, hang up with replies unread: it is the end of that client alone."""
     for name in SERVERS:
@@ -566,7 +592,7 @@ def test_no_client_ends_a_server(lab: Lab) -> None:
             server.expect_alive()
 
 
-@check(points=3, read="select")
+@check(points=2, read="select")
 def test_every_server_ends_in_order(lab: Lab) -> None:
     """SIGINT and SIGTERM: `Exiting` once, status 0, and the port is free for the next start at once."""
     for name in SERVERS:

@@ -45,7 +45,7 @@ TEST(EventLoop, CallsNobodyWhoIsNotReady) {
     std::string notes;
     event_loop loop;
     loop.add(std::make_unique<recorder>(std::move(ours), notes));
-    loop.turn(0);
+    EXPECT_EQ(loop.turn(0), 0);
     EXPECT_EQ(notes, "");
 }
 
@@ -55,7 +55,7 @@ TEST(EventLoop, CallsHandleReadAndThenHandleWrite) {
     event_loop loop;
     loop.add(std::make_unique<recorder>(std::move(ours), notes));
     check("send", send(theirs.get(), "hello", 5, MSG_NOSIGNAL));
-    loop.turn(0);
+    EXPECT_EQ(loop.turn(0), 1);
     EXPECT_EQ(notes, "hello");
     loop.turn(0);
     EXPECT_EQ(received(theirs), "!");
