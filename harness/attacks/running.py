@@ -98,7 +98,7 @@ class Surroundings:
         words, environment = list(map(str, command)), os.environ | {"HARNESS_USER": str(next(_USERS))}
         if self.container:
             words, environment["HARNESS_TIER"] = [*_CONTAINER, *words], "3"
-        done = subprocess.run(words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=120)
+        done = subprocess.run(words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=300)
         results = json.loads((out / "results.json").read_text()) if (out / "results.json").exists() else {}
         return Outcome(done.returncode, results, done.stdout.decode(errors="replace"))
 
