@@ -493,6 +493,24 @@ def test_herd_counts_who_is_woken(lab: Lab) -> None:
 @check(points=2, read="load", causes=LOAD)
 def test_load_client_gets_every_reply_whole(lab: Lab) -> None:
     """A reply comes in as many pieces as it likes; the client counts it when all is there."""
+    listener = lab.listen()
+    client = lab.start("load_client", "-p", str(listener.port), "-c", "1", "-t", "1", "-b", "10", "127.0.0.1")
+    peer = listener.accept("the server", client)
+    peer.expect(b"10\n")
+    for piece in (b"****", b"*****", b"*"):
+        peer.send(piece)
+        peer.expect_read()
+    peer.close()
+    client.expect_exit(0, cause=lambda: "one_recv" if "error:" in client.stdout.text else None)
+    client = lab.start("load_client", "-p", str(listener.port), "-m", "upper", "-k", "-c", "1", "-t", "2", "-b", "3", "127.0.0.1")
+    peer = listener.accept("the server", client)
+    for request, pieces in ((b"a", (b"A",)), (b"abc", (b"AB", b"C")), (b"abc", (b"A", b"BC"))):
+        peer.expect(request, cause="one_recv")
+        for piece in pieces:
+            peer.send(piece)
+            peer.expect_read()
+    client.expect_exit(0, cause=lambda: "one_recv" if "error:" in client.stdout.text else None)
+    listener.close()
     server = lab.server("bytes_server", "-n", "3")
     run = lab.run("load_client", "-p", str(server.port), "-c", "4", "-t", "5", "-b", "300000", "-i", "127.0.0.1")
     run.expect_status(0, cause="one_recv").expect_match(r"^20 requests in [\d.]+ s, \d+ a second$")
@@ -518,13 +536,6 @@ def test_load_client_tells_what_went_wrong(lab: Lab) -> None:
             server.close()
         client.expect_exit(1, cause=lambda: "silent_failure" if "error:" in client.stdout.text else "trusts_the_server")
         client.expect_match(rf"^error: {error}: 1 times$", cause="trusts_the_server")
-    client = lab.start("load_client", "-p", str(listener.port), "-m", "upper", "-k", "-c", "1", "-t", "2", "-b", "3", "127.0.0.1")
-    server = listener.accept("server", client)
-    for request, answer in ((b"a", b"A"), (b"abc", b"ABC"), (b"abc", b"AB")):
-        server.expect(request)
-        server.send(answer)
-    server.send(b"C")
-    client.expect_exit(0)
     port = listener.port
     listener.close()
     run = lab.run("load_client", "-p", str(port), "-c", "2", "-t", "3", "127.0.0.1").expect_status(1, cause="silent_failure")

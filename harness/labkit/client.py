@@ -276,6 +276,21 @@ class Peer:
                 raise self.program.failure(f"not in {missed.seconds:.1f} s", cause=cause, rung="accept") from None
             current.outcome = "seen"
 
+    def expect_read(self, cause: Cause = None) -> None:
+        """Waits until the program has read all that was sent: the kernel has nothing of it on the way or unread."""
+        ports = {self.local_port, self.remote_port}
+
+        def on_the_way() -> int:
+            ends = [end for kind in ("tcp", "tcp6") for end in kernel.sockets(kind) if {end.port, end.peer_port} == ports]
+            return sum(end.unsent if end.port == self.local_port else end.unread for end in ends)
+
+        with step(f"{self.program.name} has read all that {self.name} sent") as current:
+            try:
+                await_fact(lambda: on_the_way() == 0)
+            except Missed as missed:
+                raise self.program.failure(f"not in {missed.seconds:.1f} s", cause=cause) from None
+            current.outcome = "seen"
+
     # --- the ladder
 
     def _await_bytes(self, count: int, cause: Cause, expected: bytes) -> None:
