@@ -64,6 +64,7 @@ inline void serve(const unique_fd& connection) {
             if (received == 0) return;  // the client's end of file; half a line is no line
             lines.append({buffer.data(), static_cast<std::size_t>(received)});
         }
+        // Who has got the stars is not waited for, as lab04's child does: the next client wants this one.
         if (const auto count = parse_request(*line)) return send_stars(connection, *count);
         refuse(connection, "Bad Request\n");
     } catch (const line_too_long& error) {

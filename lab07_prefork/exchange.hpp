@@ -16,40 +16,7 @@
 #include <utility>
 
 #include "posix.hpp"
-
-/// What every client asks for: `size` stars by a line with their number, or `size` letters back in upper
-/// case.
-struct workload {
-    endpoint server;
-    bool upper = false;
-    char first = 'a';   // letter of the request; from 'A' on, a server that echoes will do, too
-    bool keep = false;  // one connection for all requests of a client; a service that closes cannot have it
-    std::size_t size = 0;
-    std::string line{};  // the request for stars
-
-    /// Returns the bytes of the request, or reply, from `offset` on: at least one, not always all.
-    std::string_view request(std::size_t offset) const {
-        return upper ? letters(first, offset) : std::string_view{line}.substr(offset);
-    }
-    std::string_view reply(std::size_t offset) const { return letters(upper ? 'A' : '*', offset); }
-    std::size_t request_size() const { return upper ? size : line.size(); }
-
- private:
-    std::string_view letters(char from, std::size_t offset) const {
-        static constexpr std::size_t block = std::size_t{26} * 2600;  // whole alphabets
-        static const auto repeated = [](char letter) {
-            std::string text(block, letter);
-            if (letter != '*')
-                for (std::size_t i = 0; i < block; ++i) text[i] = static_cast<char>(letter + i % 26);
-            return text;
-        };
-        static const std::string lower = repeated('a');
-        static const std::string capital = repeated('A');
-        static const std::string stars = repeated('*');
-        const std::string& text = from == 'a' ? lower : from == 'A' ? capital : stars;
-        return std::string_view{text}.substr(offset % block, size - offset);
-    }
-};
+#include "workload.hpp"
 
 class exchange {
  public:

@@ -4,9 +4,8 @@
 //
 //   ./herd                       10 children, 100 connections for each way of waiting
 //
-// Look at accept, of which it is often said that all are woken. The child that is woken closes the
-// connection, and the next one follows when all children sleep again. bytes_server waits as the first row
-// does.
+// Look at accept, of which it is often said that all are woken; bytes_server waits like this. Each
+// connection is made when all children sleep again.
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -47,7 +46,9 @@ void wait_readable(std::string_view way, const unique_fd& listener, const unique
 }
 
 /// What a child does: it takes connections and closes them.
-[[noreturn]] void work(std::string_view way, const unique_fd& listener) {
+[[noreturn]] void work(std::string_view way, const unique_fd& listener, pid_t parent) try {
+    check("prctl", prctl(PR_SET_PDEATHSIG, SIGKILL));  // the child ends when the parent ends,
+    if (getppid() != parent) _exit(1);                 // or has ended already
     unique_fd epoll;
     if (way.starts_with("epoll")) {
         epoll = unique_fd{check("epoll_create1", epoll_create1(0))};
@@ -60,6 +61,9 @@ void wait_readable(std::string_view way, const unique_fd& listener, const unique
         const unique_fd connection{accept(listener.get(), nullptr, nullptr)};
         if (connection.get() == -1 && errno != EAGAIN) check("accept", -1);  // EAGAIN: woken for nothing
     }
+} catch (const std::exception& error) {
+    std::cerr << program_invocation_short_name << ": " << error.what() << '\n';
+    _exit(1);
 }
 
 unique_fd make_listener(endpoint& here, bool blocking) {
@@ -85,17 +89,22 @@ long sleeps(pid_t pid) {
 
 /// Waits until all children sleep. Returns how often they have gone to sleep, all together.
 long all_asleep(const std::vector<pid_t>& children) {
-    while (true) {
-        long sum = 0;
-        bool asleep = true;
-        for (const pid_t pid : children) {
-            const long one = sleeps(pid);
-            asleep = asleep && one != -1;
-            sum += one;
-        }
-        if (asleep) return sum;
-        sched_yield();
+    long sum = 0;
+    for (const pid_t pid : children) {
+        long one = 0;
+        while ((one = sleeps(pid)) == -1) sched_yield();
+        sum += one;
     }
+    return sum;
+}
+
+/// Makes a connection, which one child accepts and closes. Returns when all sleep again, how often they have.
+long knock(const endpoint& here, const std::vector<pid_t>& children) {
+    const unique_fd connection{check("socket", socket(here.storage.ss_family, SOCK_STREAM, 0))};
+    check("connect", connect(connection.get(), here.get(), here.size));
+    char end = 0;
+    check("recv", recv(connection.get(), &end, 1, 0));
+    return all_asleep(children);
 }
 
 /// Returns how often the children were woken by `connections` connections, one after the other.
@@ -104,32 +113,17 @@ long wakeups(std::string_view way, std::size_t wanted, int connections) {
     const bool one_each = way == "SO_REUSEPORT";
     std::vector<unique_fd> listeners;
     std::vector<pid_t> children;
+    const pid_t parent = getpid();
     while (children.size() < wanted) {
         if (listeners.empty() || one_each)
             listeners.push_back(make_listener(here, one_each || way == "accept"));
-        const pid_t parent = getpid();
         const pid_t pid = check("fork", fork());
-        if (pid == 0) try {
-                check("prctl", prctl(PR_SET_PDEATHSIG, SIGKILL));  // the child ends when the parent ends,
-                if (getppid() != parent) _exit(1);                 // or has ended already
-                work(way, listeners.back());
-            } catch (const std::exception& error) {
-                std::cerr << program_invocation_short_name << ": " << error.what() << '\n';
-                _exit(1);
-            }
+        if (pid == 0) work(way, listeners.back(), parent);
         children.push_back(pid);
     }
-    long before = 0;
-    for (int i = 0; i <= connections;
-         ++i) {  // number 0 is not counted: some children were still on their way
-        const long asleep = all_asleep(children);
-        if (i <= 1) before = asleep;
-        const unique_fd connection{check("socket", socket(here.storage.ss_family, SOCK_STREAM, 0))};
-        check("connect", connect(connection.get(), here.get(), here.size));
-        char end = 0;
-        check("recv", recv(connection.get(), &end, 1, 0));  // a child has accepted and closed
-    }
-    const long after = all_asleep(children);
+    const long before = knock(here, children);  // the first does not count: some were still on their way
+    long after = before;
+    for (int i = 0; i < connections; ++i) after = knock(here, children);
     for (const pid_t pid : children) kill(pid, SIGKILL);
     while (wait(nullptr) > 0) continue;
     return after - before;

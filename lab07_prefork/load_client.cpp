@@ -9,12 +9,12 @@
 // note about this client's own CPU: what it uses up is not the server's speed.
 #include <sys/epoll.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <cstdint>
 #include <cstdio>
 #include <exception>
 #include <iostream>
@@ -28,7 +28,7 @@
 #include "options.hpp"
 #include "outcome.hpp"
 #include "posix.hpp"
-#include "send_all.hpp"
+#include "workload.hpp"
 
 /// Takes `word` out of the command line; returns whether it was there.
 bool take_word(int& argc, char* argv[], std::string_view word) {
@@ -39,64 +39,35 @@ bool take_word(int& argc, char* argv[], std::string_view word) {
     return found;
 }
 
-double cpu_seconds() {
-    rusage used{};
-    check("getrusage", getrusage(RUSAGE_SELF, &used));
-    return static_cast<double>(used.ru_utime.tv_sec + used.ru_stime.tv_sec) +
-           static_cast<double>(used.ru_utime.tv_usec + used.ru_stime.tv_usec) / 1e6;
-}
-
-/// Opens `count` connections, a wave at a time: more would overflow the listener's queue. An upper server has
-/// accepted each when this returns, because each has had one letter back.
-std::vector<unique_fd> connect_all(std::size_t count, const workload& work, int patience) {
-    constexpr std::size_t wave = 256;
-    const timeval limit{.tv_sec = patience, .tv_usec = 0};
-    std::vector<unique_fd> all;
-    while (all.size() < count) {
-        const std::size_t before = all.size();
-        while (all.size() < std::min(before + wave, count)) {
-            unique_fd& one =
-                all.emplace_back(check("socket", socket(work.server.storage.ss_family, SOCK_STREAM, 0)));
-            check("setsockopt", setsockopt(one.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit));
-            check("connect", connect(one.get(), work.server.get(), work.server.size));
-            if (work.upper) send_all(one, std::string_view{"a"});
-        }
-        char letter = 0;
-        for (const unique_fd& one : std::span{all}.subspan(before))
-            if (work.upper && check("recv", recv(one.get(), &letter, 1, 0)) != 1)
-                throw std::runtime_error{"the server has closed a connection"};
-    }
-    return all;
-}
-
 /// Lets all clients make their requests. When nothing arrives for `patience` seconds, those under way fail.
 outcome run(std::vector<exchange>& clients, const unique_fd& epoll, int patience) {
     outcome result;
     for (const exchange& one : clients) result.requests += one.left;
     result.served.reserve(result.requests);
     std::size_t left = result.requests;
-    std::size_t working = clients.size();
-    const auto go_on = [&](std::size_t tag) {  // the next request of a client; one that fails is done, too
+    const auto go_on = [&](std::size_t tag, std::uint32_t events) {  // events 0: it begins
         exchange& one = clients[tag];
-        for (; one.left > 0; --one.left, --left) {
+        for (; one.left > 0; --one.left, --left, events = 0) {
             try {
-                return one.begin(epoll, tag);
+                if (events == 0) return one.begin(epoll, tag);
+                if (!one.advance(events)) return;
+                result.served.add(exchange::clock::now() - one.begun());
+                if (!one.kept()) one.hang_up();
             } catch (const std::exception& error) {
                 one.hang_up();
                 ++result.errors[error.what()];
             }
         }
-        --working;
     };
     const auto begun = exchange::clock::now();
     const double cpu_before = cpu_seconds();
-    for (std::size_t tag = 0; tag < clients.size(); ++tag) go_on(tag);
+    for (std::size_t tag = 0; tag < clients.size(); ++tag) go_on(tag, 0);
 
     std::array<epoll_event, 1024> events{};
     const bool terminal = isatty(STDERR_FILENO) != 0;
     auto last_news = begun;
     auto last_shown = begun;
-    while (working > 0) {
+    while (left > 0) {
         const int count = epoll_wait(epoll.get(), events.data(), events.size(), 200);
         if (count == -1 && errno == EINTR) continue;  // stopped and continued
         check("epoll_wait", count);
@@ -106,19 +77,8 @@ outcome run(std::vector<exchange>& clients, const unique_fd& epoll, int patience
             result.errors["timed out"] += left;
             break;
         }
-        for (const epoll_event& event : std::span{events}.first(static_cast<std::size_t>(count))) {
-            exchange& one = clients[event.data.u64];
-            try {
-                if (!one.advance(event.events)) continue;
-                result.served.add(exchange::clock::now() - one.begun());
-                if (!one.kept()) one.hang_up();
-            } catch (const std::exception& error) {
-                one.hang_up();
-                ++result.errors[error.what()];
-            }
-            --one.left, --left;
-            go_on(event.data.u64);
-        }
+        for (const epoll_event& event : std::span{events}.first(static_cast<std::size_t>(count)))
+            go_on(event.data.u64, event.events);
         if (terminal && now - last_shown > std::chrono::milliseconds{200}) {
             std::cerr << '\r' << result.requests - left << " of " << result.requests << " requests\x1b[K";
             last_shown = now;

@@ -1,6 +1,8 @@
 // What a load came to, as text for people and as JSON for programs.
 #pragma once
 
+#include <sys/resource.h>
+
 #include <chrono>
 #include <cstddef>
 #include <iomanip>
@@ -9,6 +11,15 @@
 #include <string>
 
 #include "latencies.hpp"
+#include "posix.hpp"
+
+/// Returns the CPU time that this process has used.
+inline double cpu_seconds() {
+    rusage used{};
+    check("getrusage", getrusage(RUSAGE_SELF, &used));
+    return static_cast<double>(used.ru_utime.tv_sec + used.ru_stime.tv_sec) +
+           static_cast<double>(used.ru_utime.tv_usec + used.ru_stime.tv_usec) / 1e6;
+}
 
 struct outcome {
     std::size_t requests = 0;

@@ -1,4 +1,4 @@
-#include "../exchange.hpp"
+#include "../workload.hpp"
 
 #include <gtest/gtest.h>
 
