@@ -1,5 +1,5 @@
 // Attack: as many processes as there can be.
-// Expect: fail exited_early|not_listening|never_accepted|crashed
+// Expect: fail too_many_processes|exited_early|not_listening|never_accepted|crashed
 #include "serve.hpp"
 
 int main() {

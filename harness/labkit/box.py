@@ -46,6 +46,7 @@ USERS = range(60001, 64001)  # the users and groups that programs drop to when t
 USER = int(os.environ.get("HARNESS_USER", USERS[0]))  # this harness's: the kernel counts processes by user
 MEMORY = 1 << 30  # resident bytes of all of a check's programs together
 PROCESSES = 1024  # and threads
+AT_ONCE = 500  # processes of a check together, threads not counted
 FILE_SIZE = 4 << 30  # bytes of a file, holes included
 CPU_SECONDS = 120
 SCRATCH_BYTES, SCRATCH_FILES = 256 << 20, 4096
@@ -67,13 +68,13 @@ class Box:
     watchdog: Watchdog | None = None
     traces: Path | None = None  # a directory: each program is run under strace(1), which writes there
 
-    def out_of_memory(self) -> bool:
-        """Whether a program has been killed for the memory it took."""
-        return self.watchdog is not None and self.watchdog.barked
+    def too_much(self) -> str:
+        """What a program has been killed for taking too much of: "memory", "processes", or "" if none has been."""
+        return self.watchdog.too_much if self.watchdog else ""
 
     @contextlib.contextmanager
     def watched(self) -> Iterator[None]:
-        """While the block runs, programs that together take too much memory are killed."""
+        """While the block runs, programs that together take too much memory, or are too many, are killed."""
         if self.tier == 4:
             yield
             return
@@ -227,12 +228,12 @@ def _inner_pid(process: subprocess.Popen[bytes], info: str) -> int:
 
 
 class Watchdog:
-    """Kills a check's programs when together they hold more memory than they may; limits alone cannot (RLIMIT_AS breaks
-    sanitizers, and counts per process)."""
+    """Kills a check's programs when together they hold more memory than they may (limits cannot: RLIMIT_AS breaks
+    sanitizers, and counts per process), or are so many processes that nobody else has a CPU."""
 
     def __init__(self, limit: int = MEMORY) -> None:
         self.limit = limit
-        self.barked = False
+        self.too_much = ""
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._thread.start()
@@ -241,8 +242,8 @@ class Watchdog:
         me = os.getpid()
         while not self._over.wait(0.05):
             members = kernel.family(me)[1:]
-            if sum(kernel.memory(member) for member in members) > self.limit:
-                self.barked = True
+            if len(members) > AT_ONCE or sum(kernel.memory(member) for member in members) > self.limit:
+                self.too_much = self.too_much or ("processes" if len(members) > AT_ONCE else "memory")
                 for member in kernel.children(me):
                     kernel.kill_family(member)
 

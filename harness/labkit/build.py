@@ -83,7 +83,7 @@ def forget_built(directory: Path, changed: set[str]) -> None:
 
 def _why_unfinished(box: Box, status: int) -> str:
     """What make does not say when it is killed together with the compiler."""
-    return "the build took too much memory, and was killed" if box.out_of_memory() else f"make ended with status {status}"
+    return f"the build took too much ({what}), and was killed" if (what := box.too_much()) else f"make ended with status {status}"
 
 
 def _first_error(log: str, program: str) -> list[str]:

@@ -328,8 +328,9 @@ class Program:
             raise report
         if self.flooded:
             raise Failed("it printed without end, and was killed", rung="exited", cause="floods", details=self.evidence())
-        if self.status() == -signal.SIGKILL and self._box.out_of_memory():
-            raise Failed("it took too much memory, and was killed", rung="exited", cause="memory_hog")
+        if self.status() == -signal.SIGKILL and (what := self._box.too_much()):
+            cause = {"memory": "memory_hog", "processes": "too_many_processes"}[what]
+            raise Failed(f"it took too much ({what}), and was killed", rung="exited", cause=cause)
 
     def _explain_end(self) -> None:
         """Throws the failure that the program's end is, if it has ended unasked."""
