@@ -6,6 +6,7 @@
 // Look at the diff to lab04's: no child to collect, no copy of the descriptor to close, no exit that must not
 // be forgotten. A thread is cheaper to start than a process (spawn_cost measures it), and not free:
 // bytes_server_prethreaded starts them beforehand.
+#include <err.h>
 #include <signal.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -126,6 +127,10 @@ int main(int argc, char* argv[]) try {
     while (true) {
         endpoint client;
         unique_fd connection{accept(listener.get(), client.get(), &client.size)};
+        if (connection.get() == -1 && errno == EMFILE) {
+            warn("accept");
+            sleep(1);  // no descriptor is left; the client waits on, and accept would fail again at once
+        }
         if (connection.get() == -1) continue;  // that client has gone again: man 2 accept, "Error handling"
         std::osyncstream{std::cout} << "connected " << to_string(client) << '\n';
         try {

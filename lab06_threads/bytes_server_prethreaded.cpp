@@ -6,6 +6,7 @@
 // Look at the diff to bytes_server: accept has moved into the thread. There is no lock around it, as in
 // upper_server_pool: the kernel wakes one of those that wait for a client, and no two get the same. lab07 has
 // processes wait like this, and counts who is woken.
+#include <err.h>
 #include <signal.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -99,6 +100,10 @@ void work(const unique_fd& listener) {
     while (true) {
         endpoint client;
         const unique_fd connection{accept(listener.get(), client.get(), &client.size)};
+        if (connection.get() == -1 && errno == EMFILE) {
+            warn("accept");
+            sleep(1);  // no descriptor is left; the client waits on, and accept would fail again at once
+        }
         if (connection.get() == -1) continue;  // that client has gone again: man 2 accept, "Error handling"
         std::osyncstream{std::cout} << "connected " << to_string(client) << '\n';  // a line in one piece
         try {

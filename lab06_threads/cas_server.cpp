@@ -6,6 +6,7 @@
 // Look at the diff to lab02's cas_server_lines. The register was one client's at a time because the server
 // was; now it is several threads' at once, and to read, compare and write must be one step for the others.
 // lab04's cas_server_shared has the same problem between processes, lab05's cas_server has it not at all.
+#include <err.h>
 #include <signal.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -121,6 +122,10 @@ int main(int argc, char* argv[]) try {
     while (true) {
         endpoint client;
         unique_fd connection{accept(listener.get(), client.get(), &client.size)};
+        if (connection.get() == -1 && errno == EMFILE) {
+            warn("accept");
+            sleep(1);  // no descriptor is left; the client waits on, and accept would fail again at once
+        }
         if (connection.get() == -1) continue;  // that client has gone again: man 2 accept, "Error handling"
         std::osyncstream{std::cout} << "connected " << to_string(client) << '\n';
         try {

@@ -6,6 +6,7 @@
 // Look at the dates in the eight replies: they are the same, where lab02's server serves one after the other.
 // A C library function that returns a pointer into its own memory, as ctime does, has one for all threads:
 // now() uses ctime_r. class_server is this program as a small class library.
+#include <err.h>
 #include <signal.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -89,6 +90,10 @@ int main(int argc, char* argv[]) try {
     while (true) {
         endpoint client;
         unique_fd connection{accept(listener.get(), client.get(), &client.size)};
+        if (connection.get() == -1 && errno == EMFILE) {
+            warn("accept");
+            sleep(1);  // no descriptor is left; the client waits on, and accept would fail again at once
+        }
         if (connection.get() == -1) continue;  // that client has gone again: man 2 accept, "Error handling"
         std::osyncstream{std::cout} << "connected " << to_string(client) << '\n';
         try {

@@ -2,6 +2,7 @@
 // handler, how to do it for many at once is a mix-in, and neither knows the other.
 #pragma once
 
+#include <err.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -47,6 +48,10 @@ class tcp_server {
         while (true) {
             endpoint client;
             unique_fd connection{accept(listener_.get(), client.get(), &client.size)};
+            if (connection.get() == -1 && errno == EMFILE) {
+                warn("accept");
+                sleep(1);  // no descriptor is left; the client waits on, and accept would fail again at once
+            }
             if (connection.get() == -1) continue;  // that client has gone again
             std::osyncstream{std::cout} << "connected " << to_string(client) << '\n';
             try {

@@ -7,6 +7,7 @@
 // Look at the diff to lab02's: the thread's function is lab02's loop body. Look at what is handed to the
 // thread: the connection moves into it, so that it is the thread's own and closed at its end. The program
 // after this, upper_server_global, shows what happens otherwise; upper_server_pool starts its threads once.
+#include <err.h>
 #include <signal.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -85,6 +86,10 @@ int main(int argc, char* argv[]) try {
     while (true) {
         endpoint client;
         unique_fd connection{accept(listener.get(), client.get(), &client.size)};
+        if (connection.get() == -1 && errno == EMFILE) {
+            warn("accept");
+            sleep(1);  // no descriptor is left; the client waits on, and accept would fail again at once
+        }
         if (connection.get() == -1) continue;  // that client has gone again: man 2 accept, "Error handling"
         std::osyncstream{std::cout} << "connected " << to_string(client) << '\n';
         try {

@@ -7,6 +7,7 @@
 // Look at where TWO arrives. The variable is atomic, so this is no data race, and ThreadSanitizer (make tsan)
 // finds nothing: a value can be read and written without a race and still be another client's.
 // The cure is upper_server's: what belongs to one client is handed to its thread, and is nobody else's.
+#include <err.h>
 #include <signal.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -86,6 +87,10 @@ int main(int argc, char* argv[]) try {
     while (true) {
         endpoint client;
         unique_fd connection{accept(listener.get(), client.get(), &client.size)};
+        if (connection.get() == -1 && errno == EMFILE) {
+            warn("accept");
+            sleep(1);  // no descriptor is left; the client waits on, and accept would fail again at once
+        }
         if (connection.get() == -1) continue;  // that client has gone again: man 2 accept, "Error handling"
         std::osyncstream{std::cout} << "connected " << to_string(client) << '\n';
         conn = connection.get();

@@ -6,6 +6,7 @@
 // Look at the third: it is connected (the kernel did that) and gets its reply when a thread is free. Nobody
 // can make the server start more threads than it has memory for, and no client waits for one to be started.
 // bytes_server_prethreaded is the same without the lock: who chooses the thread then?
+#include <err.h>
 #include <signal.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -55,13 +56,17 @@ void serve(const unique_fd& connection) {
 
 /// What each thread of the pool does, for ever. Whatever a client does, the pool keeps all its threads.
 void work(const unique_fd& listener, std::mutex& accepting) {
-    // BEGIN SOLUTION: for ever: accept a client, with the mutex held only meanwhile; log and serve it.
+    // BEGIN SOLUTION: for ever: accept a client, the mutex held only meanwhile, or rest if full; log, serve it.
     while (true) {
         endpoint client;
         unique_fd connection;
         {
             const std::lock_guard lock{accepting};
             connection = unique_fd{accept(listener.get(), client.get(), &client.size)};
+        }
+        if (connection.get() == -1 && errno == EMFILE) {
+            warn("accept");
+            sleep(1);  // no descriptor is left; the client waits on, and accept would fail again at once
         }
         if (connection.get() == -1) continue;  // that client has gone again: man 2 accept, "Error handling"
         std::osyncstream{std::cout} << "connected " << to_string(client) << '\n';  // a line in one piece

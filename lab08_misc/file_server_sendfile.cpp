@@ -8,6 +8,7 @@
 // Look at send_file: sendfile, like send, takes as much as fits, and 2 GiB at most in one call. And look for
 // MSG_NOSIGNAL: sendfile has no flags, so SIGPIPE is ignored for the whole process. `make bench` compares
 // the two servers' speed, and the CPU time that each spends for a GiB.
+#include <err.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/sendfile.h>
@@ -27,6 +28,7 @@
 #include <thread>
 #include <utility>
 
+#include "finish.hpp"
 #include "line_buffer.hpp"
 #include "open_beneath.hpp"
 #include "options.hpp"
@@ -63,17 +65,6 @@ void reply(const unique_fd& connection, const unique_fd& folder, const std::stri
     check("fstat", fstat(file.get(), &status));
     send_all(connection, "OK " + std::to_string(status.st_size) + "\n");
     send_file(connection, file, status.st_size);
-}
-
-/// Says that no more will be sent, and reads what the client sends until it closes, within bounds: closing
-/// a socket with unread bytes would throw away what the client has not received yet.
-void finish(const unique_fd& connection) {
-    check("shutdown", shutdown(connection.get(), SHUT_WR));
-    const timeval patience{.tv_sec = 1, .tv_usec = 0};
-    check("setsockopt", setsockopt(connection.get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience));
-    std::array<char, 65536> ignored;
-    for (int times = 0; times < 64; ++times)
-        if (recv(connection.get(), ignored.data(), ignored.size(), 0) <= 0) break;
 }
 
 /// Serves one client: a line, its reply, the end. Throws std::system_error if the client is gone.
@@ -134,6 +125,10 @@ int main(int argc, char* argv[]) try {
     while (true) {
         endpoint client;
         unique_fd connection{accept(listener.get(), client.get(), &client.size)};
+        if (connection.get() == -1 && errno == EMFILE) {
+            warn("accept");
+            sleep(1);  // no descriptor is left; the client waits on, and accept would fail again at once
+        }
         if (connection.get() == -1) continue;  // that client has gone again: man 2 accept, "Error handling"
         std::osyncstream{std::cout} << "connected " << to_string(client) << '\n';
         try {

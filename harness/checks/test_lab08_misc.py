@@ -40,6 +40,9 @@ FILES = {
     "waits_for_bytes": "The end of the file came before SIZE bytes: the loop has to end there.",
     "killed_by_leaver": "sendfile knows no MSG_NOSIGNAL: SIGPIPE has to be ignored.",
     "stalls_others": "One client who does not read makes the others wait.",
+    "spins_when_full": "accept fails for want of a descriptor, and fails again at once, for the client still waits: rest before "
+    "you ask again.",
+    "never_again": "A descriptor is free again, and the client that waited for one is still not accepted.",
     "descriptor_leaks": "A file that was opened is not closed again.",
 }
 FOLDER = {
@@ -513,7 +516,7 @@ def test_a_client_that_leaves_half_way_ends_nobody_else_by_sendfile(lab: Lab) ->
     a_leaver_is_survived(lab, SENDFILE)
 
 
-@check(points=3, read="a-hundred-clients", causes=FILES)
+@check(points=2, read="a-hundred-clients", causes=FILES)
 def test_a_hundred_clients_get_their_files(lab: Lab) -> None:
     """A hundred clients ask and do not read; the next is served at once. Then each gets its file, whole."""
     for program in (COPY, SENDFILE):
@@ -545,6 +548,28 @@ def test_a_hundred_clients_get_their_files(lab: Lab) -> None:
             cause="descriptor_leaks",
             instead=lambda: f"{len(server.descriptors()) - before} too many",
         )
+        server.stop()
+
+
+def full_or_dead(server: Server) -> bool:
+    return len(server.descriptors()) == 16 or server.status() is not None
+
+
+@check(points=1, read="a-hundred-clients", causes=FILES)
+def test_a_full_server_rests(lab: Lab) -> None:
+    """A client for whom there is no descriptor stays in the backlog. To ask for it again and again uses a CPU for nothing."""
+    where = folder(lab)
+    for program in (COPY, SENDFILE):
+        server = lab.server(program, str(where), descriptors=16)
+        clients = server.connect_all(*(f"client {number}" for number in range(1, 14)))
+        wait_until(partial(full_or_dead, server), "it has used all its descriptors")
+        server.expect_alive()
+        clients[-1].expect_waiting()
+        server.expect_idle(cause="spins_when_full")
+        for client in clients[:4]:
+            client.close()
+        clients[-1].send(b"plain\n")
+        clients[-1].expect(b"OK 6\nplain\n", cause="never_again")
         server.stop()
 
 
