@@ -99,9 +99,9 @@ def nobody_waits_for_a_client_that_does_not_read(lab: Lab, name: str) -> None:
     answers(bob, b"fine")
 
 
-def a_full_server_rests(lab: Lab, name: str, answers: Callable[..., None] = answers) -> None:
+def a_full_server_rests(lab: Lab, name: str, answers: Callable[..., None] = answers, variant: str | None = None) -> None:
     """Sixteen descriptors: some clients get one, the others wait in the backlog, and cost nothing."""
-    server = lab.server(name, descriptors=16)
+    server = lab.server(name, descriptors=16, variant=variant)
     clients = server.connect_all(*(f"client {number}" for number in range(1, 19)))
     for client in clients[:8]:
         answers(client, b"early")
@@ -535,7 +535,8 @@ def test_the_library_calls_back(lab: Lab) -> None:
 @check(points=1, read="no-descriptor-left", causes=FULL)
 def test_the_library_rests_when_it_is_full(lab: Lab) -> None:
     """An acceptor that has no descriptor for the next client does not want to be told of him."""
-    a_full_server_rests(lab, "callback_server", echoes)
+    # Not sanitized: to look at an object, UBSan opens a pipe, and takes a failure of that for a bad object.
+    a_full_server_rests(lab, "callback_server", echoes, variant="")
 
 
 # --- the models of I/O
