@@ -682,7 +682,7 @@ def test_a_full_server_rests(lab: Lab) -> None:
     """A client for whom there is no descriptor stays in the backlog. To ask for it again and again uses a CPU for nothing."""
     for name, words in SERVING:
         many = ["-n", "20"] if name in ("upper_server_pool", "bytes_server_prethreaded") else []
-        server = lab.server(name, *words, *many, descriptors=16)
+        server = lab.server(name, *words, *many, descriptors=16, variant="")  # a sanitizer needs descriptors, too
         clients = server.connect_all(*(f"client {number}" for number in range(1, 15)))
         wait_until(partial(full_or_dead, server), "it has used all its descriptors",
                    cause="lock_held_while_serving" if many else None)  # fmt: skip
