@@ -15,12 +15,14 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <cstdio>
 #include <ctime>
 #include <exception>
 #include <iostream>
 #include <map>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "descriptor_limit.hpp"
@@ -82,9 +84,10 @@ unique_fd listen_at(endpoint& here) {
 }
 
 int main(int argc, char* argv[]) try {
-    const options given{argc, argv, "pa", "[-p PORT] [-a ADDRESS]"};
+    const options given{argc, argv, "pad", "[-p PORT] [-a ADDRESS] [-d SECONDS]"};
     const std::string address = given.text('a', "127.0.0.1");
     const int port = given.number('p', 50007, 0, 65534);
+    const std::chrono::duration<double> work{given.number('d', 0.0, 0.0, 3600.0)};
     setvbuf(stdout, nullptr, _IOLBF, BUFSIZ);  // each log line at once, also into a pipe
     const int limit = std::min(FD_SETSIZE, raise_descriptor_limit() - 1);  // the last one is for refusing
 
@@ -140,6 +143,7 @@ int main(int argc, char* argv[]) try {
             if (fd == -1) continue;     // that client has gone again: man 2 accept, "Error handling"
             if (fd >= limit) continue;  // closed at once: see upper_server
             std::cout << "connected " << to_string(peer) << '\n';
+            std::this_thread::sleep_for(work);  // pretended: a look into a data base, say
             clients[fd] = {std::move(connection), to_string(peer)};
         }
     }
