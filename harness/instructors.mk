@@ -8,9 +8,9 @@ mistakes:
 starter:
 	harness/release --out build/starter $(LAB)
 
-## make flakes           grade again and again under load (RUNS=30), and list every verdict that ever differed
+## make flakes           grade again and again under load (RUNS=30, MISTAKES=10), and list every verdict that ever differed
 flakes:
-	harness/flakes $(if $(RUNS),--runs $(RUNS)) $(LAB)
+	harness/flakes $(if $(RUNS),--runs $(RUNS)) $(if $(MISTAKES),--mistakes $(MISTAKES)) $(LAB)
 
 ## make fuzz             INPUTS=1000000 streams through the line protocol, cut anyhow, with sanitizers
 fuzz:
