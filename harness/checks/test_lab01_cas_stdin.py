@@ -9,7 +9,7 @@ REGISTER = {
     "always_swaps": "The new value was stored although the present one was not the expected one.",
     "new_value_returned": "The reply is the value before the swap, not the one after it.",
     "not_zero_first": "The register starts at 0.",
-    "no_request_seen": "`5 5` is a request: two numbers, parted by blanks.",
+    "no_request_seen": "A request was not seen as one: two numbers, parted by blanks.",
 }
 SYNTAX = {
     "blanks_missed": "Blanks are space, tab, CR, VT and FF, any number of them: before, between and after the numbers.",
@@ -57,6 +57,7 @@ def test_a_line_is_answered_with_the_value_before(lab: Lab) -> None:
 @check(points=12, read="compare-and-swap", causes=REGISTER)
 def test_a_wrong_guess_changes_nothing(lab: Lab) -> None:
     """Who does not know the present value learns it, and nothing else happens."""
+    asked(lab, "stdin_cas", [("1 2", "0")], cause="no_request_seen")
     asked(lab, "stdin_cas", [("1 2", "0"), ("2 3", "0"), ("0 7", "0"), ("0 8", "7"), ("8 9", "7")], cause="always_swaps")
 
 

@@ -16,6 +16,7 @@ COMMON_CAUSES = {
     "wrong_first_line": "The first line on stdout has to be `listening on ADDRESS:PORT`, flushed at once.",
     "never_accepted": "The connection waits in the backlog: the program does not come back to accept.",
     "no_answer": "The connection was accepted, and nothing was answered.",
+    "no_datagram": "No datagram came back: was the request taken, and the reply sent to the address that it came from?",
     "hung_up": "The connection was closed where an answer was due.",
     "spins": "The program uses the CPU all the time instead of waiting: which call should block, and does not?",
     "sigpipe": "A send to a client that had gone raised SIGPIPE, which ends a process that does not prepare for it "

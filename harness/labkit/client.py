@@ -405,8 +405,8 @@ class Datagrams:
                 await_fact(received)
             if not arrived:
                 if self.program is None:
-                    raise Failed("nothing came", rung="answer", cause=cause, otherwise="no_answer")
-                raise self.program.failure("nothing came", rung="answer", cause=cause, otherwise="no_answer")
+                    raise Failed("nothing came", rung="answer", cause=cause, otherwise="no_datagram")
+                raise self.program.failure("nothing came", rung="answer", cause=cause, otherwise="no_datagram")
             current.outcome = show(arrived[0][0])
             return arrived[0]
 

@@ -325,4 +325,8 @@ class Lab:
     def finish(self) -> None:
         """At the end of a check that has passed so far: every program still there has to be well."""
         for program in self.programs:
-            program.expect_alive()
+            try:
+                program.expect_alive()
+            except Failed:
+                with step(f"{program.name} is well at the end"):
+                    raise
