@@ -123,7 +123,7 @@ def rude_clients(server: Server, talk: Callable[[Peer], None], request: bytes) -
     with step("a client sends much and hangs up at once: the first reply is one too many"):
         with server.paused():
             gus = server.connect("gus")
-            gus.send(request * (5000 // len(request)))
+            gus.send(request * (50_000 // len(request)))
             gus.close()
     one_client_less(server, next(gone))
     next_client()

@@ -677,25 +677,6 @@ def full_or_dead(server: Server) -> bool:
     return len(server.descriptors()) == 16 or server.status() is not None
 
 
-@check(points=2, read="no-descriptor-left", causes=FULL | POOL)
-def test_a_full_server_rests(lab: Lab) -> None:
-    """A client for whom there is no descriptor stays in the backlog. To ask for it again and again uses a CPU for nothing."""
-    for name, words in SERVING:
-        many = ["-n", "20"] if name in ("upper_server_pool", "bytes_server_prethreaded") else []
-        server = lab.server(name, *words, *many, descriptors=16, variant="")  # a sanitizer needs descriptors, too
-        clients = server.connect_all(*(f"client {number}" for number in range(1, 15)))
-        wait_until(partial(full_or_dead, server), "it has used all its descriptors",
-                   cause="lock_held_while_serving" if many else None)  # fmt: skip
-        server.expect_alive()
-        clients[-1].expect_waiting()
-        server.expect_idle(cause="spins_when_full")
-        for client in clients[:4]:
-            client.close()
-        clients[-1].send(b"3\n")
-        clients[-1].expect_match(THREE.get(name, b"3\n"), cause="never_again")
-        server.stop()
-
-
 @check(points=2, read="the-end-of-a-server", causes=SERVERS)
 def test_servers_end_at_once_with_clients_connected(lab: Lab) -> None:
     """The threads still work when the process ends: nothing that they use may be destroyed under their hands."""
@@ -810,6 +791,25 @@ def test_one_handler_serves_in_threads_in_processes_or_one_after_the_other(lab: 
             client.half_close()
             client.expect_eof()
         wait_until(lambda: not server.children(), "no child is left")  # noqa: B023
+
+
+@check(points=2, read="no-descriptor-left", causes=FULL | POOL)
+def test_a_full_server_rests(lab: Lab) -> None:
+    """A client for whom there is no descriptor stays in the backlog. To ask for it again and again uses a CPU for nothing."""
+    for name, words in SERVING:
+        many = ["-n", "20"] if name in ("upper_server_pool", "bytes_server_prethreaded") else []
+        server = lab.server(name, *words, *many, descriptors=16, variant="")  # a sanitizer needs descriptors, too
+        clients = server.connect_all(*(f"client {number}" for number in range(1, 15)))
+        wait_until(partial(full_or_dead, server), "it has used all its descriptors",
+                   cause="lock_held_while_serving" if many else None)  # fmt: skip
+        server.expect_alive()
+        clients[-1].expect_waiting()
+        server.expect_idle(cause="spins_when_full")
+        for client in clients[:4]:
+            client.close()
+        clients[-1].send(b"3\n")
+        clients[-1].expect_match(THREE.get(name, b"3\n"), cause="never_again")
+        server.stop()
 
 
 @check(points=4, read="one-register", causes=REGISTER)

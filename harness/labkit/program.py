@@ -7,6 +7,7 @@ import ctypes
 import fcntl
 import os
 import re
+import select
 import signal
 import subprocess
 import sys
@@ -79,19 +80,33 @@ class Output:
         self.tail = b""  # and the last, when it was more
         self.total = 0
         self.taken = 0  # up to here expect_text() has seen it
-        self._thread = threading.Thread(target=self._pump, args=(pipe, program), daemon=True)
+        self._pipe = pipe
+        self._reading = threading.Lock()  # while it is held, the pipe may be empty and `data` not have it all yet
+        self._thread = threading.Thread(target=self._pump, args=(program,), daemon=True)
         self._thread.start()
 
-    def _pump(self, pipe: IO[bytes], program: Program) -> None:
-        with pipe:
-            while chunk := os.read(pipe.fileno(), 65536):
-                self.total += len(chunk)
-                room = max(0, KEPT_OUTPUT - len(self.data))
-                self.data += chunk[:room]
-                self.tail = (self.tail + chunk[room:])[-KEPT_TAIL:]
+    def _pump(self, program: Program) -> None:
+        something = select.poll()
+        something.register(self._pipe, select.POLLIN)
+        with self._pipe:
+            while something.poll():
+                with self._reading:
+                    chunk = os.read(self._pipe.fileno(), 65536)
+                    if not chunk:
+                        break
+                    self.total += len(chunk)
+                    room = max(0, KEPT_OUTPUT - len(self.data))
+                    self.data += chunk[:room]
+                    self.tail = (self.tail + chunk[room:])[-KEPT_TAIL:]
                 if self.total > TOLERATED_OUTPUT:
                     program.flooded = True
                     kernel.kill_family(program.pid)
+
+    def complete(self) -> bool:
+        """Whether all that was written is in `data` already; FIONREAD, pipe(7)."""
+        with self._reading, contextlib.suppress(ValueError):  # it has been closed at its end
+            return not int.from_bytes(fcntl.ioctl(self._pipe, termios.FIONREAD, bytes(4)), sys.byteorder)
+        return True
 
     def finish(self) -> None:
         """Waits, a little, for the last bytes of a program that has ended."""
@@ -180,14 +195,18 @@ class Program:
                 raise self.failure("does not read its standard input any more") from None
 
     def expect_at_rest(self) -> None:
-        """Waits until the program has read all that it was given, and every thread of it sleeps."""
+        """Waits until the program has read all that it was given, every thread of it sleeps, and its output is here."""
         with step(f"{self.name} has read its input, and all its threads sleep") as current:
             try:
-                await_fact(lambda: self.status() is not None or (not self._unread_input() and kernel.at_rest(self.pid)))
+                await_fact(lambda: self.status() is not None or self._at_rest())
             except Missed as missed:
                 raise self.failure(f"not in {missed.seconds:.1f} s", cause="spins", rung="spins") from None
             self.expect_alive()
             current.outcome = "seen"
+
+    def _at_rest(self) -> bool:
+        rests = not self._unread_input() and kernel.at_rest(self.pid)
+        return rests and self.stdout.complete() and self.stderr.complete()
 
     def _unread_input(self) -> int:
         """How many bytes of its standard input the program has not read yet; FIONREAD, pipe(7)."""
