@@ -123,7 +123,8 @@ class Box:
             with tempfile.TemporaryFile() as words:  # not on the command line, which the program could read
                 words.write(b"\0".join(os.fsencode(word) for word in self._bubblewrap(cwd, env, telling, writable)))
                 words.seek(0)
-                command = [*tracer, "bwrap", "--args", str(words.fileno()), *(_drop_user() if self.tier == 2 else []), *limited]
+                command = [*tracer, "bwrap", "--args", str(words.fileno()), *(_drop_user() if self.tier == 2 else [])]
+                command += ["/usr/bin/setsid", *limited]  # the program leads a process group, as it does without a box
                 process = subprocess.Popen(command, start_new_session=True, pass_fds=[telling, words.fileno()], **streams)
         finally:
             os.close(telling)
@@ -220,7 +221,7 @@ def _inner_pid(process: subprocess.Popen[bytes], info: str) -> int:
 
     def started() -> int:
         for child in kernel.children(init):
-            if kernel.executable(child) not in ("", "bwrap", "setpriv", "prlimit"):
+            if kernel.executable(child) not in ("", "bwrap", "setpriv", "setsid", "prlimit"):
                 return child
         return init if process.poll() is not None else 0
 

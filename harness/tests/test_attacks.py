@@ -59,6 +59,12 @@ def test_nothing_is_left_of_the_attacks(outcomes: dict[Path, Outcome], surroundi
         surroundings.listener.accept()
 
 
+def test_ctrl_c_reaches_all_processes_in_a_box(tmp_path: Path) -> None:
+    command = [HARNESS / "grade", "lab04", "--submission", ROOT, "--out", tmp_path, "--require-sandbox"]
+    done = subprocess.run([*command, "--check", "the_children_end_with_the_server"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_an_honest_submission_after_them_has_full_marks(
     outcomes: dict[Path, Outcome], surroundings: Surroundings, tmp_path: Path
 ) -> None:
