@@ -15,7 +15,6 @@ from labkit.build import LABS
 from . import regions
 
 
-
 @dataclass
 class Mistake:
     """One wrong version of a lab. check and cause are '' for a TODO, which any check may catch."""
