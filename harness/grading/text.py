@@ -75,5 +75,17 @@ def table(report: Report) -> str:
     return "\n".join(rows)
 
 
+def missed(report: Report, most: int = 10) -> str:
+    """The first checks that did not pass, a line each: in a run of several labs their stories have scrolled away."""
+    results = [result for result in report.results if result.verdict != PASS]
+    lines = [
+        f"{line(result, color_wanted())}: {textwrap.shorten(printable(result.cause_text or result.reason), WIDTH)}"
+        for result in results[:most]
+    ]
+    if len(results) > most:
+        lines.append(f"and {len(results) - most} more")
+    return "\n".join(lines)
+
+
 def color_wanted() -> bool:
     return sys.stdout.isatty()
