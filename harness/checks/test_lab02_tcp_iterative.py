@@ -239,6 +239,7 @@ def test_the_second_client_waits_while_the_first_is_served(lab: Lab) -> None:
     bob.send(b"me too")
     ann.send(b"first")
     ann.expect(b"FIRST")
+    server.expect_at_rest()
     bob.expect_waiting()
     server.expect_idle()
     ann.close()
@@ -721,7 +722,7 @@ def test_the_backlog_takes_one_client_more_than_it_says(lab: Lab) -> None:
     states = re.findall(rb"^client \d connects: (\w+)\n    waiting for accept: (\d) ", run.stdout, re.MULTILINE)
     expected = [(b"ESTABLISHED", b"%d" % i) for i in range(1, 5)] + [(b"SYN_SENT", b"4")] * 2
     expect(states == expected, "with a backlog of 3 four of six handshakes are complete", otherwise=str(states))
-    run.expect_match(r"^the server accepts one client\n    waiting for accept: 3 .*\nclient [56] has asked again after .* ESTABLISHED$")
+    run.expect_match(r"^the server accepts one client\n    waiting for accept: [34] .*\nclient [56] has asked again after .* ESTABLISHED$")
     small = lab.run("backlog", "-l", "0", "-n", "3").expect_status()
     expect(small.stdout.count(b"SYN_SENT") == 2, "with a backlog of 0 one of three is")
 
