@@ -70,6 +70,7 @@ class Peer:
         except BlockingIOError:
             return 0
         except OSError as error:
+            self._read()  # what came before the end can still be read
             self.error = error
             return len(data)  # there is nobody to send the rest to
 
@@ -165,9 +166,10 @@ class Peer:
         with step(f"{self.name} gets /{pattern.decode('latin-1')}/") as current:
 
             def matched() -> re.Match[bytes] | bool | None:
+                ended = self.program.status() is not None  # asked first: what it sent before its end is read now
                 self._read()
                 found = re.match(pattern, bytes(self.received[self.taken :]), re.DOTALL)
-                return found or self.eof or self.error is not None or self.program.status() is not None
+                return found or self.eof or self.error is not None or ended
 
             with contextlib.suppress(Missed):
                 await_fact(matched)
@@ -207,11 +209,12 @@ class Peer:
 
         def some() -> bool:
             nonlocal chunk
+            ended = self.program.status() is not None
             try:
                 chunk = self.socket.recv(most)
                 self.eof = not chunk
             except BlockingIOError:
-                return self.program.status() is not None
+                return ended
             except OSError as error:
                 self.error = error
             return True
@@ -396,10 +399,11 @@ class Datagrams:
             arrived: list[tuple[bytes, int]] = []
 
             def received() -> bool:
+                ended = self.program is not None and self.program.status() is not None
                 with contextlib.suppress(BlockingIOError, ConnectionRefusedError):  # refused: the program's end says more
                     data, sender = self.socket.recvfrom(1 << 16)
                     arrived.append((data, sender[1]))
-                return bool(arrived) or (self.program is not None and self.program.status() is not None)
+                return bool(arrived) or ended
 
             with contextlib.suppress(Missed):
                 await_fact(received)
@@ -442,9 +446,10 @@ class Listener:
             found: list[socket.socket] = []
 
             def accepted() -> bool:
+                ended = program.status() is not None
                 with contextlib.suppress(BlockingIOError):
                     found.append(self.socket.accept()[0])
-                return bool(found) or program.status() is not None
+                return bool(found) or ended
 
             with contextlib.suppress(Missed):
                 await_fact(accepted)

@@ -253,7 +253,7 @@ def accepted(server_port: int, client_port: int) -> bool | None:
     for kind in ("tcp", "tcp6"):
         for entry in sockets(kind):
             if (entry.port, entry.peer_port) == (server_port, client_port) and entry.status != "TIME_WAIT":
-                return entry.inode != 0 or entry.status not in ("ESTABLISHED", "CLOSE_WAIT")
+                return entry.inode != 0 or entry.status not in ("SYN_RECV", "ESTABLISHED", "CLOSE_WAIT")
     return None
 
 
