@@ -98,9 +98,12 @@ class Box:
 
     def start(
         self, argv: Sequence[str], *, cwd: Path, env: dict[str, str], stdin: Any, stdout: Any, stderr: Any,
-        descriptors: int = 0, writable: Sequence[Path] = (),
+        descriptors: int = 0, writable: Sequence[Path] = (), ends_alone: bool = True,
     ) -> Started:  # fmt: skip
-        """Starts argv[0] in `cwd`, which it may write to, as it may to `writable`. Throws OSError if it is not there."""
+        """Starts argv[0] in `cwd`, which it may write to, as it may to `writable`. Throws OSError if it is not there.
+
+        ends_alone: its children may outlive it, as they do without a box; else they end with it where there is one.
+        """
         if not os.access(argv[0], os.X_OK):
             raise FileNotFoundError(2, "no such program", argv[0])
         tracer, dies_with_us = self._tracer(argv), ["/usr/bin/setpriv", "--pdeathsig=KILL", "--"]
@@ -121,7 +124,7 @@ class Box:
         told, telling = os.pipe()
         try:
             with tempfile.TemporaryFile() as words:  # not on the command line, which the program could read
-                words.write(b"\0".join(os.fsencode(word) for word in self._bubblewrap(cwd, env, telling, writable)))
+                words.write(b"\0".join(os.fsencode(word) for word in self._bubblewrap(cwd, env, telling, writable, ends_alone)))
                 words.seek(0)
                 command = [*tracer, "bwrap", "--args", str(words.fileno()), *(_drop_user() if self.tier == 2 else [])]
                 command += ["/usr/bin/setsid", *limited]  # the program leads a process group, as it does without a box
@@ -152,8 +155,8 @@ class Box:
             return ["--core=0", *files]
         return ["--core=0", f"--nproc={PROCESSES}", f"--fsize={FILE_SIZE}", f"--cpu={CPU_SECONDS}", *files]
 
-    def _bubblewrap(self, cwd: Path, env: dict[str, str], info: int, writable: Sequence[Path]) -> list[str]:
-        command = ["--unshare-pid", "--unshare-ipc", "--unshare-uts", "--die-with-parent", "--clearenv"]
+    def _bubblewrap(self, cwd: Path, env: dict[str, str], info: int, writable: Sequence[Path], ends_alone: bool) -> list[str]:
+        command = ["--unshare-pid", "--unshare-ipc", "--unshare-uts", "--clearenv", *([] if ends_alone else ["--die-with-parent"])]
         if self.tier == 1:
             command += ["--unshare-user", "--uid", "1000", "--gid", "1000"]
         else:

@@ -51,7 +51,7 @@ def make(directory: Path, variant: str, target: str, jobs: int = 1, box: Box | N
     environment = {key: value for key, value in inherited.items() if not key.startswith("MAKE")} | {"LC_ALL": "C.UTF-8"}
     with tempfile.TemporaryFile() as output, box.lent(directory / variant):
         process, _ = box.start(
-            command, cwd=directory, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output
+            command, cwd=directory, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output, ends_alone=False
         )
         process.wait()
         output.seek(0)

@@ -22,7 +22,7 @@ from .build import Build, make
 from .client import Datagrams, Listener, Peer
 from .program import Program, _last_lines, _status_name, sanitizer_report
 from .steps import Cause, CouldNotTell, Failed, difference, show, step
-from .waiting import Missed, await_fact, deadline, poll
+from .waiting import Missed, await_fact, poll
 
 ENVIRONMENT = {
     "PATH": "/usr/bin:/bin",
@@ -69,17 +69,26 @@ class Server(Program):
         For a server that resets at once: the reset may come before the client has looked at its new connection.
         """
         with step(f"{name} connects and reads") as current, socket.socket() as client:
-            client.settimeout(deadline())
+            client.setblocking(False)
+            client.connect_ex((self.address, self.port))
+            number = 0
+
+            def ended() -> bool:
+                nonlocal number
+                try:
+                    client.recv(1)
+                except BlockingIOError:
+                    return False
+                except OSError as error:
+                    number = error.errno or 0
+                return True
+
             try:
-                client.connect((self.address, self.port))
-                client.recv(1)
-            except TimeoutError:
+                await_fact(ended)
+            except Missed:
                 raise self.failure("nothing came, not even an end") from None
-            except OSError as error:
-                current.outcome = error.strerror or str(error)
-                return error.errno or 0
-            current.outcome = "no error"
-            return 0
+            current.outcome = os.strerror(number) if number else "no error"
+            return number
 
     def _socket(self, port: int | None, receive_buffer: int) -> socket.socket:
         family = socket.AF_INET6 if ":" in self.address else socket.AF_INET
@@ -163,19 +172,19 @@ class Lab:
     # --- starting programs
 
     def server(
-        self, name: str, *arguments: str, port: int = 0, datagrams: bool = False, **surroundings: object
+        self, name: str, *arguments: str, port: int = 0, datagrams: bool = False, listeners: int = 1, **surroundings: object
     ) -> Server:
         """Starts a server on a port of the kernel's choice and waits until it listens: a fact of the kernel, no probe.
 
-        datagrams: it is one for UDP, which receives without listening. Surroundings as in start(). Also checks the
-        first line on stdout.
+        datagrams: it is one for UDP, which receives without listening. listeners: the sockets that it listens on, of
+        which it makes one after the other. Surroundings as in start(). Also checks the first line on stdout.
         """
         sockets = kernel.receiving if datagrams else kernel.listening
         with step(f"{name} {' '.join(arguments)}".strip() + " listens") as current:
             server = self._start(Server, name, ["-p", str(port), *arguments], **surroundings)  # type: ignore[arg-type]
             assert isinstance(server, Server)
             with contextlib.suppress(Missed):
-                await_fact(lambda: sockets(server.pid) or server.status() is not None)
+                await_fact(lambda: len(sockets(server.pid)) >= listeners or server.status() is not None)
             found = sockets(server.pid)
             if not found:
                 if server.status() is not None:
@@ -185,11 +194,11 @@ class Lab:
                 raise Failed("it does not listen", rung="listen", cause="not_listening", details=server.evidence())
             with contextlib.suppress(Missed):
                 await_fact(lambda: server.stdout.text.count("\n") >= len(found) or server.status() is not None)
-            server.ports = [entry.port for entry in sockets(server.pid)]
+            server.ports = [entry.port for entry in found]
             server.address = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(found[0].address, found[0].address)
             spelled = [
                 f"listening on [{s.address}]:{s.port}" if ":" in s.address else f"listening on {s.address}:{s.port}"
-                for s in sockets(server.pid)
+                for s in found
             ]
             lines = server.stdout.text.splitlines()[: len(spelled)]
             if sorted(lines) != sorted(spelled):
