@@ -36,10 +36,6 @@ int main(int argc, char* argv[]) try {
     if (error != std::errc{} || end != word.data() + word.size()) given.wrong("'" + word + "': not a number");
     setvbuf(stdout, nullptr, _IOLBF, BUFSIZ);  // each line at once, also into a pipe
 
-    struct sigaction caught {};
-    caught.sa_handler = on_signal;
-    check("sigaction", sigaction(number, &caught, nullptr));
-
     // Blocked except in sigsuspend, which opens the door and waits in one step: with pause, a signal that
     // comes while the loop prints would be caught there, and the loop would wait for the next.
     sigset_t waiting;
@@ -48,6 +44,10 @@ int main(int argc, char* argv[]) try {
     sigaddset(&door, number);
     check("sigprocmask", sigprocmask(SIG_BLOCK, &door, &waiting));
     sigdelset(&waiting, number);
+    struct sigaction caught {};
+    caught.sa_handler = on_signal;
+    check("sigaction", sigaction(number, &caught, nullptr));
+
     while (true) {
         sigsuspend(&waiting);  // returns, always with EINTR, after the handler
         std::cout << "Got signal " << number << " at " << now() << '\n';

@@ -1,6 +1,7 @@
 """What is true of lab04: a process for each client."""
 
 import signal
+from functools import partial
 
 from labkit import Lab, Server, check, expect, kernel, show, step, wait_until
 from labkit.client import Peer, converse
@@ -259,7 +260,9 @@ def test_the_children_end_with_the_server(lab: Lab) -> None:
     server = lab.server("upper_server")
     ann, bob = server.connect_all("ann", "bob")
     wait_until(lambda: len(living(server)) == 2, "the server has a child for each")
-    server.send_signal(signal.SIGINT, children=True)
+    with server.paused():  # the children first: what they say is said before the server ends
+        server.send_signal(signal.SIGINT, children=True)
+        wait_until(lambda: not living(server), "its children have ended")
     server.expect_exit()
     expect(server.stdout.text.count("Exiting") == 1, "`Exiting` is printed once", cause="children_say_it_too",
            otherwise=f"{server.stdout.text.count('Exiting')} times")  # fmt: skip
@@ -415,12 +418,14 @@ def test_of_two_children_that_make_the_same_swap_one_wins(lab: Lab) -> None:
     store = instructions_to_the_store(ann, bob, child)
     for distance in range(1, 16):
         with step(f"ann's child is held {distance} instructions before its store, and bob makes its swap", quiet=True):
+            wait_until(lambda: kernel.at_rest(child), "it waits for her line")
             with holding(child) as held:
-                ann.send(b"0 1\n")
-                if held is None or not held.forward(store - distance):
+                if held is None:
                     break
+                ann.send(b"0 1\n")
+                held.forward(store - distance)
                 bob.send(b"0 2\n")
-                poll(bob.unread, 0.03)  # unless he has to wait until she has done
+                poll(bob.unread, 0.3)  # unless he has to wait until she has done
             winners = [client.name for client in (ann, bob) if client.expect_match(rb"(\d+)\n")[1] == b"0"]
             expect(len(winners) == 1, "one of them wins", cause="two_winners", otherwise=f"{len(winners)} do")
             bob.send(b"1 0\n2 0\n")
@@ -432,11 +437,12 @@ def instructions_to_the_store(ann: Peer, bob: Peer, child: int) -> int:
     """How many instructions ann's child needs for her line 0 1 until bob sees the 1; the register is 0 again afterwards."""
     count = 0
     with step("ann's child swaps 0 for 1, instruction by instruction, until bob sees it", quiet=True) as current:
+        wait_until(lambda: kernel.at_rest(child), "it waits for her line")
         with holding(child) as held:
             ann.send(b"0 1\n")
             bob.send(b"0 0\n")
             while held is not None:
-                if poll(bob.unread, 0.03):  # unless he has to wait
+                if poll(bob.unread, 0.3):  # unless he has to wait
                     if bob.expect_match(rb"(\d+)\n")[1] == b"1":
                         break
                     bob.send(b"0 0\n")
@@ -516,11 +522,13 @@ def test_a_child_that_is_killed_leaves_the_register_usable(lab: Lab) -> None:
         cat.expect(b"0\n", cause="no_memory")
         child = next(iter(set(server.children()) - others))
         with step(f"cat's child is killed {max(distance, 0)} instructions before, {max(-distance, 0)} after its store", quiet=True):
+            wait_until(partial(kernel.at_rest, child), "it waits for her line")
             with holding(child) as held:
                 cat.send(b"0 1\n")
                 if held is None:
                     server.kill_child(child)
-                elif held.forward(store - distance):
+                else:
+                    held.forward(store - distance)
                     held.kill()
             wait_until(lambda: set(server.children()) == others, "the child is gone")
             bob.send(b"1 0\n")
@@ -569,7 +577,7 @@ def test_a_gibibyte_costs_no_gibibyte(lab: Lab) -> None:
     ann = server.connect("ann", receive_buffer=4096)
     ann.send(b"1073741824\n")
     child = one_child(server)
-    wait_until(lambda: kernel.waiting_in(child) or kernel.state(child) == "S", "her child waits until she reads")
+    wait_until(lambda: ann.unread() or kernel.memory(child) >= 32 << 20, "her reply begins, or fills the memory")
     expect(kernel.memory(child) < 32 << 20, "the child has less than 32 MiB", cause="all_at_once", otherwise=f"{kernel.memory(child) >> 20} MiB")
     bob = server.connect("bob")
     bob.send(b"5\n")
