@@ -7,7 +7,6 @@ from collections.abc import Callable
 
 from labkit import Lab, Server, check, expect, kernel, step, wait_until
 from labkit.client import Peer
-from labkit.program import Program
 
 DATE = rb"\w{3} \w{3} [ \d]\d \d\d:\d\d:\d\d \d{4}"
 MAX_LINE = 65536
@@ -55,21 +54,10 @@ AS_PRINTED = {
 }
 
 
-def await_read(program: Program, peer: Peer, cause: str | None = None) -> None:
-    """Waits until the program has read all that the peer has sent, and sleeps again."""
-    wait_until(
-        lambda: program.status() is not None
-        or kernel.state(program.pid) == "S"
-        and not any(entry.unread for entry in kernel.own_sockets(program.pid) if entry.peer_port == peer.local_port),
-        f"{program.name} has read all that {peer.name} sent",
-        cause=cause,
-    )
-
-
 def asleep_in_recv(server: Server, peer: Peer) -> None:
     """Waits until the server has accepted the peer, has read all that it has sent, and sleeps again."""
     peer.expect_accepted()
-    await_read(server, peer)
+    peer.expect_read()
 
 
 def one_client_less(server: Server, count: int, cause: str | None = None) -> None:
@@ -350,7 +338,7 @@ def test_upper_client_prints_whole_replies(lab: Lab) -> None:
     server.expect(b"hello")
     for piece in (b"H", b"EL", b"LO"):
         server.send(piece)
-        await_read(client, server, cause="one_recv")
+        server.expect_read(cause="one_recv")
     client.expect_text("Output: HELLO\nInput: ", cause="one_recv")
     client.type("\n")
     server.expect_eof()
@@ -412,7 +400,7 @@ def test_echo_client_waits_for_the_date(lab: Lab) -> None:
     replies = [b"Echo=>Hello network", b" world at Sun Jun 18", b" 19:37:54 200", b"0"]
     for piece in replies:
         server.send(piece)
-        await_read(client, server, cause="one_recv")
+        server.expect_read(cause="one_recv")
     client.expect_exit(0)
     client.expect_text("Client received: 'Echo=>Hello network world at Sun Jun 18 19:37:54 2000'\n", cause="one_recv")
     real = lab.server("echo_server")

@@ -280,7 +280,10 @@ class Peer:
             current.outcome = "seen"
 
     def expect_read(self, cause: Cause = None) -> None:
-        """Waits until the program has read all that was sent: the kernel has nothing of it on the way or unread."""
+        """Waits until the program has read all that was sent, and sleeps again, or has ended.
+
+        A fact of the kernel: it has nothing of it on the way or unread.
+        """
         ports = {self.local_port, self.remote_port}
 
         def on_the_way() -> int:
@@ -289,7 +292,7 @@ class Peer:
 
         with step(f"{self.program.name} has read all that {self.name} sent") as current:
             try:
-                await_fact(lambda: on_the_way() == 0)
+                await_fact(lambda: self.program.status() is not None or (on_the_way() == 0 and kernel.at_rest(self.program.pid)))
             except Missed as missed:
                 raise self.program.failure(f"not in {missed.seconds:.1f} s", cause=cause) from None
             current.outcome = "seen"

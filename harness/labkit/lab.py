@@ -194,6 +194,7 @@ class Lab:
                 raise Failed("it does not listen", rung="listen", cause="not_listening", details=server.evidence())
             with contextlib.suppress(Missed):
                 await_fact(lambda: server.stdout.text.count("\n") >= len(found) or server.status() is not None)
+            found = sockets(server.pid) or found  # a UDP socket that is being connected to a peer was there for a moment
             server.ports = [entry.port for entry in found]
             server.address = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(found[0].address, found[0].address)
             spelled = [
