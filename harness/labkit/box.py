@@ -216,7 +216,7 @@ def _drop_user() -> list[str]:
 
 
 def _inner_pid(process: subprocess.Popen[bytes], info: str) -> int:
-    """The program in the box, by what bubblewrap said: its first process is an init, the init's first child the program."""
+    """The program in the box, by what bubblewrap said: its init is process 1 there, the program 2, whoever its children are."""
     try:
         init = int(json.loads(info)["child-pid"])
     except (ValueError, KeyError):
@@ -224,9 +224,9 @@ def _inner_pid(process: subprocess.Popen[bytes], info: str) -> int:
 
     def started() -> int:
         for child in kernel.children(init):
-            if kernel.executable(child) not in ("", "bwrap", "setpriv", "setsid", "prlimit"):
+            if kernel.number_within(child) == 2 and kernel.executable(child) not in ("", "bwrap", "setpriv", "setsid", "prlimit"):
                 return child
-        return init if process.poll() is not None else 0
+        return process.pid if process.poll() is not None else 0
 
     return poll(started, math.inf) or init  # a machine too busy to start it is not the program's fault
 

@@ -188,6 +188,15 @@ def executable(pid: int) -> str:
         return ""
 
 
+def number_within(pid: int) -> int:
+    """The process's number in its own pid namespace, 0 if it has gone; NSpid in proc_pid_status(5)."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return 0
+    return next(int(line.split()[-1]) for line in lines if line.startswith("NSpid:"))
+
+
 @dataclass(frozen=True)
 class Socket:
     """A line of /proc/net/tcp or udp."""
