@@ -102,9 +102,9 @@ void work(const unique_fd& listener) {
     while (true) {
         endpoint client;
         const unique_fd connection{accept(listener.get(), client.get(), &client.size)};
-        if (connection.get() == -1 && errno == EMFILE) {
+        if (connection.get() == -1 && errno != ECONNABORTED) {
             warn("accept");
-            sleep(1);  // no descriptor is left; the client waits on, and accept would fail again at once
+            sleep(1);  // no descriptor or memory: the client waits on, accept would fail again at once
         }
         if (connection.get() == -1) continue;  // that client has gone again: man 2 accept, "Error handling"
         std::osyncstream{std::cout} << "connected " << to_string(client) << '\n';  // a line in one piece
@@ -138,7 +138,12 @@ int main(int argc, char* argv[]) try {
     std::cout << "listening on " << to_string(here) << '\n';
 
     std::vector<std::jthread> threads;
-    for (int number = 1; number <= count; ++number) threads.emplace_back(work, std::cref(listener));
+    try {
+        for (int number = 1; number <= count; ++number) threads.emplace_back(work, std::cref(listener));
+    } catch (const std::exception& error) {  // to leave main would be to wait for those that have begun
+        std::cerr << program_invocation_short_name << ": thread: " << error.what() << '\n';
+        _exit(1);
+    }
     for (std::jthread& thread : threads) thread.join();
     return 0;
 } catch (const std::exception& error) {

@@ -48,9 +48,9 @@ class tcp_server {
         while (true) {
             endpoint client;
             unique_fd connection{accept(listener_.get(), client.get(), &client.size)};
-            if (connection.get() == -1 && errno == EMFILE) {
+            if (connection.get() == -1 && errno != ECONNABORTED) {
                 warn("accept");
-                sleep(1);  // no descriptor is left; the client waits on, and accept would fail again at once
+                sleep(1);  // no descriptor or memory: the client waits on, accept would fail again at once
             }
             if (connection.get() == -1) continue;  // that client has gone again
             std::osyncstream{std::cout} << "connected " << to_string(client) << '\n';
@@ -116,10 +116,15 @@ class forking : public Server {
     void process_request(unique_fd connection, endpoint client) override {
         const pid_t parent = getpid();
         if (check("fork", fork()) != 0) return;  // the parent's copy of the connection is closed here
-        check("prctl", prctl(PR_SET_PDEATHSIG, SIGTERM));  // the child ends when the parent ends,
-        if (getppid() != parent) _exit(0);                 // or has ended already
-        this->listener_.reset();
-        this->finish_request(connection, client);
-        _exit(0);
+        try {
+            check("prctl", prctl(PR_SET_PDEATHSIG, SIGTERM));  // the child ends when the parent ends,
+            if (getppid() != parent) _exit(0);                 // or has ended already
+            this->listener_.reset();
+            this->finish_request(connection, client);
+            _exit(0);
+        } catch (const std::exception& error) {  // never back into the accept loop
+            warnx("%s", error.what());
+            _exit(1);
+        }
     }
 };

@@ -38,8 +38,13 @@ int main(int argc, char* argv[]) try {
     std::latch all_said{count};
     std::latch end{1};
     std::vector<std::jthread> threads;  // a jthread joins at its end: main waits here for all of them
-    for (int number = 1; number <= count; ++number)
-        threads.emplace_back(hello, "hello-" + std::to_string(number), std::ref(all_said), std::ref(end));
+    try {
+        for (int number = 1; number <= count; ++number)
+            threads.emplace_back(hello, "hello-" + std::to_string(number), std::ref(all_said), std::ref(end));
+    } catch (...) {
+        end.count_down();  // one cannot be had: the others end now, or main would wait for them for ever
+        throw;
+    }
     all_said.wait();
     std::cout << "Enter ends them all\n" << std::flush;
     std::cin.get();

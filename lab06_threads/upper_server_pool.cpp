@@ -64,9 +64,9 @@ void work(const unique_fd& listener, std::mutex& accepting) {
             const std::lock_guard lock{accepting};
             connection = unique_fd{accept(listener.get(), client.get(), &client.size)};
         }
-        if (connection.get() == -1 && errno == EMFILE) {
+        if (connection.get() == -1 && errno != ECONNABORTED) {
             warn("accept");
-            sleep(1);  // no descriptor is left; the client waits on, and accept would fail again at once
+            sleep(1);  // no descriptor or memory: the client waits on, accept would fail again at once
         }
         if (connection.get() == -1) continue;  // that client has gone again: man 2 accept, "Error handling"
         std::osyncstream{std::cout} << "connected " << to_string(client) << '\n';  // a line in one piece
@@ -102,8 +102,13 @@ int main(int argc, char* argv[]) try {
 
     std::mutex accepting;
     std::vector<std::jthread> pool;
-    for (int number = 1; number <= count; ++number)
-        pool.emplace_back(work, std::cref(listener), std::ref(accepting));
+    try {
+        for (int number = 1; number <= count; ++number)
+            pool.emplace_back(work, std::cref(listener), std::ref(accepting));
+    } catch (const std::exception& error) {  // to leave main would be to wait for those that have begun
+        std::cerr << program_invocation_short_name << ": thread: " << error.what() << '\n';
+        _exit(1);
+    }
     for (std::jthread& thread : pool) thread.join();
     return 0;
 } catch (const std::exception& error) {

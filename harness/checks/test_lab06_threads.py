@@ -663,7 +663,8 @@ def test_no_client_ends_the_server(lab: Lab) -> None:
 
 @check(points=1, read="a-thread-for-each-client", causes=SERVERS)
 def test_no_thread_to_be_had_turns_one_client_away(lab: Lab) -> None:
-    """To start a thread can fail, for a limit or for memory: that is one client's bad luck, not the server's end."""
+    """To start a thread can fail, for a limit or for memory: one client's bad luck, not the server's end. But no pool
+    begins with fewer threads than it was to have."""
     for name, words in (("upper_server", []), ("cas_server", []), ("class_server", ["-d", "0"])):
         server = lab.server(name, *words, faults={"thread": 1})
         ann = server.connect("ann")
@@ -673,6 +674,9 @@ def test_no_thread_to_be_had_turns_one_client_away(lab: Lab) -> None:
         threaded(server, 1)
         bob.close()
         threaded(server, 0)
+    for name in ("upper_server_pool -p 0", "bytes_server_prethreaded -p 0", "thread_hello"):
+        run = lab.run(*name.split(), "-n", "4", faults={"threads": 2}).expect_status(1)
+        run.expect_match("Resource temporarily unavailable", stream="stderr")
 
 
 def full_or_dead(server: Server) -> bool:
@@ -811,6 +815,9 @@ def test_a_full_server_rests(lab: Lab) -> None:
             client.close()
         clients[-1].send(b"3\n")
         clients[-1].expect_match(THREE.get(name, b"3\n"), cause="never_again")
+        server.stop()
+        server = lab.server(name, *words, faults={"accept": 1})  # the whole system has no descriptor
+        server.expect_idle(cause="spins_when_full")
         server.stop()
 
 

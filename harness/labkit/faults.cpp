@@ -5,6 +5,8 @@
 //   FAULT_RECV   recv and read from a socket deliver at most so many bytes a call
 //   FAULT_FORK   the first so many forks fail with EAGAIN, and at that moment a SIGCHLD comes
 //   FAULT_THREAD the first so many threads cannot be created (EAGAIN)
+//   FAULT_THREADS    so many threads can be created, and no more (EAGAIN)
+//   FAULT_ACCEPT not 0: every accept fails with ENFILE, at once
 //   FAULT_SELECT the first select fails with EINTR, and at that moment SIGUSR1 comes so many times
 //   FAULT_EINTR  accept, recv, read and send on a socket fail with EINTR on every so-many-th call
 // g++ -std=c++20 -shared -fPIC -o faults.so faults.cpp
@@ -34,8 +36,11 @@ const long send_limit = fault("FAULT_SEND");
 const long sendfile_limit = fault("FAULT_SENDFILE");
 const long recv_limit = fault("FAULT_RECV");
 const long eintr_every = fault("FAULT_EINTR");
+const long most_threads = fault("FAULT_THREADS");
+const bool accept_fails = fault("FAULT_ACCEPT") != 0;
 std::atomic<long> forks_to_fail = fault("FAULT_FORK");
 std::atomic<long> threads_to_fail = fault("FAULT_THREAD");
+std::atomic<long> threads_begun = 0;
 std::atomic<long> signals_in_select = fault("FAULT_SELECT");
 std::atomic<long> calls = 0;
 
@@ -56,6 +61,11 @@ bool interrupted(int fd) {
     if (eintr_every == 0 || !is_socket(fd) || ++calls % eintr_every != 0) return false;
     errno = EINTR;
     return true;
+}
+
+bool no_file() {
+    if (accept_fails) errno = ENFILE;
+    return accept_fails;
 }
 
 size_t limited(int fd, size_t size, long limit) {
@@ -104,12 +114,12 @@ ssize_t read(int fd, void* data, size_t size) {
 
 int accept(int fd, sockaddr* address, socklen_t* size) {
     static const auto real = next<decltype(::accept)>("accept");
-    return interrupted(fd) ? -1 : real(fd, address, size);
+    return no_file() || interrupted(fd) ? -1 : real(fd, address, size);
 }
 
 int accept4(int fd, sockaddr* address, socklen_t* size, int flags) {
     static const auto real = next<decltype(::accept4)>("accept4");
-    return interrupted(fd) ? -1 : real(fd, address, size, flags);
+    return no_file() || interrupted(fd) ? -1 : real(fd, address, size, flags);
 }
 
 int select(int count, fd_set* readable, fd_set* writable, fd_set* exceptional, timeval* patience) {
@@ -125,6 +135,7 @@ int pthread_create(pthread_t* thread, const pthread_attr_t* attributes, void* (*
                    void* argument) {
     static const auto real = next<decltype(::pthread_create)>("pthread_create");
     if (threads_to_fail > 0 && threads_to_fail-- > 0) return EAGAIN;
+    if (most_threads > 0 && ++threads_begun > most_threads) return EAGAIN;
     return real(thread, attributes, function, argument);
 }
 
