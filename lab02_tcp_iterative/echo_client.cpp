@@ -22,7 +22,8 @@
 /// Returns a socket that is connected to `host`. Throws std::system_error if none of its addresses answers.
 unique_fd connect_to(const std::string& host, int port) {
     for (const endpoint& there : resolve(host, port)) {
-        unique_fd connection{check("socket", socket(there.storage.ss_family, SOCK_STREAM, 0))};
+        unique_fd connection{socket(there.storage.ss_family, SOCK_STREAM, 0)};
+        if (connection.get() == -1) continue;  // a kernel without IPv6, say, has 127.0.0.1 all the same
         if (connect(connection.get(), there.get(), there.size) == 0) return connection;
     }  // localhost, say, is [::1] and 127.0.0.1, and the server listens at one of them
     throw std::system_error{errno, std::generic_category(), "connect"};
