@@ -4,8 +4,9 @@
 //   ./lossy_relay -p 4445 --drop 30 --repeat 20 --reorder 20 localhost 4444    in a second
 //   ./udp_upper_client_retry -p 4445 localhost                                 in a third; type lines
 //
-// Look at how often it asks, and that no answer ever belongs to another line. It cannot make the server do
-// a thing exactly once: a request whose reply was lost is served twice. For upper case, who cares?
+// Look at how often it asks, and that no answer ever belongs to another of its lines. (To a line of the
+// client before it, it may: each begins with number 1.) It cannot make the server do a thing exactly once: a
+// request whose reply was lost is served twice. For upper case, who cares?
 #include <poll.h>
 #include <sys/socket.h>
 
