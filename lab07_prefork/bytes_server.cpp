@@ -91,9 +91,10 @@ int main(int argc, char* argv[]) try {
         // BEGIN SOLUTION: replace all children that have died, and not at once if one lived less than 1 s.
         bool too_soon = false;
         for (pid_t dead; (dead = waitpid(-1, nullptr, WNOHANG)) > 0;) {
-            child& lost = *std::ranges::find(children, dead, &child::pid);
-            too_soon |= clock_type::now() - lost.started < std::chrono::seconds{1};
-            lost.pid = 0;
+            const auto lost = std::ranges::find(children, dead, &child::pid);
+            if (lost == children.end()) continue;  // whoever exec'd this program had started that one
+            too_soon |= clock_type::now() - lost->started < std::chrono::seconds{1};
+            lost->pid = 0;
         }
         if (too_soon) sleep(1);  // else one that cannot live is started thousands of times a second
         for (child& one : children)
@@ -102,8 +103,8 @@ int main(int argc, char* argv[]) try {
     }
 
     std::cout << "Exiting\n";
-    for (const child& one : children) kill(one.pid, SIGKILL);  // best effort: it may be dead already
-    while (wait(nullptr) > 0) continue;                        // the port is free when the last has gone
+    for (const child& one : children) kill(one.pid, SIGKILL);        // best effort: it may be dead already
+    for (const child& one : children) waitpid(one.pid, nullptr, 0);  // the port is free when all have gone
 } catch (const std::exception& error) {
     std::cerr << program_invocation_short_name << ": " << error.what() << '\n';
     return 1;

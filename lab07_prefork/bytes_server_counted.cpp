@@ -107,8 +107,8 @@ int main(int argc, char* argv[]) try {
     sigwait(&awaited, &signal);
 
     std::cout << "Exiting\n";
-    for (const pid_t pid : children) kill(pid, SIGKILL);  // best effort: it may be dead already
-    while (wait(nullptr) > 0) continue;                   // the port is free when the last has gone
+    for (const pid_t pid : children) kill(pid, SIGKILL);        // best effort: it may be dead already
+    for (const pid_t pid : children) waitpid(pid, nullptr, 0);  // the port is free when all have gone
     for (std::size_t k = 0; k < counters.size(); ++k)
         std::cout << "child " << k << ": " << counters[k] << " times\n";
 } catch (const std::exception& error) {

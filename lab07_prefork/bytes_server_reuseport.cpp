@@ -84,8 +84,8 @@ int main(int argc, char* argv[]) try {
     sigwait(&awaited, &signal);
 
     std::cout << "Exiting\n";
-    for (const pid_t pid : children) kill(pid, SIGKILL);  // best effort: it may be dead already
-    while (wait(nullptr) > 0) continue;                   // the port is free when the last has gone
+    for (const pid_t pid : children) kill(pid, SIGKILL);        // best effort: it may be dead already
+    for (const pid_t pid : children) waitpid(pid, nullptr, 0);  // the port is free when all have gone
 } catch (const std::exception& error) {
     std::cerr << program_invocation_short_name << ": " << error.what() << '\n';
     return 1;

@@ -48,9 +48,8 @@ inline void refuse(const unique_fd& connection, std::string_view words) {
     check("setsockopt", setsockopt(connection.get(), SOL_SOCKET, SO_RCVTIMEO, &second, sizeof second));
     std::array<char, 65536> rest;  // until its end of file, but not for ever
     const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds{2};
-    while (recv(connection.get(), rest.data(), rest.size(), 0) > 0 &&
-           std::chrono::steady_clock::now() < deadline) {
-    }
+    while (recv(connection.get(), rest.data(), rest.size(), 0) > 0)
+        if (std::chrono::steady_clock::now() > deadline) return;
 }
 
 /// Serves one client: a line, its reply, the end. Throws std::system_error if the client is gone.

@@ -81,7 +81,8 @@ unique_fd make_listener(endpoint& here, bool blocking) {
 long sleeps(pid_t pid) {
     std::ifstream status{"/proc/" + std::to_string(pid) + "/status"};
     for (std::string word; status >> word;) {
-        if (word == "State:" && status >> word && word != "S") return -1;
+        if (word == "State:" && status >> word && word != "S" && word != "Z") return -1;
+        if (word == "Z") break;  // a zombie
         if (word == "voluntary_ctxt_switches:" && status >> word) return std::stol(word);
     }
     throw std::runtime_error{"a child has ended"};
@@ -125,7 +126,7 @@ long wakeups(std::string_view way, std::size_t wanted, int connections) {
     long after = before;
     for (int i = 0; i < connections; ++i) after = knock(here, children);
     for (const pid_t pid : children) kill(pid, SIGKILL);
-    while (wait(nullptr) > 0) continue;
+    for (const pid_t pid : children) waitpid(pid, nullptr, 0);
     return after - before;
 }
 

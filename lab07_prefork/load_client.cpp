@@ -120,7 +120,7 @@ int main(int argc, char* argv[]) try {
     work.keep = given.has('k');
     work.size = count('b', 3000, 1, 1 << 30);
     work.line = std::to_string(work.size) + "\n";
-    work.server = resolve(host, given.port(work.upper ? 4444 : 2000)).front();
+    work.server = find_server(host, given.port(work.upper ? 4444 : 2000));
 
     rlimit descriptors{};  // one for each connection
     check("getrlimit", getrlimit(RLIMIT_NOFILE, &descriptors));

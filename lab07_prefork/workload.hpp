@@ -48,6 +48,18 @@ struct workload {
     }
 };
 
+/// Returns the first address of `host` that answers, or else the last. That one is not tried: a trial is one
+/// more client for the server.
+inline endpoint find_server(const std::string& host, int port) {
+    const std::vector<endpoint> all = resolve(host, port);
+    for (const endpoint& there : std::span{all}.first(all.size() - 1)) {
+        const unique_fd trial{socket(there.storage.ss_family, SOCK_STREAM, 0)};
+        if (trial.get() == -1) continue;  // a kernel without IPv6, say, has 127.0.0.1 all the same
+        if (connect(trial.get(), there.get(), there.size) == 0) return there;
+    }  // localhost, say, is [::1] and 127.0.0.1, and the server listens at one of them
+    return all.back();
+}
+
 /// Opens `count` connections, a wave at a time: more would overflow the listener's queue. An upper server has
 /// accepted each when this returns, because each has had one letter back.
 inline std::vector<unique_fd> connect_all(std::size_t count, const workload& work, int patience) {
