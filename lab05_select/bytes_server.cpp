@@ -139,6 +139,7 @@ int main(int argc, char* argv[]) try {
         endpoint peer;
         unique_fd connection{accept(listener.get(), peer.get(), &peer.size)};
         const int fd = connection.get();
+        if (fd == -1) rest_if_short_of_descriptors();
         if (fd == -1) continue;     // that client has gone again: man 2 accept, "Error handling"
         if (fd >= limit) continue;  // closed at once: see upper_server
         std::cout << "connected " << to_string(peer) << '\n';

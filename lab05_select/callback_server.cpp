@@ -95,8 +95,7 @@ int main(int argc, char* argv[]) try {
     auto owned = std::make_unique<echo_acceptor>(std::move(listener), loop);
     echo_acceptor& door = *owned;
     loop.add(std::move(owned));
-    while (true)  // full? Other processes have descriptors, too: try again, once a second
-        if (loop.turn(door.readable() ? -1 : 1000) == 0) door.handle_room();
+    while (true) loop.turn(door.readable() ? -1 : 1000);  // while full, it is asked again once a second
 } catch (const std::exception& error) {
     std::cerr << program_invocation_short_name << ": " << error.what() << '\n';
     return 1;

@@ -1,13 +1,14 @@
 // An event loop as a library: it waits, and calls back. What a program adds is what it does in its callbacks.
 #pragma once
 
+#include <err.h>
 #include <poll.h>
 #include <sys/socket.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <cstring>
+#include <ctime>
 #include <exception>
 #include <iostream>
 #include <memory>
@@ -96,21 +97,22 @@ class acceptor : public dispatcher {
 
     virtual void handle_accept(unique_fd connection, const endpoint& client) = 0;
 
-    /// Without a descriptor for the client that waits, the listener rests until handle_room.
-    bool readable() const override { return !full_; }
-    void handle_room() { full_ = false; }
+    /// Without a descriptor for the client that waits, the listener rests until handle_room, or until the
+    /// next second: other processes have descriptors, too.
+    bool readable() const override { return std::time(nullptr) != full_at_; }
+    void handle_room() { full_at_ = 0; }
 
     void handle_read() override {
         endpoint client;
         unique_fd connection{accept4(descriptor().get(), client.get(), &client.size, SOCK_NONBLOCK)};
         if (connection.get() != -1) return handle_accept(std::move(connection), client);
         if (errno == EAGAIN || errno == ECONNABORTED) return;  // gone again: man 2 accept, "Error handling"
-        std::cerr << program_invocation_short_name << ": accept4: " << strerror(errno) << '\n';
-        full_ = true;
+        warn("accept4");
+        full_at_ = std::time(nullptr);
     }
 
  private:
-    bool full_ = false;
+    std::time_t full_at_ = 0;
 };
 
 /// A client whose output waits for it. It is not read while more than max_output bytes wait, and closed when

@@ -111,6 +111,7 @@ int main(int argc, char* argv[]) try {
         endpoint address;
         unique_fd connection{accept(listener.get(), address.get(), &address.size)};
         const int fd = connection.get();
+        if (fd == -1) rest_if_short_of_descriptors();
         if (fd == -1) continue;  // that client has gone again: man 2 accept, "Error handling"
         // BEGIN SOLUTION: refuse a client whose descriptor is not below `limit`: "refused HOST:PORT: too many clients".
         if (fd >= limit) {  // FD_SET would write past the end of the set

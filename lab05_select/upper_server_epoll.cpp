@@ -6,6 +6,7 @@
 // Look at what poll has before each wait, and epoll has not: a list of all clients. The kernel keeps the
 // list, and reports edges: that something has arrived, not that something is there. So who is served must be
 // served until nothing is left, though not all in one turn: `watch` asks again. Next: echo_server.
+#include <err.h>
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -14,7 +15,7 @@
 #include <array>
 #include <cerrno>
 #include <cstdio>
-#include <cstring>
+#include <ctime>
 #include <exception>
 #include <iostream>
 #include <span>
@@ -106,17 +107,16 @@ int main(int argc, char* argv[]) try {
     watch(epoll, EPOLL_CTL_ADD, listener.get());
     std::unordered_map<int, client> clients;  // by descriptor
     std::array<epoll_event, 256> events{};
-    bool full = false;  // no descriptor was left for the next client
+    std::time_t full_at = 0;  // when no descriptor was left for the next client; 0: there is one
     while (true) {
-        const int count = epoll_wait(epoll.get(), events.data(), events.size(), full ? 1000 : -1);
-        if (count == -1 && errno == EINTR) continue;   // stopped and continued: man 7 signal
-        bool knock = check("epoll_wait", count) == 0;  // other processes have descriptors, too: try again
+        const int count = epoll_wait(epoll.get(), events.data(), events.size(), full_at != 0 ? 1000 : -1);
+        if (count == -1 && errno == EINTR) continue;  // stopped and continued: man 7 signal
+        check("epoll_wait", count);
+        bool knock = full_at != 0 && std::time(nullptr) != full_at;  // try every second, as with poll
         for (const epoll_event& event : std::span{events}.first(static_cast<std::size_t>(count))) {
             const int fd = event.data.fd;
-            if (fd == listener.get()) {
-                knock = knock || !full;
-                continue;
-            }
+            knock = knock || (fd == listener.get() && full_at == 0);
+            if (fd == listener.get()) continue;
             client& one = clients[fd];
             bool stays = false;
             try {
@@ -127,7 +127,7 @@ int main(int argc, char* argv[]) try {
             if (stays) continue;
             std::cout << "disconnected " << one.name << '\n';
             clients.erase(fd);
-            knock = knock || full;
+            knock = knock || full_at != 0;
         }
 
         for (int times = 0; knock && times < 64; ++times) {  // all that wait, within bounds
@@ -135,8 +135,8 @@ int main(int argc, char* argv[]) try {
             unique_fd connection{accept4(listener.get(), address.get(), &address.size, SOCK_NONBLOCK)};
             const int fd = connection.get();
             knock = fd != -1 || errno == ECONNABORTED;  // gone again: man 2 accept, "Error handling"
-            full = !knock && errno != EAGAIN;
-            if (full) std::cerr << program_invocation_short_name << ": accept4: " << strerror(errno) << '\n';
+            full_at = knock || errno == EAGAIN ? 0 : std::time(nullptr);
+            if (full_at != 0) warn("accept4");
             if (fd == -1) continue;
             std::cout << "connected " << to_string(address) << '\n';
             watch(epoll, EPOLL_CTL_ADD, fd);

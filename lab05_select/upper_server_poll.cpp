@@ -7,6 +7,7 @@
 // Look at what poll is told about a client: either that it may be read, or, as long as a part of its reply is
 // unsent, that it may be written; so no more than one chunk is ever kept for a client. And at what happens
 // when there are no descriptors left (`ulimit -n 10` before the start). Next: upper_server_epoll.
+#include <err.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/socket.h>
@@ -15,7 +16,7 @@
 #include <array>
 #include <cerrno>
 #include <cstdio>
-#include <cstring>
+#include <ctime>
 #include <exception>
 #include <iostream>
 #include <span>
@@ -90,13 +91,13 @@ int main(int argc, char* argv[]) try {
     std::vector<client> clients;
     std::vector<pollfd> watched{
         {.fd = listener.get(), .events = POLLIN, .revents = 0}};  // and client i at i + 1
-    bool full = false;  // no descriptor was left for the next client
+    std::time_t full_at = 0;  // when no descriptor was left; other processes have some, too: try every second
     while (true) {
+        const bool full = std::time(nullptr) == full_at;
         // BEGIN SOLUTION: while full, do not watch the listener: who waits there would make it ready for ever.
         watched[0].events = full ? 0 : POLLIN;
         // END SOLUTION
-        const int ready = check("poll", poll(watched.data(), watched.size(), full ? 1000 : -1));
-        if (ready == 0) full = false;  // other processes have descriptors, too: try again, once a second
+        check("poll", poll(watched.data(), watched.size(), full ? 1000 : -1));
 
         for (std::size_t i = clients.size();
              i-- > 0;) {  // backwards, for the last one replaces one that leaves
@@ -120,16 +121,16 @@ int main(int argc, char* argv[]) try {
             std::swap(state, watched.back());
             clients.pop_back();
             watched.pop_back();
-            full = false;
+            full_at = 0;
         }
 
         for (int times = 0; watched[0].revents != 0 && times < 64; ++times) {  // all that wait, within bounds
             endpoint address;
             unique_fd connection{accept4(listener.get(), address.get(), &address.size, SOCK_NONBLOCK)};
             if (connection.get() == -1) {  // nobody waits, or no longer: man 2 accept, "Error handling"
-                full = errno != EAGAIN && errno != ECONNABORTED;
-                if (full)
-                    std::cerr << program_invocation_short_name << ": accept4: " << strerror(errno) << '\n';
+                if (errno == EAGAIN || errno == ECONNABORTED) break;
+                warn("accept4");
+                full_at = std::time(nullptr);
                 break;
             }
             std::cout << "connected " << to_string(address) << '\n';

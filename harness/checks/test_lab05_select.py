@@ -114,6 +114,17 @@ def a_full_server_rests(lab: Lab, name: str, answers: Callable[..., None] = answ
     for client in clients[8:]:
         answers(client, b"late", cause="never_again")
     server.expect_idle()
+    server.stop()
+    server = lab.server(name, faults={"nth_accept": 2}, variant=variant)  # it was the whole system that had none
+    ann, bob = server.connect_all("ann", "bob")
+    bob.send(b"waits")
+
+    def bob_is_served() -> bytes:
+        answers(ann, b"speaks")
+        return bob.unread()
+
+    with step("nobody leaves, and ann is never silent", quiet=True):
+        wait_until(bob_is_served, "bob is served", cause="never_again")
 
 
 def ten_thousand_clients(lab: Lab, name: str) -> None:
@@ -490,6 +501,12 @@ def test_a_full_select_server_refuses(lab: Lab) -> None:
             late = server.connect("late")
             late.send(b"0 0\n")
             wait_until(late.unread, "there is room again")
+            server.stop()
+        with step(f"{name} while the whole system has none", quiet=True):
+            server = lab.server(name, faults={"accept": 1})
+            server.connect("ann")
+            server.expect_match("Too many open files in system", stream="stderr")
+            server.expect_idle()
 
 
 # --- one slow request, and the library

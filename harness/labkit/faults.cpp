@@ -7,6 +7,7 @@
 //   FAULT_THREAD the first so many threads cannot be created (EAGAIN)
 //   FAULT_THREADS    so many threads can be created, and no more (EAGAIN)
 //   FAULT_ACCEPT not 0: every accept fails with ENFILE, at once
+//   FAULT_NTH_ACCEPT    only the so-many-th does
 //   FAULT_SELECT the first select fails with EINTR, and at that moment SIGUSR1 comes so many times
 //   FAULT_EINTR  accept, recv, read and send on a socket fail with EINTR on every so-many-th call
 // g++ -std=c++20 -shared -fPIC -o faults.so faults.cpp
@@ -38,6 +39,7 @@ const long recv_limit = fault("FAULT_RECV");
 const long eintr_every = fault("FAULT_EINTR");
 const long most_threads = fault("FAULT_THREADS");
 const bool accept_fails = fault("FAULT_ACCEPT") != 0;
+std::atomic<long> accepts_until_one_fails = fault("FAULT_NTH_ACCEPT");
 std::atomic<long> forks_to_fail = fault("FAULT_FORK");
 std::atomic<long> threads_to_fail = fault("FAULT_THREAD");
 std::atomic<long> threads_begun = 0;
@@ -64,8 +66,9 @@ bool interrupted(int fd) {
 }
 
 bool no_file() {
-    if (accept_fails) errno = ENFILE;
-    return accept_fails;
+    const bool fails = accept_fails || --accepts_until_one_fails == 0;
+    if (fails) errno = ENFILE;
+    return fails;
 }
 
 size_t limited(int fd, size_t size, long limit) {
