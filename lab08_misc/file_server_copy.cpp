@@ -122,9 +122,9 @@ int main(int argc, char* argv[]) try {
     while (true) {
         endpoint client;
         unique_fd connection{accept(listener.get(), client.get(), &client.size)};
-        if (connection.get() == -1 && errno == EMFILE) {
+        if (connection.get() == -1 && errno != ECONNABORTED) {
             warn("accept");
-            sleep(1);  // no descriptor is left; the client waits on, and accept would fail again at once
+            sleep(1);  // no descriptor or memory: the client waits on, accept would fail again at once
         }
         if (connection.get() == -1) continue;  // that client has gone again: man 2 accept, "Error handling"
         std::osyncstream{std::cout} << "connected " << to_string(client) << '\n';

@@ -5,6 +5,7 @@
 #include <sys/time.h>
 
 #include <array>
+#include <chrono>
 
 #include "posix.hpp"
 
@@ -12,9 +13,10 @@
 /// a socket with unread bytes would throw away what the client has not received yet.
 inline void finish(const unique_fd& connection) {
     check("shutdown", shutdown(connection.get(), SHUT_WR));
-    const timeval patience{.tv_sec = 1, .tv_usec = 0};
-    check("setsockopt", setsockopt(connection.get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience));
-    std::array<char, 65536> ignored;
-    for (int times = 0; times < 64; ++times)
-        if (recv(connection.get(), ignored.data(), ignored.size(), 0) <= 0) break;
+    const timeval second{.tv_sec = 1, .tv_usec = 0};
+    check("setsockopt", setsockopt(connection.get(), SOL_SOCKET, SO_RCVTIMEO, &second, sizeof second));
+    std::array<char, 65536> rest;  // until its end of file, but not for ever
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds{2};
+    while (recv(connection.get(), rest.data(), rest.size(), 0) > 0)
+        if (std::chrono::steady_clock::now() > deadline) return;
 }

@@ -14,18 +14,27 @@
 #include <cstring>
 #include <exception>
 #include <iostream>
+#include <string>
+#include <system_error>
 
 #include "options.hpp"
 #include "posix.hpp"
+
+/// Returns a socket that is connected to `host`. Throws std::system_error if none of its addresses answers.
+unique_fd connect_to(const std::string& host, int port) {
+    for (const endpoint& there : resolve(host, port)) {
+        unique_fd connection{socket(there.storage.ss_family, SOCK_STREAM, 0)};
+        if (connection.get() == -1) continue;  // a kernel without IPv6, say, has 127.0.0.1 all the same
+        if (connect(connection.get(), there.get(), there.size) == 0) return connection;
+    }  // localhost, say, is [::1] and 127.0.0.1, and the server listens at one of them
+    throw std::system_error{errno, std::generic_category(), "connect"};
+}
 
 int main(int argc, char* argv[]) try {
     const options given{argc, argv, "p", "[-p PORT] [-e] HOST", 1, 1, "e"};
     if (given.has('e')) signal(SIGPIPE, SIG_IGN);
 
-    const endpoint server = resolve(given.words[0], given.port(2000)).front();
-    const unique_fd connection{check("socket", socket(server.storage.ss_family, SOCK_STREAM, 0))};
-    check("connect", connect(connection.get(), server.get(), server.size));
-
+    const unique_fd connection = connect_to(given.words[0], given.port(2000));
     std::array<char, 1024> buffer;
     if (read(connection.get(), buffer.data(), buffer.size()) == -1) {  // waits until the reset is there
         const int error = errno;

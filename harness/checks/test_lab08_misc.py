@@ -587,6 +587,9 @@ def test_a_full_server_rests(lab: Lab) -> None:
         clients[-1].send(b"plain\n")
         clients[-1].expect(b"OK 6\nplain\n", cause="never_again")
         server.stop()
+        server = lab.server(program, str(where), faults={"accept": 1})  # the whole system has no descriptor
+        server.expect_idle(cause="spins_when_full")
+        server.stop()
 
 
 @check(points=2, read="the-copy-loop", causes=FILES, hidden=True)
