@@ -300,7 +300,7 @@ def test_pending_signals_are_one(lab: Lab) -> None:
 
 def folder(lab: Lab, name: str = "folder") -> Path:
     """Makes the folder that is served, with a secret beside it."""
-    path = lab.scratch / name
+    path = lab.given / name
     (path / "inner").mkdir(parents=True)
     lab.file("secret", b"not for you\n")
     (path / "plain").write_bytes(b"plain\n")
@@ -365,12 +365,12 @@ def test_nothing_outside_the_folder_is_served(lab: Lab) -> None:
     """`..`, a path from the root and links that lead out are all names of the same secret."""
     where = folder(lab)
     (where / "link").symlink_to("../secret")
-    (where / "absolute").symlink_to(lab.scratch / "secret")
+    (where / "absolute").symlink_to(lab.given / "secret")
     (where / "up").symlink_to("..")
-    (lab.scratch / "folder2").mkdir()
+    (lab.given / "folder2").mkdir()
     lab.file("folder2/secret", b"not for you\n")
     server = lab.server(COPY, str(where))
-    for name in ("../secret", "inner/../../secret", str(lab.scratch / "secret"), "/etc/passwd", "../folder2/secret"):
+    for name in ("../secret", "inner/../../secret", str(lab.given / "secret"), "/etc/passwd", "../folder2/secret"):
         is_refused(server, name.encode(), cause="not_beneath")
     for name in ("link", "absolute", "up/secret", "up/folder/../secret"):
         is_refused(server, name.encode(), cause="text_was_tested")
@@ -530,7 +530,7 @@ def test_a_client_that_leaves_half_way_ends_nobody_else_by_sendfile(lab: Lab) ->
 def test_a_hundred_clients_get_their_files(lab: Lab) -> None:
     """A hundred clients ask and do not read; the next is served at once. Then each gets its file, whole."""
     for program in (COPY, SENDFILE):
-        where = lab.scratch / program
+        where = lab.given / program
         where.mkdir()
         contents = [lab.random.randbytes(200_000 + number) for number in range(4)]
         for number, content in enumerate(contents):

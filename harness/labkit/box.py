@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from . import kernel
+from .steps import CouldNotTell
 from .waiting import poll
 
 TIERS = {
@@ -116,7 +117,7 @@ class Box:
             return Started(process, process.pid)
         if self.tier == 3:
             own = _private(cwd, ".tmp")
-            rights = _landlock([*self.readable, "/proc"], [cwd, own, *writable, *DEVICES]) if has_landlock() else []
+            rights = _landlock([*self.readable, cwd.with_name("given"), "/proc"], [cwd, own, *writable, *DEVICES]) if has_landlock() else []
             private = [f"{key}={value}" for key, value in {**env, "TMPDIR": own}.items()]  # not for what sets it up
             command = [*tracer, *rights, *_drop_user(), *dies_with_us, *limits, "/usr/bin/env", "-i", *private, *argv]
             process = subprocess.Popen(command, cwd=cwd, start_new_session=True, **streams)
@@ -172,7 +173,8 @@ class Box:
             command += ["--ro-bind-try", name, name]
         command += ["--proc", "/proc", "--dev", "/dev", "--remount-ro", "/dev", "--bind", str(_private(cwd, ".shm")), "/dev/shm"]
         command += ["--bind", str(_private(cwd, ".tmp")), "/tmp"]
-        mounts = [("--ro-bind", path) for path in self.readable] + [("--bind", path) for path in (cwd, *writable)]
+        given = cwd.with_name("given")
+        mounts = [("--ro-bind", path) for path in [*self.readable, *([given] if given.is_dir() else [])]] + [("--bind", path) for path in (cwd, *writable)]
         for way, path in mounts:
             for parent in reversed(path.parents[:-1]):
                 command += ["--perms", "0755", "--dir", str(parent)]  # bubblewrap's own would be its owner's alone
@@ -220,7 +222,7 @@ def _inner_pid(process: subprocess.Popen[bytes], info: str) -> int:
     try:
         init = int(json.loads(info)["child-pid"])
     except (ValueError, KeyError):
-        return process.pid  # bubblewrap has failed; its end will tell
+        raise CouldNotTell("the sandbox could not be set up: bubblewrap says why on stderr") from None
 
     def started() -> int:
         for child in kernel.children(init):
@@ -261,7 +263,10 @@ class Watchdog:
 
 @contextlib.contextmanager
 def scratch_directory(tier: int) -> Iterator[Path]:
-    """A new directory for one check's programs: of bounded size where it can be, and gone afterwards."""
+    """A new directory for one check's programs: of bounded size where it can be, and gone afterwards.
+
+    Beside it is `given`, for what the harness writes and they only read: below their own they could place a link for it.
+    """
     path = Path(tempfile.mkdtemp(prefix="lab-"))
     path.chmod(0o755)
     mounted = False
@@ -273,6 +278,7 @@ def scratch_directory(tier: int) -> Iterator[Path]:
             mounted = True
         own = path / "own"
         own.mkdir()
+        (path / "given").mkdir()
         if tier in (2, 3):
             own.chmod(0o1777)  # and not theirs: what the harness puts there, no program can replace
         yield own

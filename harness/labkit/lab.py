@@ -169,6 +169,11 @@ class Lab:
     used: set[str] = field(default_factory=set)  # names of the lab's programs that the check has started
     random: Random = field(default_factory=lambda: Random(1))  # --seed: for checks that draw their input
 
+    @property
+    def given(self) -> Path:
+        """The directory of what the programs may read, and not change."""
+        return self.scratch.with_name("given")
+
     # --- starting programs
 
     def server(
@@ -327,8 +332,8 @@ class Lab:
         return Datagrams(name, program, port)
 
     def file(self, name: str, content: bytes) -> Path:
-        """Writes a file into the programs' own directory."""
-        path = self.scratch / name
+        """Writes a file that the programs may read."""
+        path = self.given / name
         path.write_bytes(content)
         return path
 
