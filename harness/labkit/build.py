@@ -9,6 +9,7 @@ import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from . import kernel
 from .box import Box
 
 LABS = {
@@ -21,6 +22,8 @@ LABS = {
     "lab07": "lab07_prefork",
     "lab08": "lab08_misc",
 }
+
+BUILD_SECONDS = 900  # that a build may take: one that waits for ever uses no CPU time that could be limited
 
 _REFUSED = re.compile(r"^make: \*\*\* \[[^\]]*: (\S+)\] ", re.MULTILINE)
 
@@ -53,16 +56,24 @@ def make(directory: Path, variant: str, target: str, jobs: int = 1, box: Box | N
         process, _ = box.start(
             command, cwd=directory, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output, ends_alone=False
         )
-        process.wait()
+        late = False
+        try:
+            process.wait(BUILD_SECONDS)
+        except subprocess.TimeoutExpired:
+            late = True
+            kernel.kill_family(process.pid)
+            process.wait()
         output.seek(0)
         log = output.read(1 << 20).decode(errors="replace")
     result = Build(directory, variant, log=log)
-    for refused in _REFUSED.findall(result.log):
-        name = Path(refused).name
+    for name in {Path(refused).name for refused in _REFUSED.findall(result.log)}:
+        if not (directory / f"{name}.cpp").is_file():
+            continue  # not make's words, but those of a source that makes the compiler print them
         result.errors[name] = _first_error(result.log, name)
         result.path(name).unlink(missing_ok=True)
     if process.returncode not in (0, 2) or (process.returncode == 2 and not result.errors):  # 2: some target failed
-        result.errors[""] = [*result.log.splitlines()[-6:], _why_unfinished(box, process.returncode)]
+        why = f"the build took more than {BUILD_SECONDS} s, and was killed" if late else _why_unfinished(box, process.returncode)
+        result.errors[""] = [*result.log.splitlines()[-6:], why]
     return result
 
 
