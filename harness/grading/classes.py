@@ -70,7 +70,9 @@ def unpack(archive: Path, into: Path) -> None:
             _unzip(archive, into)
         else:
             _untar(archive, into)
-    except (zipfile.BadZipFile, tarfile.TarError, EOFError, OSError, ValueError, RuntimeError, NotImplementedError) as error:
+    except Unusable:
+        raise
+    except Exception as error:  # zlib.error, struct.error, LZMAError, …: nobody lists what damaged archives raise
         raise Unusable(f"the archive cannot be unpacked: {error}") from None
 
 

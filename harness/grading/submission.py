@@ -36,9 +36,10 @@ def read_untrusted(path: Path) -> bytes | None:
         return None
     except OSError as error:
         raise Unusable(f"{path.name}: {error.strerror}: only plain files count") from None
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise Unusable(f"{path.name} is not a plain file")
     with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise Unusable(f"{path.name} is not a plain file")
         content = file.read(LARGEST_SOURCE + 1)
     if len(content) > LARGEST_SOURCE:
         raise Unusable(f"{path.name} is larger than {LARGEST_SOURCE} bytes")
@@ -46,11 +47,14 @@ def read_untrusted(path: Path) -> bytes | None:
 
 
 def directories(submission: Path, labs: list[str]) -> dict[str, Path]:
-    """Where the submission has the labs: as lab05_select in it, or one level deeper; or it is itself a lab's directory."""
+    """Where the submission has the labs: as lab05_select in it, or one level deeper; or it is itself a lab's directory.
+
+    A link on the way counts for nothing: it may lead to somebody else's work.
+    """
     found: dict[str, Path] = {}
     for lab in labs:
         candidates = [submission / LABS[lab], *sorted(submission.glob(f"*/{LABS[lab]}"))]
-        places = [path for path in candidates if path.is_dir() and not path.is_symlink()]
+        places = [path for path in candidates if path.is_dir() and path.resolve() == submission.resolve() / path.relative_to(submission)]
         if places:
             found[lab] = places[0]
     itself = labs if len(labs) == 1 else [lab for lab in labs if submission.name == LABS[lab]]

@@ -198,13 +198,22 @@ def test_archives_are_unpacked_with_care(tmp_path: Path) -> None:
     os.symlink(ROOT / "lab02_tcp_iterative/upper_server.cpp", submissions / "linked/lab02_tcp_iterative/upper_server.cpp")
     (submissions / "waiting" / "lab02_tcp_iterative").mkdir(parents=True)
     os.mkfifo(submissions / "waiting/lab02_tcp_iterative/upper_server.cpp")
+    (submissions / "link_to_others").mkdir()
+    os.symlink(ROOT, submissions / "link_to_others" / "x")
+    (submissions / "directory" / "lab02_tcp_iterative" / "upper_server.cpp").mkdir(parents=True)
+    with zipfile.ZipFile(submissions / "damaged.zip", "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("lab02_tcp_iterative/upper_server.cpp", "int main() {}" * 1000)
+    damaged = bytearray((submissions / "damaged.zip").read_bytes())
+    damaged[80:84] = b"\xff\xff\xff\xff"
+    (submissions / "damaged.zip").write_bytes(damaged)
     strange = "a\nname\x1b[31m<script>"
     (submissions / strange).mkdir()
     states = graded_class(submissions, tmp_path / "out")
-    assert len(states) == 13
+    assert len(states) == 16
     assert not [name for name, state in states.items() if state == "graded"], states
     for name, words in {"dotdot": "leads out", "absolute": "leads out", "bomb": "MiB", "many": "files",
-                        "symlink": "not a plain file", "linked": "only plain files", "waiting": "not a plain file"}.items():  # fmt: skip
+                        "symlink": "not a plain file", "linked": "only plain files", "waiting": "not a plain file",
+                        "directory": "not a plain file", "link_to_others": "has none of", "damaged": "cannot be unpacked"}.items():  # fmt: skip
         assert words in states[name], (name, states[name])
     assert not list(tmp_path.rglob("evil.txt")) and not Path("/tmp/evil.txt").exists()
     page = (tmp_path / "out" / "class.html").read_text()
