@@ -4,6 +4,7 @@ interrupted and resumed; on this machine and on Slurm."""
 from __future__ import annotations
 
 import csv
+import fcntl
 import os
 import shutil
 import signal
@@ -127,6 +128,13 @@ def test_the_table_has_the_columns_of_the_service(preset: str, columns: list[str
     with (tmp_path / "out" / "grades.csv").open(newline="") as file:
         table = list(csv.reader(file))
     assert table[0][:2] == columns and table[1][0] == "ann@example.org"
+
+
+def test_two_runs_do_not_grade_into_the_same_directory(submissions: Path, tmp_path: Path) -> None:
+    with (tmp_path / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        second = subprocess.run(command(submissions, tmp_path), capture_output=True, text=True)
+    assert second.returncode == 2 and "another run" in second.stderr
 
 
 @pytest.mark.parametrize("words", [["/nowhere"], ["--jobs", "2"]])
