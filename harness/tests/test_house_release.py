@@ -197,6 +197,16 @@ def test_a_release_replaces_only_a_release(tmp_path: Path) -> None:
     with pytest.raises(students.Unreleasable):
         students.release("lab01", tmp_path)
     assert (tmp_path / "precious").exists()
+    with pytest.raises(students.Unreleasable):
+        students.release("lab01", ROOT)
+
+
+def test_a_release_keeps_the_history_of_the_one_before(tmp_path: Path) -> None:
+    students.release("lab01", tmp_path / "release")
+    (tmp_path / "release" / ".git").mkdir()
+    (tmp_path / "release" / ".git" / "HEAD").write_text("ref: refs/heads/main\n")
+    students.release("lab01", tmp_path / "release")
+    assert (tmp_path / "release" / ".git" / "HEAD").exists()
 
 
 def test_a_hidden_check_goes_with_what_only_it_uses(tmp_path: Path) -> None:
