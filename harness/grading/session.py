@@ -202,7 +202,7 @@ def run_checks(
     files = [str(path) for lab in selection.labs for path in sorted(checks.glob(f"test_{lab}_*.py"))]
     if not files:
         raise Unusable(f"there are no checks for {', '.join(selection.labs)} in {checks}")
-    options = ["-c", os.devnull, "--rootdir", str(checks), "-p", "no:cacheprovider", "-p", "no:terminal", "-s"]
+    options = ["-c", os.devnull, "--rootdir", str(checks), "--confcutdir", str(checks), "-p", "no:cacheprovider", "-p", "no:terminal", "-s"]
     begin = time.monotonic()
     with _unusable_passes_through() as caught:
         pytest.main([*options, *files], plugins=[session, caught])
