@@ -117,7 +117,7 @@ def test_a_false_quotation_is_found(lab: Path, comment: str, text: str, fault: s
         ("$ cat\n^D", ""),
         ("$ read -p 'Input: ' a; echo got $a\nInput: it\ngot it", ""),
         ("1$ sleep 99\n2$ echo here\nhere\n1: ^C", ""),
-        ("1$ (trap 'echo Exiting; exit' INT; echo up; read)\nup\n2$ echo b\nb\n1: ^CExiting", ""),
+        ("1$ (trap 'echo Exiting; exit' INT; echo up; while :; do sleep 1; done)\nup\n2$ echo b\nb\n1: ^CExiting", ""),
     ],
 )
 def test_a_false_transcript_is_found(tmp_path: Path, text: str, problem: str, monkeypatch: pytest.MonkeyPatch) -> None:
