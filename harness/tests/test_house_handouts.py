@@ -123,4 +123,4 @@ def test_a_false_quotation_is_found(lab: Path, comment: str, text: str, fault: s
 def test_a_false_transcript_is_found(tmp_path: Path, text: str, problem: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transcript, "PATIENCE", 5.0)
     found = transcript.play(block("console", "", text), tmp_path)
-    assert problem in found if problem else not found
+    assert problem in found if problem else not found, found
