@@ -117,7 +117,7 @@ class Box:
             return Started(process, process.pid)
         if self.tier == 3:
             own = _private(cwd, ".tmp")
-            rights = _landlock([*self.readable, cwd.with_name("given"), "/proc"], [cwd, own, *writable, *DEVICES]) if has_landlock() else []
+            rights = _landlock([*self._readable(cwd), "/proc"], [cwd, own, *writable, *DEVICES]) if has_landlock() else []
             private = [f"{key}={value}" for key, value in {**env, "TMPDIR": own}.items()]  # not for what sets it up
             command = [*tracer, *rights, *_drop_user(), *dies_with_us, *limits, "/usr/bin/env", "-i", *private, *argv]
             process = subprocess.Popen(command, cwd=cwd, start_new_session=True, **streams)
@@ -140,6 +140,11 @@ class Box:
         """As Popen.poll: negative for a signal, which a box relays as 128 + its number."""
         status = process.poll()
         return 128 - status if status is not None and self.tier < 3 and 128 < status < 128 + 65 else status
+
+    def _readable(self, cwd: Path) -> list[Path]:
+        """What a program in `cwd` may read: what all may, and what the harness has given to this one."""
+        given = given_beside(cwd)
+        return [*self.readable, given] if given.is_dir() else self.readable
 
     def _tracer(self, argv: Sequence[str]) -> list[str]:
         """strace around everything: a program in a box cannot forge what the kernel is seen to do."""
@@ -173,8 +178,7 @@ class Box:
             command += ["--ro-bind-try", name, name]
         command += ["--proc", "/proc", "--dev", "/dev", "--remount-ro", "/dev", "--bind", str(_private(cwd, ".shm")), "/dev/shm"]
         command += ["--bind", str(_private(cwd, ".tmp")), "/tmp"]
-        given = cwd.with_name("given")
-        mounts = [("--ro-bind", path) for path in [*self.readable, *([given] if given.is_dir() else [])]] + [("--bind", path) for path in (cwd, *writable)]
+        mounts = [("--ro-bind", path) for path in self._readable(cwd)] + [("--bind", path) for path in (cwd, *writable)]
         for way, path in mounts:
             for parent in reversed(path.parents[:-1]):
                 command += ["--perms", "0755", "--dir", str(parent)]  # bubblewrap's own would be its owner's alone
@@ -190,6 +194,12 @@ def _private(directory: Path, name: str) -> Path:
     path.mkdir(exist_ok=True)
     path.chmod(0o1777)
     return path
+
+
+def given_beside(directory: Path) -> Path:
+    """The directory of what the harness writes for a check's programs, and they only read: below their own directory
+    they could place a link for it."""
+    return directory.with_name("given")
 
 
 def _landlock(readable: Sequence[Path | str], writable: Sequence[Path | str]) -> list[str]:
@@ -222,7 +232,7 @@ def _inner_pid(process: subprocess.Popen[bytes], info: str) -> int:
     try:
         init = int(json.loads(info)["child-pid"])
     except (ValueError, KeyError):
-        raise CouldNotTell("the sandbox could not be set up: bubblewrap says why on stderr") from None
+        raise CouldNotTell("the sandbox could not be set up: bubblewrap has failed") from None
 
     def started() -> int:
         for child in kernel.children(init):
@@ -263,10 +273,7 @@ class Watchdog:
 
 @contextlib.contextmanager
 def scratch_directory(tier: int) -> Iterator[Path]:
-    """A new directory for one check's programs: of bounded size where it can be, and gone afterwards.
-
-    Beside it is `given`, for what the harness writes and they only read: below their own they could place a link for it.
-    """
+    """A new directory for one check's programs: of bounded size where it can be, and gone afterwards."""
     path = Path(tempfile.mkdtemp(prefix="lab-"))
     path.chmod(0o755)
     mounted = False
@@ -278,7 +285,7 @@ def scratch_directory(tier: int) -> Iterator[Path]:
             mounted = True
         own = path / "own"
         own.mkdir()
-        (path / "given").mkdir()
+        given_beside(own).mkdir()
         if tier in (2, 3):
             own.chmod(0o1777)  # and not theirs: what the harness puts there, no program can replace
         yield own

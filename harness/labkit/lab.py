@@ -17,7 +17,7 @@ from pathlib import Path
 from random import Random
 
 from . import kernel
-from .box import Box
+from .box import Box, given_beside
 from .build import Build, make
 from .client import Datagrams, Listener, Peer
 from .program import Program, _last_lines, _status_name, sanitizer_report
@@ -172,7 +172,7 @@ class Lab:
     @property
     def given(self) -> Path:
         """The directory of what the programs may read, and not change."""
-        return self.scratch.with_name("given")
+        return given_beside(self.scratch)
 
     # --- starting programs
 
