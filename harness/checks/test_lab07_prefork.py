@@ -82,11 +82,6 @@ def expect_in_accept(server: Server, count: int, cause: str | None = "one_client
     )
 
 
-def expect_at_rest(server: Server) -> None:
-    """Waits until the server and its children sleep: what they were to do, they have done."""
-    wait_until(lambda: all(kernel.at_rest(pid) for pid in kernel.family(server.pid)), "the server and its children sleep", cause="spins")
-
-
 def disturb(server: Server) -> None:
     """Clients that say nothing, half a line, rubbish, too much, or break off."""
     with step("rude clients come and go", quiet=True):
@@ -186,7 +181,7 @@ def test_the_eleventh_client_waits_for_a_free_child(lab: Lab) -> None:
         client.expect_accepted()
     dan = server.connect("dan")
     dan.send(b"5\n")
-    expect_at_rest(server)
+    server.expect_at_rest()
     dan.expect_waiting()
     held[1].close()
     dan.expect(b"*****")
@@ -321,7 +316,7 @@ def test_counts_are_told_once_when_stopped_with_clients(lab: Lab) -> None:
     reader = server.connect("reader", receive_buffer=4096)
     reader.send(b"100000000\n")
     reader.expect_match(rb"\*")
-    expect_at_rest(server)  # a child that has accepted has also counted
+    server.expect_at_rest()  # a child that has accepted has also counted
     family = kernel.family(server.pid)
     server.send_signal(signal.SIGINT, children=True)
     server.expect_exit(0)
@@ -355,7 +350,7 @@ def test_one_child_holds_a_connection_and_the_parent_does_not(lab: Lab) -> None:
     expect_children(server, 4)
     seen = set()
     clients = server.connect_all("ann", "bob", "cat")
-    expect_at_rest(server)
+    server.expect_at_rest()
     for client in clients:
         wait_until(
             lambda client=client: len(holders(server, client)) == 1 and server.pid not in holders(server, client),  # type: ignore[misc]
@@ -377,7 +372,7 @@ def test_clients_wait_their_turn_while_all_children_are_busy(lab: Lab) -> None:
         wait_until(lambda client=client: len(holders(server, client)) > 0, f"a child has {client.name}")  # type: ignore[misc]
     server.expect_idle()
     cat, dan, eve = server.connect_all("cat", "dan", "eve")
-    expect_at_rest(server)
+    server.expect_at_rest()
     for client in (cat, dan, eve):
         with step(f"{client.name} waits in the backlog") as current:
             accepted = kernel.accepted(client.remote_port, client.local_port)

@@ -200,8 +200,9 @@ class Program:
                 raise self.failure("does not read its standard input any more") from None
 
     def expect_at_rest(self) -> None:
-        """Waits until the program has read all that it was given, every thread of it sleeps, and its output is here."""
-        with step(f"{self.name} has read its input, and all its threads sleep") as current:
+        """Waits until the program has read all that it was given, all threads of it and its children sleep, and its
+        output is here."""
+        with step(f"{self.name} has read its input, and all its threads and children sleep") as current:
             try:
                 await_fact(lambda: self.status() is not None or self._at_rest())
             except Missed as missed:
@@ -210,7 +211,7 @@ class Program:
             current.outcome = "seen"
 
     def _at_rest(self) -> bool:
-        rests = not self._unread_input() and kernel.at_rest(self.pid)
+        rests = not self._unread_input() and all(kernel.at_rest(member) for member in kernel.family(self.pid))
         return rests and self.stdout.complete() and self.stderr.complete()
 
     def _unread_input(self) -> int:
