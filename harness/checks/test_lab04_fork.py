@@ -1,11 +1,12 @@
 """What is true of lab04: a process for each client."""
 
 import signal
-from functools import partial
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from labkit import Lab, Server, check, expect, kernel, show, step, wait_until
 from labkit.client import Peer, converse
-from labkit.instructions import holding
+from labkit.instructions import Held, holding
 from labkit.waiting import poll
 
 DATE = rb"\w{3} \w{3} [ \d]\d \d\d:\d\d:\d\d \d{4}"
@@ -418,8 +419,7 @@ def test_of_two_children_that_make_the_same_swap_one_wins(lab: Lab) -> None:
     store = instructions_to_the_store(ann, bob, child)
     for distance in range(1, 16):
         with step(f"ann's child is held {distance} instructions before its store, and bob makes its swap", quiet=True):
-            wait_until(lambda: kernel.at_rest(child), "it waits for her line")
-            with holding(child) as held:
+            with holding_at_rest(child) as held:
                 if held is None:
                     break
                 ann.send(b"0 1\n")
@@ -433,12 +433,19 @@ def test_of_two_children_that_make_the_same_swap_one_wins(lab: Lab) -> None:
     swap_side_by_side(server)
 
 
+@contextmanager
+def holding_at_rest(child: int) -> Iterator[Held | None]:
+    """Holds a client's child where it waits for the next line, so that its instructions count from there."""
+    wait_until(lambda: kernel.at_rest(child), "it waits for her line")
+    with holding(child) as held:
+        yield held
+
+
 def instructions_to_the_store(ann: Peer, bob: Peer, child: int) -> int:
     """How many instructions ann's child needs for her line 0 1 until bob sees the 1; the register is 0 again afterwards."""
     count = 0
     with step("ann's child swaps 0 for 1, instruction by instruction, until bob sees it", quiet=True) as current:
-        wait_until(lambda: kernel.at_rest(child), "it waits for her line")
-        with holding(child) as held:
+        with holding_at_rest(child) as held:
             ann.send(b"0 1\n")
             bob.send(b"0 0\n")
             while held is not None:
@@ -522,8 +529,7 @@ def test_a_child_that_is_killed_leaves_the_register_usable(lab: Lab) -> None:
         cat.expect(b"0\n", cause="no_memory")
         child = next(iter(set(server.children()) - others))
         with step(f"cat's child is killed {max(distance, 0)} instructions before, {max(-distance, 0)} after its store", quiet=True):
-            wait_until(partial(kernel.at_rest, child), "it waits for her line")
-            with holding(child) as held:
+            with holding_at_rest(child) as held:
                 cat.send(b"0 1\n")
                 if held is None:
                     server.kill_child(child)

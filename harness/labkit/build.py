@@ -56,11 +56,11 @@ def make(directory: Path, variant: str, target: str, jobs: int = 1, box: Box | N
         process, _ = box.start(
             command, cwd=directory, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output, ends_alone=False
         )
-        late = False
+        late = ""
         try:
             process.wait(BUILD_SECONDS)
         except subprocess.TimeoutExpired:
-            late = True
+            late = f"more than {BUILD_SECONDS} s"
             kernel.kill_family(process.pid)
             process.wait()
         output.seek(0)
@@ -72,8 +72,7 @@ def make(directory: Path, variant: str, target: str, jobs: int = 1, box: Box | N
         result.errors[name] = _first_error(result.log, name)
         result.path(name).unlink(missing_ok=True)
     if process.returncode not in (0, 2) or (process.returncode == 2 and not result.errors):  # 2: some target failed
-        why = f"the build took more than {BUILD_SECONDS} s, and was killed" if late else _why_unfinished(box, process.returncode)
-        result.errors[""] = [*result.log.splitlines()[-6:], why]
+        result.errors[""] = [*result.log.splitlines()[-6:], _why_unfinished(late or box.too_much(), process.returncode)]
     return result
 
 
@@ -92,9 +91,9 @@ def forget_built(directory: Path, changed: set[str]) -> None:
             (directory / f"{program}.d").unlink(missing_ok=True)
 
 
-def _why_unfinished(box: Box, status: int) -> str:
+def _why_unfinished(too_much: str, status: int) -> str:
     """What make does not say when it is killed together with the compiler."""
-    return f"the build took too much ({what}), and was killed" if (what := box.too_much()) else f"make ended with status {status}"
+    return f"the build took too much ({too_much}), and was killed" if too_much else f"make ended with status {status}"
 
 
 def _first_error(log: str, program: str) -> list[str]:

@@ -57,7 +57,6 @@ class Held:
                     return False
         return True
 
-
     def kill(self) -> None:
         """Kills it where it stands (SIGKILL)."""
         os.kill(self.pid, signal.SIGKILL)
