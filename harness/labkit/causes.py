@@ -28,7 +28,7 @@ COMMON_CAUSES = {
     "lock_order": "Two locks are taken in both orders: two threads that hold one each wait for the other's for ever.",
     "thread_leak": "A thread that has ended is neither joined nor detached: its stack is kept for whoever may still ask.",
     "double_lock": "A thread locked a mutex that it holds already: it waits for itself.",
-    "floods": "It printed more than 16 MiB: a loop that logs without waiting for anything?",
+    "floods": "It printed 16 MiB more than it was given: a loop that logs without waiting for anything?",
     "too_many_processes": "It made more processes than a machine bears: a child that goes on in the parent's loop forks, too.",
     "memory_hog": "Its processes together held more memory than they may: what grows without bound?",
     "does_not_end": "The program goes on when it should have ended.",

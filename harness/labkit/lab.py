@@ -20,7 +20,7 @@ from . import kernel
 from .box import Box, given_beside
 from .build import Build, make
 from .client import Datagrams, Listener, Peer
-from .program import Program, _last_lines, _status_name, sanitizer_report
+from .program import TOLERATED_OUTPUT, Program, _last_lines, _status_name, killed_for_too_much, sanitizer_report
 from .steps import Cause, CouldNotTell, Failed, difference, show, step
 from .waiting import Missed, await_fact, poll
 
@@ -242,34 +242,44 @@ class Lab:
             stdin = given if isinstance(input, bytes) else input.open("rb")
             argv, cwd, env, descriptors = self._surroundings(name, list(arguments), **surroundings)  # type: ignore[arg-type]
             process, pid = self.box.start(argv, cwd=cwd, env=env, stdin=stdin, stdout=out, stderr=err, descriptors=descriptors)
+            most = TOLERATED_OUTPUT + os.fstat(stdin.fileno()).st_size
             seen = [0.0]
+
+            def printed() -> int:
+                return max(os.fstat(stream.fileno()).st_size for stream in (out, err))
 
             def progressed() -> bool:
                 """It ends, or works: a program that is computing or printing is given more time."""
-                busy = kernel.cpu_seconds(pid) + out.seek(0, os.SEEK_END)
-                if process.poll() is None and busy - seen[0] < 0.05:
+                busy = kernel.cpu_seconds(pid) + printed()
+                if process.poll() is None and printed() <= most and busy - seen[0] < 0.05:
                     return False
                 seen[0] = busy
                 return True
 
             try:
-                while process.poll() is None:
+                while process.poll() is None and printed() <= most:
                     await_fact(progressed)
             except Missed as missed:
                 details = kernel.table(pid)
                 kernel.kill_family(process.pid)
                 process.wait()
                 err.seek(0)
-                raise sanitizer_report(err.read().decode(errors="replace")) or Failed(
+                raise sanitizer_report(argv[0], err.read().decode(errors="replace")) or Failed(
                     f"still runs after {missed.seconds:.1f} s", cause="does_not_end", details=details
                 ) from None
+            if printed() > most:
+                kernel.kill_family(process.pid)
+                process.wait()
+                raise Failed("it printed without end, and was killed", rung="exited", cause="floods")
             out.seek(0), err.seek(0)
-            result = Run(name, self.box.status(process) or 0, out.read(), err.read())
+            result = Run(name, self.box.status(process) or 0, out.read(most), err.read(most))
+            if report := killed_for_too_much(self.box, result.status):
+                raise report
             current.outcome = _status_name(result.status)
             text = result.stderr.decode(errors="replace")
             if "cannot be preloaded" in text:
                 raise CouldNotTell("the library that injects faults was not loaded")
-            result.report = sanitizer_report(text)
+            result.report = sanitizer_report(argv[0], text)
             if result.report and not reported:
                 raise result.report
             return result

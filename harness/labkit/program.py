@@ -24,7 +24,7 @@ from .waiting import Missed, await_fact, deadline, poll
 
 KEPT_OUTPUT = 1 << 20  # bytes of each output stream that are kept, from its beginning
 KEPT_TAIL = 1 << 16  # and from its end
-TOLERATED_OUTPUT = 16 << 20  # bytes after which the program is killed
+TOLERATED_OUTPUT = 16 << 20  # bytes of a stream after which the program is killed
 
 _SANITIZER = re.compile(r"^.*(ERROR: \w+Sanitizer|WARNING: ThreadSanitizer|runtime error:).*$", re.MULTILINE)
 _SANITIZER_CAUSES = {
@@ -35,9 +35,12 @@ _SANITIZER_CAUSES = {
 }
 
 
-def sanitizer_report(stderr: str) -> Failed | None:
-    """The first report of a sanitizer, as a failure. Throws CouldNotTell if the sanitizer could not work here."""
-    if "FATAL: ThreadSanitizer" in stderr:
+def sanitizer_report(program: str, stderr: str) -> Failed | None:
+    """The first report of a sanitizer, as a failure. Throws CouldNotTell if the sanitizer could not work here.
+
+    program: its path: only one that was built with the sanitizer is believed that.
+    """
+    if "FATAL: ThreadSanitizer" in stderr and Path(program).parent.name == "tsan":
         raise CouldNotTell("ThreadSanitizer does not run on this machine: " + "; ".join(_last_lines("stderr", stderr)))
     found = _SANITIZER.search(stderr)
     if found is None:
@@ -45,6 +48,15 @@ def sanitizer_report(stderr: str) -> Failed | None:
     cause = next((name for kind, name in _SANITIZER_CAUSES.items() if kind in found.group()), "sanitizer")
     details = stderr[found.start() :].splitlines()[:14]
     return Failed(found.group().strip(), rung="sanitizer", cause=cause, details=details)
+
+
+def killed_for_too_much(box: Box, status: int | None) -> Failed | None:
+    """What a program that has ended so took too much of, as a failure."""
+    what = box.too_much() if status == -signal.SIGKILL else ""
+    if not what:
+        return None
+    cause = {"memory": "memory_hog", "processes": "too_many_processes"}[what]
+    return Failed(f"it took too much ({what}), and was killed", rung="exited", cause=cause)
 
 
 def adopt_orphans() -> None:
@@ -354,13 +366,12 @@ class Program:
         self._explain_end()
 
     def _explain_last_words(self) -> None:
-        if report := sanitizer_report(self.stderr.text):
+        if report := sanitizer_report(self.argv[0], self.stderr.text):
             raise report
         if self.flooded:
             raise Failed("it printed without end, and was killed", rung="exited", cause="floods", details=self.evidence())
-        if self.status() == -signal.SIGKILL and (what := self._box.too_much()):
-            cause = {"memory": "memory_hog", "processes": "too_many_processes"}[what]
-            raise Failed(f"it took too much ({what}), and was killed", rung="exited", cause=cause)
+        if report := killed_for_too_much(self._box, self.status()):
+            raise report
 
     def _explain_end(self) -> None:
         """Throws the failure that the program's end is, if it has ended unasked."""

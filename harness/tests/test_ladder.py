@@ -71,6 +71,27 @@ def run(tree: Path, check: str) -> dict[str, Any]:
     return data
 
 
+@pytest.mark.parametrize(
+    ("body", "verdict", "cause"),
+    [
+        ("print('done')", "pass", None),
+        ("print('don')", "fail", None),
+        ("while True: print('x' * 10000)", "fail", "floods"),
+        ("while True: print('x' * 10000, file=sys.stderr)", "fail", "floods"),
+        ("print('FATAL: ThreadSanitizer: not here', file=sys.stderr); sys.exit(66)", "fail", "wrong_exit_status"),
+        ("signal.pause()", "fail", "does_not_end"),
+    ],
+)
+def test_a_program_that_is_to_end(body: str, verdict: str, cause: str | None, tmp_path: Path) -> None:
+    lab = tmp_path / "lab02_tcp_iterative"
+    lab.mkdir()
+    (lab / "Makefile").write_text("all asan tsan:\n")
+    (lab / "upper_client").write_text(f"#!/usr/bin/python3 -IS\nimport signal, sys\n{body}\n")
+    (lab / "upper_client").chmod(0o755)
+    data = run(tmp_path, "the_client_is_done")
+    assert (data["verdict"], data["cause"]) == (verdict, cause), data["output"]
+
+
 def leftovers(tree: Path) -> list[int]:
     found = []
     for process in psutil.process_iter(["cmdline"]):
