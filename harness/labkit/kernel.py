@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import time
@@ -40,8 +41,12 @@ def family(pid: int) -> list[int]:
 
 
 def running(pid: int) -> int:
-    """How many descendants of the process run or want to."""
-    return sum(state(member) == "R" for member in family(pid)[1:])
+    """How many threads of the process's descendants run or want to."""
+    found = 0
+    for member in family(pid)[1:]:
+        with contextlib.suppress(OSError):
+            found += sum(state(int(thread)) == "R" for thread in os.listdir(f"/proc/{member}/task"))
+    return found
 
 
 def running_elsewhere() -> int:
