@@ -35,12 +35,25 @@ void eat(int number) {
     std::osyncstream{std::cout} << "eater " << number << ": " << eaten << '\n';
 }
 
+void close_kitchen() {
+    {
+        const std::lock_guard lock{kitchen};
+        closed = true;
+    }
+    baked.notify_all();  // this concerns everybody
+}
+
 int main(int argc, char* argv[]) try {
     const options given{argc, argv, "n", "[-n EATERS]"};
     const int count = given.number('n', 3, 1, 10'000);
 
     std::vector<std::jthread> eaters;
-    for (int number = 1; number <= count; ++number) eaters.emplace_back(eat, number);
+    try {
+        for (int number = 1; number <= count; ++number) eaters.emplace_back(eat, number);
+    } catch (...) {
+        close_kitchen();  // one cannot be had: the others end now, or main would wait for them for ever
+        throw;
+    }
     for (int made = 0; made < cakes_a_day; ++made) {
         {
             const std::lock_guard lock{kitchen};
@@ -48,11 +61,7 @@ int main(int argc, char* argv[]) try {
         }
         baked.notify_one();  // one cake, one eater
     }
-    {
-        const std::lock_guard lock{kitchen};
-        closed = true;
-    }
-    baked.notify_all();  // this concerns everybody
+    close_kitchen();
 } catch (const std::exception& error) {
     std::cerr << program_invocation_short_name << ": " << error.what() << '\n';
     return 1;

@@ -59,7 +59,12 @@ int main(int argc, char* argv[]) try {
         std::osyncstream{std::cout} << "runner " << number << ": off" << '\n';
     };
     std::vector<std::jthread> runners;
-    for (int number = 1; number <= count; ++number) runners.emplace_back(run, number);
+    try {
+        for (int number = 1; number <= count; ++number) runners.emplace_back(run, number);
+    } catch (...) {
+        start.set();  // one cannot be had: the others end now, or main would wait for them for ever
+        throw;
+    }
 
     std::cout << "waited " << limit.count() << " s: " << (start.wait_for(limit) ? "set" : "not set") << '\n';
     std::osyncstream{std::cout} << "start!" << '\n';

@@ -72,8 +72,13 @@ int main(int argc, char* argv[]) try {
 
     work_buffer work;
     std::vector<std::jthread> readers;  // joined at the end
-    for (int number = 1; number <= count; ++number)
-        readers.emplace_back(print_all, std::ref(work), number, time);
+    try {
+        for (int number = 1; number <= count; ++number)
+            readers.emplace_back(print_all, std::ref(work), number, time);
+    } catch (...) {
+        put(work, "");  // one cannot be had: the others end now, or main would wait for them for ever
+        throw;
+    }
     std::string line;
     do {
         std::osyncstream{std::cout} << "Input: " << std::flush;

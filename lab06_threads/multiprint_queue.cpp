@@ -40,8 +40,13 @@ int main(int argc, char* argv[]) try {
 
     fifo_queue<char> characters;
     std::vector<std::jthread> readers;  // joined at the end
-    for (int number = 1; number <= count; ++number)
-        readers.emplace_back(print_all, std::ref(characters), number, time);
+    try {
+        for (int number = 1; number <= count; ++number)
+            readers.emplace_back(print_all, std::ref(characters), number, time);
+    } catch (...) {
+        characters.close();  // one cannot be had: the others end now, or main would wait for them for ever
+        throw;
+    }
     std::string line;
     do {
         std::osyncstream{std::cout} << "Input: " << std::flush;
