@@ -74,10 +74,13 @@ def _free_port() -> int:
 def _listens(port: int) -> bool:
     wanted = f":{port:04X}"
     for kind in ("tcp", "tcp6"):
-        with contextlib.suppress(OSError):
-            for line in Path(f"/proc/net/{kind}").read_text().splitlines()[1:]:
-                fields = line.split()
-                if fields[3] == "0A" and fields[1].endswith(wanted):
+        with contextlib.suppress(OSError), open(f"/proc/net/{kind}") as table:
+            next(table)
+            for line in table:
+                _, local, _, state, *_ = line.split()
+                if state != "0A":  # who listens comes first; all others may be tens of thousands
+                    break
+                if local.endswith(wanted):
                     return True
     return False
 

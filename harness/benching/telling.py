@@ -13,7 +13,7 @@ from rich.table import Table
 from .measures import Result
 
 UNITS = {
-    "per_second": "a second", "us": "µs each", "ns": "ns each", "kib": "KiB each", "mib_per_second": "MiB/s",
+    "per_second": "a second", "us": "µs each", "ns": "ns each", "seconds": "s each", "kib": "KiB each", "mib_per_second": "MiB/s",
     "cpu_seconds_per_gib": "CPU s per GiB",
 }  # fmt: skip
 
