@@ -1,4 +1,4 @@
-"""A class: finds its submissions, unpacks archives without trusting them, and writes the rows of all."""
+"""A class: finds its submissions, has archives unpacked, and writes the rows of all."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ import io
 import json
 import re
 import shutil
-import stat
-import tarfile
-import zipfile
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,8 +19,9 @@ from .model import COULD_NOT_TELL, PASS, Unusable
 from .text import printable
 from .writers import write_atomically
 
-UNPACKED_BYTES, UNPACKED_FILES = 64 << 20, 5000  # of one archive
+UNPACK_MEMORY, UNPACK_SECONDS = 1 << 30, 60  # of address space and of CPU time, for one archive
 _ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
+_OTHER_ARCHIVES = (".rar", ".7z", ".gz", ".bz2", ".xz", ".zst")  # a submission, too, but one that nobody can unpack here
 
 
 @dataclass(frozen=True)
@@ -34,22 +33,25 @@ class Submission:
     path: Path
 
 
-def submissions(directory: Path) -> list[Submission]:
-    """The sub-directories and archives of a directory, by name. Throws Unusable if there is none."""
+def submissions(directory: Path) -> tuple[list[Submission], list[str]]:
+    """The sub-directories and archives of a directory, by name; and the names of what is neither, dot files apart.
+
+    Throws Unusable if there is no submission.
+    """
     if not directory.is_dir():
         raise Unusable(f"{directory}: there is no such directory")
     found: list[Submission] = []
+    others: list[str] = []
     for path in sorted(directory.iterdir(), key=lambda entry: entry.name):
         name = path.name
-        if path.is_symlink() or name.startswith("."):
+        if name.startswith("."):
+            continue
+        ending = next((end for end in _ARCHIVES + _OTHER_ARCHIVES if name.lower().endswith(end)), "")
+        if path.is_symlink() or not (path.is_dir() or (path.is_file() and ending)):
+            others.append(name.encode("utf-8", "replace").decode())
             continue
         if path.is_file():
-            ending = next((end for end in _ARCHIVES if name.lower().endswith(end)), None)
-            if ending is None:
-                continue
             name = name[: -len(ending)]
-        elif not path.is_dir():
-            continue
         name = name.encode("utf-8", "replace").decode()
         slug = re.sub(r"[^A-Za-z0-9._-]+", "_", name)[:60].strip(".") or "_"
         if slug != name or any(other.slug == slug for other in found):
@@ -57,88 +59,45 @@ def submissions(directory: Path) -> list[Submission]:
         found.append(Submission(name, slug, path))
     if not found:
         raise Unusable(f"{directory} has no sub-directory and no archive: one submission each is expected")
-    return found
+    return found, others
 
 
 def unpack(archive: Path, into: Path) -> None:
-    """Unpacks a zip or tar file that somebody made: plain files and directories, inside `into`, of bounded size.
-
-    Throws Unusable for everything else.
-    """
-    try:
-        if archive.name.lower().endswith(".zip"):
-            _unzip(archive, into)
-        else:
-            _untar(archive, into)
-    except Unusable:
-        raise
-    except Exception as error:  # zlib.error, struct.error, LZMAError, …: nobody lists what damaged archives raise
-        raise Unusable(f"the archive cannot be unpacked: {error}") from None
+    """Unpacks an archive under limits (unpack.py). Throws Unusable if it is at fault, OSError if this machine is."""
+    if not archive.name.lower().endswith(_ARCHIVES):
+        raise Unusable(f"{archive.suffix} archives cannot be unpacked: hand in a zip or tar file")
+    limits = ["/usr/bin/prlimit", f"--as={UNPACK_MEMORY}", f"--cpu={UNPACK_SECONDS}", "--"]
+    into.mkdir(parents=True)
+    command = [*limits, "/usr/bin/python3", "-I", Path(__file__).with_name("unpack.py"), archive.absolute(), into]
+    run = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace")
+    if run.returncode == 3:
+        raise OSError(run.stderr.strip())
+    if run.returncode != 0:
+        raise Unusable(run.stderr.strip() if run.returncode == 1 else "the archive takes too much to unpack")
 
 
-def _inside(into: Path, name: str) -> Path:
-    path = Path(name)
-    if path.is_absolute() or ".." in path.parts or "\\" in name or "\0" in name:
-        raise Unusable(f"the archive has the name {name!r}, which leads out of it")
-    return into / path
-
-
-class _Budget:
-    """How much of an archive may still be unpacked."""
-
-    def __init__(self) -> None:
-        self.bytes, self.files = UNPACKED_BYTES, UNPACKED_FILES
-
-    def write(self, source: io.BufferedIOBase | Any, target: Path) -> None:
-        self.files -= 1
-        if self.files < 0:
-            raise Unusable(f"the archive holds more than {UNPACKED_FILES} files")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with target.open("xb") as file:
-            while chunk := source.read(1 << 16):
-                self.bytes -= len(chunk)
-                if self.bytes < 0:
-                    raise Unusable(f"the archive unpacks to more than {UNPACKED_BYTES >> 20} MiB")
-                file.write(chunk)
-
-
-def _unzip(archive: Path, into: Path) -> None:
-    budget = _Budget()
-    with zipfile.ZipFile(archive) as file:
-        for entry in file.infolist():
-            kind = stat.S_IFMT(entry.external_attr >> 16)
-            if entry.is_dir():
-                continue
-            if kind not in (0, stat.S_IFREG):
-                raise Unusable(f"the archive's {entry.filename!r} is not a plain file")
-            with file.open(entry) as source:
-                budget.write(source, _inside(into, entry.filename))
-
-
-def _untar(archive: Path, into: Path) -> None:
-    budget = _Budget()
-    with tarfile.open(archive) as file:
-        for entry in file:
-            if entry.isdir():
-                continue
-            source = file.extractfile(entry) if entry.isreg() else None
-            if source is None:
-                raise Unusable(f"the archive's {entry.name!r} is not a plain file")
-            budget.write(source, _inside(into, entry.name))
+def _lone_archive(directory: Path) -> Path | None:
+    """The archive that is all there is in a directory: so Moodle hands out what was handed in as a file."""
+    entries = [path for path in directory.iterdir() if not path.name.startswith((".", "__MACOSX"))]
+    lone = entries[0] if len(entries) == 1 and entries[0].is_file() and not entries[0].is_symlink() else None
+    return lone if lone and lone.name.lower().endswith(_ARCHIVES + _OTHER_ARCHIVES) else None
 
 
 @contextmanager
 def unpacked(submission: Submission, work: Path) -> Iterator[Path]:
-    """The submission as a directory; an archive's is made in `work`, and removed afterwards."""
-    if submission.path.is_dir():
-        yield submission.path
-        return
+    """The submission as a directory; an archive's, also of one in a directory or in another archive, is made in `work`,
+    and removed afterwards."""
     target = work / submission.slug
     shutil.rmtree(target, ignore_errors=True)
-    target.mkdir(parents=True)
+    place = submission.path
     try:
-        unpack(submission.path, target)
-        yield target
+        for depth in "123":
+            archive = _lone_archive(place) if place.is_dir() else place
+            if archive is None:
+                break
+            place = target / depth / submission.slug
+            unpack(archive, place)
+        yield place
     finally:
         shutil.rmtree(target, ignore_errors=True)
 
@@ -171,10 +130,15 @@ class Row:
         return list(self.results.get("tests", []))
 
 
+def results_path(submission: Submission, out: Path) -> Path:
+    """Where the result of a submission is, in the output directory."""
+    return out / "students" / submission.slug / "results.json"
+
+
 def read_row(submission: Submission, out: Path) -> Row | None:
     """The row of a submission whose grading was completed, or None."""
     try:
-        results = json.loads((out / "students" / submission.slug / "results.json").read_text(encoding="utf-8"))
+        results = json.loads(results_path(submission, out).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
     return Row(submission, results) if results.get("extra_data", {}).get("complete") else None
@@ -189,7 +153,7 @@ def write_not_graded(submission: Submission, out: Path, reason: str) -> None:
         "tests": [],
         "extra_data": {"complete": True, "not_graded": reason},
     }
-    write_atomically(out / "students" / submission.slug / "results.json", json.dumps(results, indent=1))
+    write_atomically(results_path(submission, out), json.dumps(results, indent=1))
 
 
 COLUMNS = {"plain": ("student", "score"), "moodle": ("Email address", "Grade"), "canvas": ("SIS Login ID", "Score")}

@@ -20,6 +20,13 @@ class Unusable(Exception):
     """Nothing can be graded like this: the message says why and what to do. Exit status 2."""
 
 
+def count(text: str) -> int:
+    """A number of things that an option may be given, at least 1. Throws ValueError for others, as argparse wants it."""
+    if (number := int(text)) < 1:
+        raise ValueError(text)
+    return number
+
+
 @dataclass(frozen=True)
 class Check:
     """A check as it counts this term."""
@@ -115,7 +122,6 @@ class Report:
 
     results: list[Result]
     hidden_points: dict[str, float] = field(default_factory=dict)  # by lab, of checks left out of this run
-    selected: bool = False  # not all checks of the labs were asked for
     surroundings: list[str] = field(default_factory=list)  # the sandbox's tier, the deadline, the seed
     seconds: float = 0.0
     complete: bool = False

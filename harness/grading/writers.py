@@ -9,7 +9,7 @@ import xml.etree.ElementTree as xml
 from pathlib import Path
 
 from . import text
-from .model import COULD_NOT_TELL, FAIL, PASS, Report, Result
+from .model import COULD_NOT_TELL, FAIL, PASS, Report, Result, Unusable
 
 
 def write_atomically(path: Path, content: str) -> None:
@@ -21,6 +21,18 @@ def write_atomically(path: Path, content: str) -> None:
         file.write(content)
     os.chmod(file.name, 0o644)
     os.replace(file.name, path)
+
+
+def prepare(out: Path) -> None:
+    """Makes the directory for results, and removes the evidence of an earlier run. Throws Unusable if it cannot."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        for path in (out / "evidence").glob("[0-9]*.[0-9]*-*.txt"):
+            path.unlink()
+        with tempfile.TemporaryFile(dir=out):
+            pass
+    except OSError as error:
+        raise Unusable(f"{out}: {error.strerror}: the results need a directory that can be written to") from None
 
 
 def write_all(report: Report, out: Path) -> None:

@@ -137,10 +137,51 @@ def test_two_runs_do_not_grade_into_the_same_directory(submissions: Path, tmp_pa
     assert second.returncode == 2 and "another run" in second.stderr
 
 
-@pytest.mark.parametrize("words", [["/nowhere"], ["--jobs", "2"]])
-def test_wrong_usage_is_said(words: list[str], tmp_path: Path) -> None:
-    run = subprocess.run([HARNESS / "grade-class", *words, "--out", tmp_path], capture_output=True, text=True)
-    assert run.returncode == 2 and "Traceback" not in run.stderr and len(run.stderr) > 20
+def test_submissions_as_services_hand_them_out(tmp_path: Path) -> None:
+    """A directory with nothing but an archive in it, an archive in an archive, one that cannot be unpacked here, and files."""
+    directory = tmp_path / "class"
+    directory.mkdir()
+    make_class(directory, 4)
+    (directory / "in_a_directory").mkdir()
+    (directory / "student003.tar.gz").rename(directory / "in_a_directory" / "work.tar.gz")
+    with zipfile.ZipFile(directory / "in_an_archive.zip", "w") as file:
+        file.write(directory / "student002.zip", "work.zip")
+        file.writestr("__MACOSX/._work.zip", b"")
+    (directory / "other.rar").write_bytes(b"Rar!")
+    (directory / "notes\x1b.txt").write_text("of the instructor's own")
+    (directory / "link").symlink_to(directory / "student000")
+    run = subprocess.run(command(directory, tmp_path / "out"), capture_output=True, text=True)
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert "link, notes\\x1b.txt" in run.stderr
+    table = rows(tmp_path / "out")
+    assert set(table) == {"student000", "student001", "student002", "in_a_directory", "in_an_archive", "other"}
+    assert ".rar" in table.pop("other")["state"]
+    assert {row["state"] for row in table.values()} == {"graded"}
+    assert table["in_an_archive"]["score"] == table["student002"]["score"]
+
+    other_labs = [word if word != "lab02" else "lab01" for word in command(directory, tmp_path / "out")]
+    mixed = subprocess.run(other_labs, capture_output=True, text=True)
+    assert mixed.returncode == 2 and "has the grades of lab02" in mixed.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["/nowhere"], "no such directory"),
+        (["--jobs", "2"], "required: submissions"),
+        (["{class}", "--jobs", "0"], "--jobs"),
+        (["{class}", "--part", "3/3"], "--part"),
+        (["{class}", "--labs", "lab99"], "lab99"),
+        (["{class}", "--again", "nobody"], "nobody"),
+        (["{class}", "--out", "{class}/out"], "take it for a submission"),
+        (["{class}", "--out", "/dev/null"], "directory that can be written to"),
+    ],
+)
+def test_wrong_usage_is_said(words: list[str], told: str, tmp_path: Path) -> None:
+    (tmp_path / "class" / "ann").mkdir(parents=True)
+    words = [word.replace("{class}", str(tmp_path / "class")) for word in words]
+    run = subprocess.run([HARNESS / "grade-class", "--out", tmp_path / "out", *words], capture_output=True, text=True)
+    assert run.returncode == 2 and "Traceback" not in run.stderr and told in run.stderr, run.stderr
 
 
 # --- Slurm
