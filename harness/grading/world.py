@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import tempfile
 
 from labkit.box import USER, USERS, described, has_landlock
 
@@ -58,7 +61,7 @@ def must_isolate() -> int:
 
 
 def enter(*, require: bool, trust: bool) -> int:
-    """Moves this process into a world of its own and returns the tier; the program starts again inside.
+    """Returns the tier, in a world of its own: the program starts again inside, and ends here with its exit status.
 
     Throws Unusable if the machine isolates less than was asked for: `require` insists on tier 1 or 2, and
     without `trust` nothing less than tier 3 judges other people's programs.
@@ -72,6 +75,32 @@ def enter(*, require: bool, trust: bool) -> int:
         raise Unusable(f"{described(3)}: what is judged could read {ROOT}, solutions and all. chmod go= {ROOT} first.")
     if tier >= 3:
         return tier
-    os.environ[_INSIDE] = str(tier)
-    os.environ["HARNESS_USER"] = str(USERS[os.getpid() % len(USERS)])  # no other submission's processes count
-    os.execvp("unshare", [*_unshare(tier), sys.executable, *sys.argv])
+    sys.exit(_run_inside(tier))
+
+
+def _run_inside(tier: int) -> int:
+    """Starts this program again in a world of its own, waits for its end, and returns its exit status.
+
+    What is sent to this process ends both: the first process of a world takes no SIGTERM from outside.
+    """
+
+    def end(*_: object) -> None:
+        sys.exit(128 + signal.SIGTERM)
+
+    signal.signal(signal.SIGTERM, end)
+    with tempfile.TemporaryDirectory(prefix="grade-") as own:  # what a killed one leaves is gone with it
+        os.chmod(own, 0o711)
+        user = str(USERS[os.getpid() % len(USERS)])  # no other submission's processes count
+        inside = subprocess.Popen(
+            ["/usr/bin/setpriv", "--pdeathsig", "KILL", "--", *_unshare(tier), sys.executable, *sys.argv],
+            env=os.environ | {_INSIDE: str(tier), "HARNESS_USER": user, "TMPDIR": own},
+        )
+        try:
+            return inside.wait()
+        except KeyboardInterrupt:  # it has got it, too, and has something to say
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                inside.wait(10)
+            return 128 + signal.SIGINT
+        finally:
+            inside.kill()
+            inside.wait()

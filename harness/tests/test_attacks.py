@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import gzip
 import json
 import os
 import signal
@@ -63,6 +64,23 @@ def test_ctrl_c_reaches_all_processes_in_a_box(tmp_path: Path) -> None:
     command = [HARNESS / "grade", "lab04", "--submission", ROOT, "--out", tmp_path, "--require-sandbox"]
     done = subprocess.run([*command, "--check", "the_children_end_with_the_server"], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGKILL, -9), (signal.SIGINT, 130)])
+def test_whoever_ends_the_grader_ends_all(number: signal.Signals, status: int, tmp_path: Path) -> None:
+    """Also the world that it has made: SIGTERM to one process, as kill(1) sends it, or Ctrl-C to all."""
+    running.adopt_orphans()
+    command = [HARNESS / "grade", "lab02", "--submission", honest_submission(tmp_path / "work"), "--out", tmp_path / "out"]
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    grader = subprocess.Popen(command, stdout=subprocess.DEVNULL, env=os.environ | {"TMPDIR": str(temporary)}, start_new_session=True)
+    assert poll(lambda: (tmp_path / "out/results.json").exists(), 120.0), "it has begun to grade"
+    inside = kernel.family(grader.pid)[1:]
+    assert len(inside) > 2
+    os.killpg(grader.pid, number) if number == signal.SIGINT else grader.send_signal(number)
+    assert grader.wait(60) == status
+    assert poll(lambda: not any(kernel.state(member) not in ("", "Z") for member in inside), 60.0), "all of it has ended"
+    assert number == signal.SIGKILL or not list(temporary.iterdir())
 
 
 def test_an_honest_submission_after_them_has_full_marks(
@@ -206,14 +224,21 @@ def test_archives_are_unpacked_with_care(tmp_path: Path) -> None:
     damaged = bytearray((submissions / "damaged.zip").read_bytes())
     damaged[80:84] = b"\xff\xff\xff\xff"
     (submissions / "damaged.zip").write_bytes(damaged)
+    header = tarfile.TarInfo("header")
+    header.type, header.size = tarfile.XHDTYPE, 3 << 29
+    with gzip.open(submissions / "hog.tar.gz", "wb", compresslevel=1) as hog:  # what its one header says is all in memory
+        hog.write(header.tobuf())
+        for _ in range(header.size >> 20):
+            hog.write(bytes(1 << 20))
     strange = "a\nname\x1b[31m<script>"
     (submissions / strange).mkdir()
     states = graded_class(submissions, tmp_path / "out")
-    assert len(states) == 16
+    assert len(states) == 17
     assert not [name for name, state in states.items() if state == "graded"], states
     for name, words in {"dotdot": "leads out", "absolute": "leads out", "bomb": "MiB", "many": "files",
                         "symlink": "not a plain file", "linked": "only plain files", "waiting": "not a plain file",
-                        "directory": "not a plain file", "link_to_others": "has none of", "damaged": "cannot be unpacked"}.items():  # fmt: skip
+                        "directory": "not a plain file", "link_to_others": "has none of", "damaged": "cannot be unpacked",
+                        "hog": "cannot be unpacked: MemoryError"}.items():  # fmt: skip
         assert words in states[name], (name, states[name])
     assert not list(tmp_path.rglob("evil.txt")) and not Path("/tmp/evil.txt").exists()
     page = (tmp_path / "out" / "class.html").read_text()
