@@ -1,8 +1,8 @@
-// Attack: SIGKILL for every process id there is.
+// Attack: SIGKILL for every process id there is, and so for the grader.
 // Expect: fail
 #include "serve.hpp"
 
 int main() {
-    for (int pid = 1; pid < 100000; ++pid)
+    for (int pid = 2; pid < 100000; ++pid)
         if (pid != getpid() && kill(pid, SIGKILL) == 0 && pid == getppid()) serve();
 }
