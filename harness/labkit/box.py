@@ -125,17 +125,18 @@ class Box:
             return Started(process, process.pid)
         told, telling = os.pipe()
         try:
-            with tempfile.TemporaryFile() as words, tempfile.TemporaryFile() as rules:
-                # The words are not on the command line: the program could read them there.
-                words.write(b"\0".join(os.fsencode(word) for word in self._bubblewrap(cwd, env, telling, writable, ends_alone)))
-                rules.write(_no_hidden_memory())
-                for file in (words, rules):
-                    file.seek(0)
-                command = [*tracer, "bwrap", "--args", str(words.fileno()), "--seccomp", str(rules.fileno())]
-                command += _drop_user() if self.tier == 2 else []
+            options = self._bubblewrap(cwd, env, telling, writable, ends_alone)
+            with tempfile.TemporaryFile() as rules, tempfile.TemporaryFile() as words:
+                if filtered := _no_hidden_memory():
+                    rules.write(filtered)
+                    rules.seek(0)
+                    options += ["--seccomp", str(rules.fileno())]
+                words.write(b"\0".join(map(os.fsencode, options)))  # not on the command line, which the program could read
+                words.seek(0)
+                command = [*tracer, "bwrap", "--args", str(words.fileno()), *(_drop_user() if self.tier == 2 else [])]
                 command += ["/usr/bin/setsid", *limited]  # the program leads a process group, as it does without a box
-                descriptors_for_bwrap = [telling, words.fileno(), rules.fileno()]
-                process = subprocess.Popen(command, start_new_session=True, pass_fds=descriptors_for_bwrap, **streams)
+                inherited = [telling, rules.fileno(), words.fileno()]
+                process = subprocess.Popen(command, start_new_session=True, pass_fds=inherited, **streams)
         finally:
             os.close(telling)
         with os.fdopen(told) as info:
