@@ -56,9 +56,9 @@ def grade(tmp_path: Path, check: str = "the_server_answers", **changes: str) -> 
     return run(tmp_path, check)
 
 
-def run(tree: Path, check: str) -> dict[str, Any]:
+def run(tree: Path, check: str, checks: Path = HARNESS / "tests" / "checks") -> dict[str, Any]:
     out = tree / "out"
-    command = [HARNESS / "grade", "lab02", "--tree", tree, "--checks", HARNESS / "tests" / "checks", "--out", out]
+    command = [HARNESS / "grade", "lab02", "--tree", tree, "--checks", checks, "--out", out]
     done = subprocess.run([*map(str, command), "--check", check], capture_output=True, text=True, timeout=120)
     (test,) = json.loads((out / "results.json").read_text())["tests"]
     (case,) = xml.parse(out / "junit.xml").getroot().iter("testcase")
@@ -69,6 +69,15 @@ def run(tree: Path, check: str) -> dict[str, Any]:
     assert (data["score"] > 0) == (data["verdict"] == "pass")
     assert not leftovers(tree), "a program of the submission is still there"
     return data
+
+
+CLIENT_IS_DONE = """\
+from labkit import Lab, check
+
+@check(points=100, read="first-server")
+def test_the_client_is_done(lab: Lab) -> None:
+    lab.run("upper_client").expect_status().expect_output(b"done\\n")
+"""
 
 
 @pytest.mark.parametrize(
@@ -88,7 +97,10 @@ def test_a_program_that_is_to_end(body: str, verdict: str, cause: str | None, tm
     (lab / "Makefile").write_text("all asan tsan:\n")
     (lab / "upper_client").write_text(f"#!/usr/bin/python3 -IS\nimport signal, sys\n{body}\n")
     (lab / "upper_client").chmod(0o755)
-    data = run(tmp_path, "the_client_is_done")
+    checks = tmp_path / "checks"
+    checks.mkdir()
+    (checks / "test_lab02_client.py").write_text(CLIENT_IS_DONE)
+    data = run(tmp_path, "the_client_is_done", checks)
     assert (data["verdict"], data["cause"]) == (verdict, cause), data["output"]
 
 
