@@ -355,6 +355,7 @@ class Program:
         self, what: str, cause: Cause = None, rung: str = "behaviour", otherwise: str | None = None
     ) -> Failed:
         """The failure `what`, unless the program's own end or a sanitizer says more."""
+        poll(lambda: self.status() is not None or self._at_rest(), deadline() / 2)  # a thread may be about to say it
         try:
             self._explain_end()
         except Failed as better:
