@@ -1,4 +1,4 @@
-// Attack: memory that no process has mapped, where nobody would count it: a file of memfd_create, a System V segment.
+// Attack: memory that no process maps, and nobody counts: a file of memfd_create, a System V segment.
 // Expect: fail
 #include "serve.hpp"
 
