@@ -43,6 +43,7 @@ def points(folder: Path) -> list[tuple[Point, Measure]]:
         "make": _timed("make", "-B", "-s", "-j2", "-C", ROOT / name, "all"),
         "its checks, without a sandbox": _timed(grade, LAB, "--no-sandbox", "--quiet", "--out", out),
         "one submission": _timed(grade, LAB, "--submission", students / "student0", "--quiet", "--out", out),
+        f"each of {STUDENTS}, one job on one processor": _timed("taskset", "-c", 0, grade_class, students, *whole, "--jobs", 1, of=STUDENTS),
         f"each of {STUDENTS}, one job": _timed(grade_class, students, *whole, "--jobs", 1, of=STUDENTS),
         f"each of {STUDENTS}, two jobs": _timed(grade_class, students, *whole, "--jobs", 2, of=STUDENTS),
     }
