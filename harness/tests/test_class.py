@@ -242,6 +242,11 @@ def test_slurm_grades_the_same(cluster: object, tmp_path: Path) -> None:
     logs = "".join(path.read_text() for path in (tmp_path / "out" / "slurm").glob("*.log"))
     assert run.returncode == 0, run.stdout + run.stderr + logs
     right(rows(tmp_path / "out"), 6)
+    before = finished(tmp_path / "out")
+    one = command(submissions, tmp_path / "out", "--engine", "slurm", "--again", "student000")
+    assert subprocess.run(one, capture_output=True).returncode == 0
+    changed = {name for name, moment in finished(tmp_path / "out").items() if moment != before[name]}
+    assert changed == {"student000"}, "one student is graded once more"
 
 
 def test_without_slurm_it_says_so(submissions: Path, tmp_path: Path) -> None:
