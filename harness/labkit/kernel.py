@@ -219,15 +219,20 @@ _STATUS = dict(enumerate(["", "ESTABLISHED", "SYN_SENT", "SYN_RECV", "FIN_WAIT1"
                           "CLOSE_WAIT", "LAST_ACK", "LISTEN", "CLOSING", "SYN_RECV"]))  # fmt: skip
 
 
-def sockets(kind: str = "tcp", pid: int | str = "self") -> list[Socket]:
-    """The sockets of the network that process `pid` lives in; kind is tcp, tcp6, udp or udp6."""
+def sockets(kind: str = "tcp", pid: int | str = "self", inodes: set[str] | None = None) -> list[Socket]:
+    """The sockets of the network that process `pid` lives in, or those of them with these inodes.
+
+    kind: tcp, tcp6, udp or udp6.
+    """
     found = []
     try:
         lines = Path(f"/proc/{pid}/net/{kind}").read_text().splitlines()[1:]
     except OSError:
         return []
     for line in lines:
-        fields = line.split()
+        fields = line.split(maxsplit=10)
+        if inodes is not None and fields[9] not in inodes:
+            continue
         address, port = fields[1].split(":")
         packed = b"".join(bytes.fromhex(address[i : i + 8])[::-1] for i in range(0, len(address), 8))
         name = socket.inet_ntop(socket.AF_INET if len(packed) == 4 else socket.AF_INET6, packed)
@@ -243,7 +248,7 @@ def own_sockets(pid: int, kinds: tuple[str, ...] = ("tcp", "tcp6", "udp", "udp6"
     inodes = {
         name[8:-1] for member in family(pid) for name in descriptors(member).values() if name.startswith("socket:")
     }
-    return [entry for kind in kinds for entry in sockets(kind, pid) if str(entry.inode) in inodes] if inodes else []
+    return [entry for kind in kinds for entry in sockets(kind, pid, inodes)] if inodes else []
 
 
 def listening(pid: int) -> list[Socket]:
