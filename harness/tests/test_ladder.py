@@ -45,14 +45,19 @@ while True:
 """
 
 
-def grade(tmp_path: Path, check: str = "the_server_answers", **changes: str) -> dict[str, Any]:
-    """Grades the good server with these lines changed; returns the check's entry in results.json."""
-    lab = tmp_path / "lab02_tcp_iterative"
+def write_lab(tree: Path, program: str, source: str) -> None:
+    """Makes a tree with nothing but lab 2's directory in it, and there this program."""
+    lab = tree / "lab02_tcp_iterative"
     lab.mkdir()
     (lab / "Makefile").write_text("all asan tsan:\n")
+    (lab / program).write_text(source)
+    (lab / program).chmod(0o755)
+
+
+def grade(tmp_path: Path, check: str = "the_server_answers", **changes: str) -> dict[str, Any]:
+    """Grades the good server with these lines changed; returns the check's entry in results.json."""
     lines = {name: textwrap.indent(text, "    ").strip() if name == "accept" else text for name, text in (GOOD | changes).items()}
-    (lab / "upper_server").write_text(PROGRAM.format(**lines))
-    (lab / "upper_server").chmod(0o755)
+    write_lab(tmp_path, "upper_server", PROGRAM.format(**lines))
     return run(tmp_path, check)
 
 
@@ -92,11 +97,7 @@ def test_the_client_is_done(lab: Lab) -> None:
     ],
 )
 def test_a_program_that_is_to_end(body: str, verdict: str, cause: str | None, tmp_path: Path) -> None:
-    lab = tmp_path / "lab02_tcp_iterative"
-    lab.mkdir()
-    (lab / "Makefile").write_text("all asan tsan:\n")
-    (lab / "upper_client").write_text(f"#!/usr/bin/python3 -IS\nimport signal, sys\n{body}\n")
-    (lab / "upper_client").chmod(0o755)
+    write_lab(tmp_path, "upper_client", f"#!/usr/bin/python3 -IS\nimport signal, sys\n{body}\n")
     checks = tmp_path / "checks"
     checks.mkdir()
     (checks / "test_lab02_client.py").write_text(CLIENT_IS_DONE)
@@ -144,6 +145,7 @@ def test_a_million_lines_of_log_are_no_trouble(tmp_path: Path) -> None:
         ({"answer": "os.abort()"}, "exited", "crashed"),
         ({"answer": "sys.exit(1)"}, "exited", "client_ends_server"),
         ({"answer": "signal.signal(13, signal.SIG_DFL); os.kill(os.getpid(), 13)"}, "exited", "sigpipe"),
+        ({"answer": "c.sendall(data.upper()); c.close(); sum(range(3_000_000)); os._exit(0)"}, "exited", "ended_too_early"),
         ({"answer": "while True: pass"}, "spins", "spins"),
         ({"accept": "while True: print('x' * 10000)"}, "exited", "floods"),
         ({"start": "os.fork() and os._exit(0); os.setsid(); os.fork() and os._exit(0)"}, "exited", "exited_early"),
@@ -238,11 +240,7 @@ def test_wrong_usage_says_why_and_exits_with_2(words: list[str], tmp_path: Path)
 
 def test_results_exist_when_grading_is_cut_off(tmp_path: Path) -> None:
     """The file is there from the beginning, and says what was not graded."""
-    lab = tmp_path / "lab02_tcp_iterative"
-    lab.mkdir()
-    (lab / "Makefile").write_text("all:\n")
-    (lab / "upper_server").write_text(PROGRAM.format(**(GOOD | {"start": "os.kill(os.getppid(), 9)"})))
-    (lab / "upper_server").chmod(0o755)
+    write_lab(tmp_path, "upper_server", PROGRAM.format(**(GOOD | {"start": "os.kill(os.getppid(), 9)"})))
     command = [HARNESS / "grade", "lab02", "--tree", tmp_path, "--checks", HARNESS / "tests" / "checks"]
     done = subprocess.run([*map(str, command), "--out", str(tmp_path / "out")], capture_output=True)
     results = json.loads((tmp_path / "out" / "results.json").read_text())
