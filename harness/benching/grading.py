@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
-import time
 from pathlib import Path
 
 from grading.submission import exercise_files
 from labkit.build import LABS
 
-from .measures import Measure, Point
+from .measures import Measure, Point, seconds_of
 from .schemes import ROOT
 
 LAB = "lab01"
@@ -19,13 +17,7 @@ STUDENTS = 8
 
 def _timed(*command: object, of: int = 1) -> Measure:
     """Seconds for each of `of` things that the command does."""
-
-    def measure() -> dict[str, float]:
-        begin = time.monotonic()
-        subprocess.run([str(word) for word in command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
-        return {"seconds": (time.monotonic() - begin) / of}
-
-    return measure
+    return lambda: {"seconds": seconds_of(command, limit=1800) / of}
 
 
 def points(folder: Path) -> list[tuple[Point, Measure]]:
@@ -38,13 +30,13 @@ def points(folder: Path) -> list[tuple[Point, Measure]]:
         for exercise in exercise_files(LAB):
             (place / exercise).write_text((ROOT / name / exercise).read_text() + f"// {number}\n")
     grade, grade_class, out = ROOT / "harness/grade", ROOT / "harness/grade-class", folder / "class.out"
-    whole = ["--labs", LAB, "--out", out, "--again"]
+    whole = [grade_class, students, "--labs", LAB, "--out", out, "--again", "--jobs"]
     measures = {
         "make": _timed("make", "-B", "-s", "-j2", "-C", ROOT / name, "all"),
         "its checks, without a sandbox": _timed(grade, LAB, "--no-sandbox", "--quiet", "--out", out),
         "one submission": _timed(grade, LAB, "--submission", students / "student0", "--quiet", "--out", out),
-        f"each of {STUDENTS}, one job on one processor": _timed("taskset", "-c", 0, grade_class, students, *whole, "--jobs", 1, of=STUDENTS),
-        f"each of {STUDENTS}, one job": _timed(grade_class, students, *whole, "--jobs", 1, of=STUDENTS),
-        f"each of {STUDENTS}, two jobs": _timed(grade_class, students, *whole, "--jobs", 2, of=STUDENTS),
+        f"each of {STUDENTS}, one job on one processor": _timed("taskset", "-c", 0, *whole, 1, of=STUDENTS),
+        f"each of {STUDENTS}, one job": _timed(*whole, 1, of=STUDENTS),
+        f"each of {STUDENTS}, two jobs": _timed(*whole, 2, of=STUDENTS),
     }
     return [(Point(f"grading of {LAB}", what), measure) for what, measure in measures.items()]

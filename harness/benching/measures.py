@@ -7,6 +7,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 from . import machine
@@ -77,6 +78,14 @@ def interleaved(
             except (Trouble, OSError, subprocess.SubprocessError) as trouble:
                 result.trouble = str(trouble).strip() or type(trouble).__name__
     return [result for result, _ in prepared]
+
+
+def seconds_of(command: Iterable[object], given: Path = Path("/dev/null"), limit: float = 300) -> float:
+    """Runs a command with the file as its input, and returns how long it took; throws if it fails, or takes too long."""
+    with given.open("rb") as stdin:
+        begin = time.monotonic()
+        subprocess.run([str(word) for word in command], stdin=stdin, stdout=subprocess.DEVNULL, check=True, timeout=limit)
+        return time.monotonic() - begin
 
 
 def under_load(scheme: Scheme, point: Point, keep: bool, seconds: float) -> Measure:

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 
 from . import machine
-from .measures import Measure, Point
+from .measures import Measure, Point, seconds_of
 from .schemes import HERE, ROOT, Scheme
 
 CAS = "compare and swap, lines"
@@ -26,15 +26,9 @@ PROGRAMS = [
 ]  # fmt: skip
 
 
-def _timed(command: list[object], given: Path | None, count: int, unit: str) -> Measure:
-    def measure() -> dict[str, float]:
-        with (given or Path("/dev/null")).open("rb") as stdin:
-            begin = time.monotonic()
-            subprocess.run([str(word) for word in command], stdin=stdin, stdout=subprocess.DEVNULL, check=True, timeout=300)
-            seconds = time.monotonic() - begin
-        return {unit: count / seconds}
-
-    return measure
+def _rate(command: list[object], count: int, given: Path = Path("/dev/null")) -> Measure:
+    """How many of the `count` things that the command does with its input it does a second."""
+    return lambda: {"per_second": count / seconds_of(command, given)}
 
 
 class _Printed:
@@ -90,14 +84,14 @@ def points(folder: Path, quick: bool) -> list[tuple[Point, Measure]]:
 
     lab01 = ROOT / "lab01_cas_stdin"
     getline = machine.compile_contestant(HERE / "getline_cas.cpp", folder)
-    add(CAS, "tr 0 1 (no parsing at all)", _timed(["tr", "0", "1"], text, lines, "per_second"))
-    add(CAS, "stdin_cas", _timed([lab01 / "stdin_cas"], text, lines, "per_second"))
-    add(CAS, "getline", _timed([getline], text, lines, "per_second"))
-    add(CAS, "stdin_cas_regex", _timed([lab01 / "stdin_cas_regex"], text, lines, "per_second"))
+    add(CAS, "tr 0 1 (no parsing at all)", _rate(["tr", "0", "1"], lines, text))
+    add(CAS, "stdin_cas", _rate([lab01 / "stdin_cas"], lines, text))
+    add(CAS, "getline", _rate([getline], lines, text))
+    add(CAS, "stdin_cas_regex", _rate([lab01 / "stdin_cas_regex"], lines, text))
 
     forks = 2_000 if quick else 20_000
     fork_loop = machine.compile_contestant(HERE / "fork_loop.cpp", folder)
-    add(START, "fork, exit, wait: bare loop", _timed([fork_loop, forks], None, forks, "per_second"))
+    add(START, "fork, exit, wait: bare loop", _rate([fork_loop, forks], forks))
     spawn = _Printed(ROOT / "lab06_threads/spawn_cost", "-n", 20 if quick else 200)
     for resident in ("0", "10", "100"):
         row = rf"(?m)^ +{resident} MiB +"
@@ -112,7 +106,7 @@ def points(folder: Path, quick: bool) -> list[tuple[Point, Measure]]:
         queue = _Printed(ROOT / "lab06_threads/queue_load", "-c", room, "-i", items)
         add(QUEUE, f"blocking_queue, room for {told}", queue.figure(r"([\d.e+]+) items a second", "per_second"))
     plain = machine.compile_contestant(HERE / "plain_queue.cpp", folder)
-    add(QUEUE, "mutex and deque, no bound", _timed([plain, items], None, items, "per_second"))
+    add(QUEUE, "mutex and deque, no bound", _rate([plain, items], items))
 
     size = 256 << 20 if quick else 1 << 30
     (folder / "files").mkdir(exist_ok=True)
@@ -130,5 +124,5 @@ def points(folder: Path, quick: bool) -> list[tuple[Point, Measure]]:
 
     exchanges = 5_000 if quick else 100_000
     ping_pong = machine.compile_contestant(HERE / "ping_pong.cpp", folder)
-    add("one connection", "bare ping-pong of 64 bytes", _timed([ping_pong, exchanges], None, exchanges, "per_second"))
+    add("one connection", "bare ping-pong of 64 bytes", _rate([ping_pong, exchanges], exchanges))
     return found
