@@ -71,6 +71,11 @@ def finished(out: Path) -> dict[str, float]:
     }
 
 
+def graded_since(before: dict[str, float], out: Path) -> set[str]:
+    """The submissions that were graded once more since finished() told this of them."""
+    return {name for name, moment in finished(out).items() if moment != before[name]}
+
+
 @pytest.fixture(scope="module")
 def submissions(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("class") / "submissions"
@@ -114,8 +119,7 @@ def test_a_class_is_resumed_where_it_was_killed(submissions: Path, tmp_path: Pat
 
     one = subprocess.run(command(submissions, out, "--again", "student000"), capture_output=True, text=True)
     assert one.returncode == 0
-    changed = {name for name, moment in finished(out).items() if moment != after[name]}
-    assert changed == {"student000"}, "one student is graded once more"
+    assert graded_since(after, out) == {"student000"}, "one student is graded once more"
 
 
 @pytest.mark.parametrize(("preset", "columns"), [("moodle", ["Email address", "Lab 2"]), ("canvas", ["SIS Login ID", "Lab 2"])])
@@ -245,8 +249,7 @@ def test_slurm_grades_the_same(cluster: object, tmp_path: Path) -> None:
     before = finished(tmp_path / "out")
     one = command(submissions, tmp_path / "out", "--engine", "slurm", "--again", "student000")
     assert subprocess.run(one, capture_output=True).returncode == 0
-    changed = {name for name, moment in finished(tmp_path / "out").items() if moment != before[name]}
-    assert changed == {"student000"}, "one student is graded once more"
+    assert graded_since(before, tmp_path / "out") == {"student000"}, "one student is graded once more"
 
 
 def test_without_slurm_it_says_so(submissions: Path, tmp_path: Path) -> None:
