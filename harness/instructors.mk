@@ -26,8 +26,8 @@ bench:
 handouts:
 	harness/site --out build/handouts
 
-# Two files of tests at a time, where pytest can: most of what they do is waiting.
-parallel_tests = $(shell /usr/bin/python3 -c 'import xdist' 2> /dev/null && printf %s '-n 2 --dist loadfile')
+# Two workers, where pytest can: much of what the tests do is waiting.
+parallel_tests = $(shell /usr/bin/python3 -c 'import xdist' 2> /dev/null && printf %s '-n 2 --dist loadgroup')
 
 ## make test             everything that CI runs: the attacks alone, since they would slow the rest down
 test: all
