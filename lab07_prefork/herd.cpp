@@ -103,6 +103,7 @@ long all_asleep(const std::vector<pid_t>& children) {
 long knock(const endpoint& here, const std::vector<pid_t>& children) {
     const unique_fd connection{check("socket", socket(here.storage.ss_family, SOCK_STREAM, 0))};
     check("connect", connect(connection.get(), here.get(), here.size));
+    all_asleep(children);  // throws if a child has ended: nobody might accept what waits at its listener
     char end = 0;
     check("recv", recv(connection.get(), &end, 1, 0));
     return all_asleep(children);
