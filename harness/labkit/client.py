@@ -284,10 +284,9 @@ class Peer:
 
         A fact of the kernel: it has nothing of it on the way or unread.
         """
-        ports = {self.local_port, self.remote_port}
 
         def on_the_way() -> int:
-            ends = [end for kind in ("tcp", "tcp6") for end in kernel.sockets(kind) if {end.port, end.peer_port} == ports]
+            ends = kernel.connection(self.local_port, self.remote_port)
             return sum(end.unsent if end.port == self.local_port else end.unread for end in ends)
 
         with step(f"{self.program.name} has read all that {self.name} sent") as current:

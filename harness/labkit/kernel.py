@@ -6,6 +6,7 @@ import contextlib
 import os
 import socket
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -219,8 +220,8 @@ _STATUS = dict(enumerate(["", "ESTABLISHED", "SYN_SENT", "SYN_RECV", "FIN_WAIT1"
                           "CLOSE_WAIT", "LAST_ACK", "LISTEN", "CLOSING", "SYN_RECV"]))  # fmt: skip
 
 
-def sockets(kind: str = "tcp", pid: int | str = "self", inodes: set[str] | None = None) -> list[Socket]:
-    """The sockets of the network that process `pid` lives in, or those of them with these inodes.
+def sockets(kind: str = "tcp", pid: int | str = "self", wanted: Callable[[str], bool] = bool) -> list[Socket]:
+    """The sockets of the network that process `pid` lives in, or those of them whose line is wanted.
 
     kind: tcp, tcp6, udp or udp6.
     """
@@ -229,10 +230,8 @@ def sockets(kind: str = "tcp", pid: int | str = "self", inodes: set[str] | None 
         lines = Path(f"/proc/{pid}/net/{kind}").read_text().splitlines()[1:]
     except OSError:
         return []
-    for line in lines:
-        fields = line.split(maxsplit=10)
-        if inodes is not None and fields[9] not in inodes:
-            continue
+    for line in filter(wanted, lines):
+        fields = line.split()
         address, port = fields[1].split(":")
         packed = b"".join(bytes.fromhex(address[i : i + 8])[::-1] for i in range(0, len(address), 8))
         name = socket.inet_ntop(socket.AF_INET if len(packed) == 4 else socket.AF_INET6, packed)
@@ -248,7 +247,21 @@ def own_sockets(pid: int, kinds: tuple[str, ...] = ("tcp", "tcp6", "udp", "udp6"
     inodes = {
         name[8:-1] for member in family(pid) for name in descriptors(member).values() if name.startswith("socket:")
     }
-    return [entry for kind in kinds for entry in sockets(kind, pid, inodes)] if inodes else []
+    found: list[Socket] = []
+    for kind in kinds:
+        if len(found) < len(inodes):
+            found += sockets(kind, pid, lambda line: line.split(maxsplit=10)[9] in inodes)
+    return found
+
+
+def connection(port: int, peer_port: int) -> list[Socket]:
+    """Both ends of the connection between two ports of this machine, as far as they are there."""
+    ends = [f":{number:04X} " for number in (port, peer_port)]
+    found: list[Socket] = []
+    for kind in ("tcp", "tcp6"):
+        if len(found) < 2:
+            found += sockets(kind, wanted=lambda line: all(end in line for end in ends))
+    return found
 
 
 def listening(pid: int) -> list[Socket]:
@@ -269,10 +282,9 @@ def accepted(server_port: int, client_port: int) -> bool | None:
 
     A connection that nobody has accepted belongs to no file, and nobody can have closed it.
     """
-    for kind in ("tcp", "tcp6"):
-        for entry in sockets(kind):
-            if (entry.port, entry.peer_port) == (server_port, client_port) and entry.status != "TIME_WAIT":
-                return entry.inode != 0 or entry.status not in ("SYN_RECV", "ESTABLISHED", "CLOSE_WAIT")
+    for entry in connection(server_port, client_port):
+        if entry.port == server_port and entry.status != "TIME_WAIT":
+            return entry.inode != 0 or entry.status not in ("SYN_RECV", "ESTABLISHED", "CLOSE_WAIT")
     return None
 
 
