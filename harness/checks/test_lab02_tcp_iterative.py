@@ -529,35 +529,6 @@ def test_cas_server_lines_assembles_lines(lab: Lab) -> None:
     server.stop()
 
 
-@check(points=4, read="pass-2", causes=LINES | ONE_SEND)
-def test_any_cutting_of_the_stream_gets_the_same_replies(lab: Lab) -> None:
-    """Where the stream is cut is the network's business, and may not be seen in the replies."""
-    server = lab.server("cas_server_lines")
-    value, lines, replies = 0, [], []
-    for _ in range(60):
-        kind = lab.random.randrange(5)
-        old, new = lab.random.choice((value, value, 3)), lab.random.randrange(1 << 64)
-        if kind == 0:
-            lines.append(lab.random.choice(("", "1", "1 2 3", "1 x", "-1 2", "\0 1 2")))
-            replies.append("Bad Syntax")
-        elif kind == 1:
-            lines.append(f"{old} {new + (1 << 64)}")
-            replies.append("Out of Range")
-        else:
-            lines.append(f" \t{old}\v\f 0{new}\r")
-            replies.append(str(value))
-            value = new if old == value else value
-    stream = "".join(line + "\n" for line in lines).encode()
-    expected = "".join(reply + "\n" for reply in replies).encode()
-    ann = server.connect("ann")
-    ann.send(stream)
-    ann.expect(expected, cause="rest_lost")
-    ann.send(f"{value} 0\n".encode())
-    ann.expect(f"{value}\n".encode())
-    send_cut(lab, ann, stream)
-    ann.expect(expected, cause="recv_taken_for_line")
-
-
 @check(points=2, read="pass-2", causes=LINES | ONE_SEND)
 def test_one_register_serves_all_clients(lab: Lab) -> None:
     """What one client has stored the next one finds."""
@@ -625,6 +596,35 @@ def test_a_line_without_end_takes_no_memory(lab: Lab) -> None:
     more = kernel.memory(server.pid) - before
     expect(more < 10_000_000, "the server is about as large as before", otherwise=f"{more} bytes more", cause="unbounded_line")
     server.stop()
+
+
+@check(points=4, read="pass-2", causes=LINES | ONE_SEND)
+def test_any_cutting_of_the_stream_gets_the_same_replies(lab: Lab) -> None:
+    """Where the stream is cut is the network's business, and may not be seen in the replies."""
+    server = lab.server("cas_server_lines")
+    value, lines, replies = 0, [], []
+    for _ in range(60):
+        kind = lab.random.randrange(5)
+        old, new = lab.random.choice((value, value, 3)), lab.random.randrange(1 << 64)
+        if kind == 0:
+            lines.append(lab.random.choice(("", "1", "1 2 3", "1 x", "-1 2", "\0 1 2")))
+            replies.append("Bad Syntax")
+        elif kind == 1:
+            lines.append(f"{old} {new + (1 << 64)}")
+            replies.append("Out of Range")
+        else:
+            lines.append(f" \t{old}\v\f 0{new}\r")
+            replies.append(str(value))
+            value = new if old == value else value
+    stream = "".join(line + "\n" for line in lines).encode()
+    expected = "".join(reply + "\n" for reply in replies).encode()
+    ann = server.connect("ann")
+    ann.send(stream)
+    ann.expect(expected, cause="rest_lost")
+    ann.send(f"{value} 0\n".encode())
+    ann.expect(f"{value}\n".encode())
+    send_cut(lab, ann, stream)
+    ann.expect(expected, cause="recv_taken_for_line")
 
 
 @check(points=3, read="rude-clients", causes=CLIENTS | ONE_SEND)

@@ -800,28 +800,6 @@ def test_one_handler_serves_in_threads_in_processes_or_one_after_the_other(lab: 
         wait_until(lambda: not server.children(), "no child is left")  # noqa: B023
 
 
-@check(points=2, read="no-descriptor-left", causes=FULL | POOL)
-def test_a_full_server_rests(lab: Lab) -> None:
-    """A client for whom there is no descriptor stays in the backlog. To ask for it again and again uses a CPU for nothing."""
-    for name, words in SERVING:
-        many = ["-n", "20"] if name in ("upper_server_pool", "bytes_server_prethreaded") else []
-        server = lab.server(name, *words, *many, descriptors=16, variant="")  # a sanitizer needs descriptors, too
-        clients = server.connect_all(*(f"client {number}" for number in range(1, 15)))
-        wait_until(partial(full_or_dead, server), "it has used all its descriptors",
-                   cause="lock_held_while_serving" if many else None)  # fmt: skip
-        server.expect_alive()
-        clients[-1].expect_waiting()
-        server.expect_idle(cause="spins_when_full")
-        for client in clients[:4]:
-            client.close()
-        clients[-1].send(b"3\n")
-        clients[-1].expect_match(THREE.get(name, b"3\n"), cause="never_again")
-        server.stop()
-        server = lab.server(name, *words, faults={"accept": 1})  # the whole system has no descriptor
-        server.expect_idle(cause="spins_when_full")
-        server.stop()
-
-
 @check(points=4, read="one-register", causes=REGISTER)
 def test_swaps_of_two_threads_are_never_one(lab: Lab) -> None:
     """Two clients swap in turn. Without a lock between their threads that is a race, however slowly they do it."""
@@ -891,6 +869,28 @@ def test_bytes_servers_send_as_many_as_were_asked_for(lab: Lab) -> None:
         bob.half_close()
         bob.expect_eof()
         expect(kernel.memory(server.pid) < 32 << 20, "the server has less than 32 MiB", otherwise=f"{kernel.memory(server.pid) >> 20} MiB")
+
+
+@check(points=2, read="no-descriptor-left", causes=FULL | POOL)
+def test_a_full_server_rests(lab: Lab) -> None:
+    """A client for whom there is no descriptor stays in the backlog. To ask for it again and again uses a CPU for nothing."""
+    for name, words in SERVING:
+        many = ["-n", "20"] if name in ("upper_server_pool", "bytes_server_prethreaded") else []
+        server = lab.server(name, *words, *many, descriptors=16, variant="")  # a sanitizer needs descriptors, too
+        clients = server.connect_all(*(f"client {number}" for number in range(1, 15)))
+        wait_until(partial(full_or_dead, server), "it has used all its descriptors",
+                   cause="lock_held_while_serving" if many else None)  # fmt: skip
+        server.expect_alive()
+        clients[-1].expect_waiting()
+        server.expect_idle(cause="spins_when_full")
+        for client in clients[:4]:
+            client.close()
+        clients[-1].send(b"3\n")
+        clients[-1].expect_match(THREE.get(name, b"3\n"), cause="never_again")
+        server.stop()
+        server = lab.server(name, *words, faults={"accept": 1})  # the whole system has no descriptor
+        server.expect_idle(cause="spins_when_full")
+        server.stop()
 
 
 @check(points=1, read="what-a-thread-costs")
