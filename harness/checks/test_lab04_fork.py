@@ -6,6 +6,7 @@ from contextlib import contextmanager
 
 from labkit import Lab, Server, check, expect, kernel, show, step, wait_until
 from labkit.client import Peer, converse
+from labkit.counting import count_together
 from labkit.instructions import Held, holding
 from labkit.waiting import poll
 
@@ -487,28 +488,7 @@ def swap_side_by_side(server: Server) -> None:
 @check(points=5, read="shared-memory", causes=MEMORY)
 def test_sixteen_clients_count_to_eight_thousand(lab: Lab) -> None:
     """Each adds 500 by compare and swap, and tries again when another was faster: not one step is lost or made twice."""
-    server = lab.server("cas_server_shared")
-    clients = [server.connect(f"client {number}") for number in range(1, 17)]
-    believed = dict.fromkeys(clients, 0)
-    left = dict.fromkeys(clients, 500)
-    won: list[int] = []
-
-    def answered(client: Peer, line: bytes) -> bytes | None:
-        expect(line.isdigit(), f"{client.name} gets a number", otherwise=show(line))
-        present = int(line)
-        if present == believed[client]:
-            won.append(present)
-            left[client] -= 1
-            present += 1
-        believed[client] = present
-        return b"%d %d\n" % (present, present + 1) if left[client] else None
-
-    for client in clients:
-        client.send(b"0 1\n")
-    converse(clients, answered, "16 clients add 500 each by compare and swap", cause="no_memory")
-    expect(sorted(won) == list(range(8000)), "each value from 0 to 7999 was swapped for the next one, once",
-           otherwise=f"{8000 - len(set(won))} of them were not, or twice", cause="two_winners")  # fmt: skip
-    cas(server, "zoe", b"0 0\n", b"8000\n", "two_winners")
+    count_together(lab.server("cas_server_shared"), cause="no_memory")
 
 
 @check(points=3, read="shared-memory", causes=MEMORY)

@@ -7,7 +7,7 @@ import signal
 from functools import partial
 
 from labkit import Lab, Run, Server, check, expect, kernel, show, step, wait_until
-from labkit.client import Peer, converse
+from labkit.counting import count_together
 from labkit.instructions import holding
 from labkit.program import Program
 
@@ -822,30 +822,7 @@ def test_swaps_of_two_threads_are_never_one(lab: Lab) -> None:
 @check(points=3, read="one-register", causes=REGISTER)
 def test_sixteen_clients_count_to_eight_thousand(lab: Lab) -> None:
     """Each adds 500 by compare and swap, and tries again when another was faster: not one step is lost or made twice."""
-    server = lab.server("cas_server")
-    clients = [server.connect(f"client {number}") for number in range(1, 17)]
-    believed = dict.fromkeys(clients, 0)
-    left = dict.fromkeys(clients, 500)
-    won: list[int] = []
-
-    def answered(client: Peer, line: bytes) -> bytes | None:
-        expect(line.isdigit(), f"{client.name} gets a number", otherwise=show(line))
-        present = int(line)
-        if present == believed[client]:
-            won.append(present)
-            left[client] -= 1
-            present += 1
-        believed[client] = present
-        return b"%d %d\n" % (present, present + 1) if left[client] else None
-
-    for client in clients:
-        client.send(b"0 1\n")
-    converse(clients, answered, "16 clients add 500 each by compare and swap")
-    expect(sorted(won) == list(range(8000)), "each value from 0 to 7999 was swapped for the next one, once",
-           otherwise=f"{8000 - len(set(won))} of them were not, or twice", cause="two_winners")  # fmt: skip
-    zoe = server.connect("zoe")
-    zoe.send(b"0 0\n")
-    zoe.expect(b"8000\n", cause="two_winners")
+    count_together(lab.server("cas_server"))
 
 
 @check(points=1, read="what-a-thread-costs")
