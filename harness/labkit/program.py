@@ -371,7 +371,7 @@ class Program:
     def expect_alive(self) -> None:
         """Fails if the program has ended unasked or a sanitizer has spoken; what it is about to do is waited for."""
         begin = self._computed()
-        poll(lambda: self.status() is not None or self._at_rest() or self._computed() - begin > 0.3, deadline() / 2)
+        poll(lambda: self.status() is not None or self._at_rest() or self._computed() - begin > 1, deadline() / 2)
         self._explain_end()
 
     def _computed(self) -> float:
