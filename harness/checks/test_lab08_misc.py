@@ -415,6 +415,36 @@ def test_the_other_server_refuses_the_same(lab: Lab) -> None:
         is_refused(server, name, cause="not_beneath")
 
 
+@check(points=2, read="three-gibibytes", causes=FILES)
+def test_three_gib_arrive_by_copy(lab: Lab) -> None:
+    """A size past 2 GiB fits into no int, and the file into no memory."""
+    three_gib_arrive(lab, COPY)
+
+
+@check(points=2, read="three-gibibytes", causes=FILES)
+def test_three_gib_arrive_by_sendfile(lab: Lab) -> None:
+    """One call of sendfile moves at most 2 GiB, whatever it is asked for."""
+    three_gib_arrive(lab, SENDFILE)
+
+
+def three_gib_arrive(lab: Lab, program: str) -> None:
+    size = 3 << 30
+    path = folder(lab) / "huge"
+    with path.open("wb") as file:  # sparse: it holds three marks, and takes as many blocks of the disk
+        for at in (0, (1 << 31) - 3, size - 4):
+            file.seek(at)
+            file.write(b"mark")
+    server = lab.server(program, str(path.parent))
+    client = server.connect("ann")
+    client.send(b"huge\n")
+    client.expect(b"OK %d\n" % size, cause="size_overflows")
+    client.expect_file(path, cause=lambda: "held_in_memory" if kernel.memory(server.pid) > 64 << 20 else "not_everything")
+    client.expect_eof()
+    held = kernel.memory(server.pid)
+    expect(held < 64 << 20, "the server holds little of it", otherwise=f"it holds {held >> 20} MiB", cause="held_in_memory")
+    path.unlink()
+
+
 def half_sent(lab: Lab, program: str) -> tuple[Server, Path, bytes]:
     """A server with a file that is larger than what the kernel buffers, and its content."""
     path = folder(lab, program) / "large"
@@ -529,36 +559,6 @@ def test_a_hundred_clients_get_their_files(lab: Lab) -> None:
             instead=lambda: f"{len(server.descriptors()) - before} too many",
         )
         server.stop()
-
-
-@check(points=2, read="three-gibibytes", causes=FILES)
-def test_three_gib_arrive_by_copy(lab: Lab) -> None:
-    """A size past 2 GiB fits into no int, and the file into no memory."""
-    three_gib_arrive(lab, COPY)
-
-
-@check(points=2, read="three-gibibytes", causes=FILES)
-def test_three_gib_arrive_by_sendfile(lab: Lab) -> None:
-    """One call of sendfile moves at most 2 GiB, whatever it is asked for."""
-    three_gib_arrive(lab, SENDFILE)
-
-
-def three_gib_arrive(lab: Lab, program: str) -> None:
-    size = 3 << 30
-    path = folder(lab) / "huge"
-    with path.open("wb") as file:  # sparse: it holds three marks, and takes as many blocks of the disk
-        for at in (0, (1 << 31) - 3, size - 4):
-            file.seek(at)
-            file.write(b"mark")
-    server = lab.server(program, str(path.parent))
-    client = server.connect("ann")
-    client.send(b"huge\n")
-    client.expect(b"OK %d\n" % size, cause="size_overflows")
-    client.expect_file(path, cause=lambda: "held_in_memory" if kernel.memory(server.pid) > 64 << 20 else "not_everything")
-    client.expect_eof()
-    held = kernel.memory(server.pid)
-    expect(held < 64 << 20, "the server holds little of it", otherwise=f"it holds {held >> 20} MiB", cause="held_in_memory")
-    path.unlink()
 
 
 def full_or_dead(server: Server) -> bool:
