@@ -326,7 +326,6 @@ class Peer:
 
     def _silence(self, cause: Cause) -> Failed:
         """Why nothing came: the first rung that broke, with the check's own cause only for the last one."""
-        self.program.expect_alive()
         if kernel.accepted(self.remote_port, self.local_port) is False:
             return self.program.failure("the connection is not accepted", cause=cause, otherwise="never_accepted", rung="accept")
         if self.error is not None:

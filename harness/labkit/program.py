@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import fcntl
-import math
 import os
 import re
 import select
@@ -14,7 +13,7 @@ import subprocess
 import sys
 import termios
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -185,10 +184,7 @@ class Program:
     def expect_idle(self, cause: Cause = "spins") -> None:
         """Fails if the program uses the CPU while nobody asks it anything."""
         with step(f"{self.name} waits without using the CPU") as current:
-            share = math.inf
-            for _ in range(3):
-                if share > 0.10:
-                    share = min(share, kernel.cpu_share(self.pid))
+            share = min(self._cpu_shares(lambda share: share <= 0.10))
             if share > 0.25:
                 raise Failed(f"uses {share:.0%} of a CPU", rung="spins", cause=cause)
             if share > 0.10:
@@ -198,13 +194,17 @@ class Program:
     def expect_busy(self, cause: Cause = None) -> None:
         """Fails if the program does not use the CPU all the time."""
         with step(f"{self.name} uses a whole CPU") as current:
-            share = 0.0
-            for _ in range(3):
-                if share < 0.25:
-                    share = max(share, kernel.cpu_share(self.pid))
+            share = max(self._cpu_shares(lambda share: share >= 0.25))
             if share < 0.25:
                 raise Failed(f"uses {share:.0%} of a CPU", cause=cause)
             current.outcome = f"{share:.0%} of a busy loop's time"
+
+    def _cpu_shares(self, enough: Callable[[float], bool]) -> list[float]:
+        """What up to three looks one after the other tell, the last one being the first that is enough."""
+        shares = [kernel.cpu_share(self.pid)]
+        while len(shares) < 3 and not enough(shares[-1]):
+            shares.append(kernel.cpu_share(self.pid))
+        return shares
 
     # --- doing things to it
 
@@ -223,13 +223,15 @@ class Program:
         output is here."""
         with step(f"{self.name} has read its input, and all its threads and children sleep") as current:
             try:
-                await_fact(lambda: self.status() is not None or self._at_rest())
+                await_fact(self._ended_or_at_rest)
             except Missed as missed:
                 raise self.failure(f"not in {missed.seconds:.1f} s", cause="spins", rung="spins") from None
             self.expect_alive()
             current.outcome = "seen"
 
-    def _at_rest(self) -> bool:
+    def _ended_or_at_rest(self) -> bool:
+        if self.status() is not None:
+            return True
         rests = not self._unread_input() and all(kernel.at_rest(member) for member in kernel.family(self.pid))
         return rests and self.stdout.complete() and self.stderr.complete()
 
@@ -341,7 +343,7 @@ class Program:
         """Ends the program as a user does, and expects `Exiting` once, status 0 and no child left."""
         if kernel.has_mapped(self.pid, "/libtsan.so"):  # it holds a signal that comes just before a call until that returns
             with contextlib.suppress(Missed):
-                await_fact(lambda: self.status() is not None or self._at_rest())
+                await_fact(self._ended_or_at_rest)
         family = kernel.family(self.pid)
         self.send_signal(number)
         self.expect_exit(0)
@@ -371,7 +373,7 @@ class Program:
     def expect_alive(self) -> None:
         """Fails if the program has ended unasked or a sanitizer has spoken; what it is about to do is waited for."""
         begin = self._computed()
-        poll(lambda: self.status() is not None or self._at_rest() or self._computed() - begin > 1, deadline() / 2)
+        poll(lambda: self._ended_or_at_rest() or self._computed() - begin > 1, deadline() / 2)
         self._explain_end()
 
     def _computed(self) -> float:
