@@ -38,3 +38,5 @@ def count_together(server: Server, cause: Cause = None) -> None:
     zoe = server.connect("zoe")
     zoe.send(b"0 0\n")
     zoe.expect(b"%d\n" % total, cause={"bytes": "two_winners"})
+    zoe.half_close()
+    zoe.expect_eof()
