@@ -7,6 +7,7 @@
 // are: one more than the backlog. Of the two queues that textbooks draw, the half-open one stays empty: when
 // the other is full, Linux drops the client's first segment (SYN), and the client asks again one second
 // later.
+#include <err.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -99,6 +100,5 @@ int main(int argc, char* argv[]) try {
               << " s: " << state_of(clients[index]) << '\n';
     print_queues(listener, port);
 } catch (const std::exception& error) {
-    std::cerr << program_invocation_short_name << ": " << error.what() << '\n';
-    return 1;
+    errx(1, "%s", error.what());
 }

@@ -5,6 +5,7 @@
 //
 // Look at ask: a reply is longer than what was sent, and its end is known by the date in it. echo_many starts
 // many of these at once.
+#include <err.h>
 #include <sys/socket.h>
 
 #include <array>
@@ -16,18 +17,9 @@
 #include <string>
 #include <string_view>
 
+#include "connect_to.hpp"
 #include "options.hpp"
 #include "posix.hpp"
-
-/// Returns a socket that is connected to `host`. Throws std::system_error if none of its addresses answers.
-unique_fd connect_to(const std::string& host, int port) {
-    for (const endpoint& there : resolve(host, port)) {
-        unique_fd connection{socket(there.storage.ss_family, SOCK_STREAM, 0)};
-        if (connection.get() == -1) continue;  // a kernel without IPv6, say, has 127.0.0.1 all the same
-        if (connect(connection.get(), there.get(), there.size) == 0) return connection;
-    }  // localhost, say, is [::1] and 127.0.0.1, and the server listens at one of them
-    throw std::system_error{errno, std::generic_category(), "connect"};
-}
 
 /// Tells whether the text ends as a reply does, " at Sun Jun 18 19:37:54 2000".
 bool ends_in_date(const std::string& text) {
@@ -37,7 +29,7 @@ bool ends_in_date(const std::string& text) {
     return text.size() >= length && std::regex_match(text.substr(text.size() - length), date);
 }
 
-/// Returns the whole reply to `word`. Throws std::runtime_error if the server hangs up before.
+/// Returns the whole reply to `word`. Throws std::runtime_error if the server closes the connection before.
 std::string ask(const unique_fd& connection, std::string_view word) {
     std::string reply;
     std::array<char, 1024> buffer;
@@ -67,6 +59,5 @@ int main(int argc, char* argv[]) try {
     for (std::size_t i = 1; i < given.words.size(); ++i)
         std::cout << "Client received: '" << ask(connection, given.words[i]) << "'\n";
 } catch (const std::exception& error) {
-    std::cerr << program_invocation_short_name << ": " << error.what() << '\n';
-    return 1;
+    errx(1, "%s", error.what());
 }

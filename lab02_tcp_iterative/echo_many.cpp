@@ -5,6 +5,7 @@
 //
 // Look at the dates in the replies: four clients at once, and the server serves one a second. How a program
 // is started, as posix_spawn does it here, is taken apart in lab04.
+#include <err.h>
 #include <signal.h>
 #include <spawn.h>
 #include <sys/wait.h>
@@ -21,15 +22,18 @@
 #include "options.hpp"
 #include "posix.hpp"
 
-std::vector<pid_t> clients;  // those that run; complete before the handler is installed
+// Complete before the handler is installed.
+std::vector<pid_t> clients;
 
+/// Passes the signal on to all clients; then main's waitpid sees them end.
 extern "C" void on_stop(int number) {
-    for (const pid_t client : clients) kill(client, number);  // and then main's waitpid goes on
+    for (const pid_t client : clients) kill(client, number);
 }
 
-/// Starts a program and returns its process id; posix_spawn(3). Throws std::system_error.
+/// Starts a program and returns its PID; posix_spawn(3). Throws std::system_error.
 pid_t start(const std::string& program, const std::vector<std::string>& arguments) {
-    std::vector<char*> words{const_cast<char*>(program.c_str())};  // posix_spawn changes none of them
+    // posix_spawn wants char*, and changes none of them.
+    std::vector<char*> words{const_cast<char*>(program.c_str())};
     for (const std::string& argument : arguments) words.push_back(const_cast<char*>(argument.c_str()));
     words.push_back(nullptr);
     pid_t process = -1;
@@ -46,25 +50,25 @@ int main(int argc, char* argv[]) try {
     const int count = given.number('n', 8, 1, 1000);
     for (int i = 0; i < count; ++i) clients.push_back(start(client, arguments));
 
-    struct sigaction stop {};
+    struct sigaction stop = {};
     stop.sa_handler = on_stop;
-    stop.sa_flags = SA_RESTART;  // all the same waitpid waits for all
+    // waitpid goes on after the handler: main waits for all clients all the same.
+    stop.sa_flags = SA_RESTART;
     check("sigaction", sigaction(SIGINT, &stop, nullptr));
     check("sigaction", sigaction(SIGTERM, &stop, nullptr));
 
-    int failed = 0;
+    bool all_succeeded = true;
     for (std::size_t i = 0; i < clients.size(); ++i) {
         int status = 0;
         check("waitpid", waitpid(clients[i], &status, 0));
-        failed += status != 0;
+        if (status != 0) all_succeeded = false;
         std::cout << "client " << i + 1 << ": ";
         if (WIFEXITED(status))
             std::cout << "exit status " << WEXITSTATUS(status) << '\n';
         else
             std::cout << "killed by signal " << WTERMSIG(status) << '\n';
     }
-    return failed == 0 ? 0 : 1;
+    return all_succeeded ? 0 : 1;
 } catch (const std::exception& error) {
-    std::cerr << program_invocation_short_name << ": " << error.what() << '\n';
-    return 1;
+    errx(1, "%s", error.what());
 }

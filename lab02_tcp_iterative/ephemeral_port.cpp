@@ -6,6 +6,7 @@
 // range, and when the server it calls is to listen in that range and does not yet run, the client's own port
 // is sooner or later the one that it calls: two SYNs cross, and TCP takes that for a connection. So a
 // server's port lies outside the range: 4444 and 22222 do, 50007 does not.
+#include <err.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 
@@ -66,6 +67,5 @@ int main(int argc, char* argv[]) try {
     std::cout << "refused " << enough << " times\n";
     return 1;
 } catch (const std::exception& error) {
-    std::cerr << program_invocation_short_name << ": " << error.what() << '\n';
-    return 1;
+    errx(1, "%s", error.what());
 }

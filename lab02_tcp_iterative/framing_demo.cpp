@@ -8,6 +8,8 @@
 //
 // Look at when a message is complete: never before its last byte, however the stream is cut. line_buffer.hpp
 // is the separator's decoder with a limit, as a server needs it.
+#include <err.h>
+
 #include <algorithm>
 #include <charconv>
 #include <cstdint>
@@ -85,6 +87,5 @@ int main(int argc, char* argv[]) try {
         std::cout << "message " << shown(*message) << '\n';
     if (!stream.empty()) std::cout << "left over " << shown(stream) << '\n';
 } catch (const std::exception& error) {
-    std::cerr << program_invocation_short_name << ": " << error.what() << '\n';
-    return 1;
+    errx(1, "%s", error.what());
 }

@@ -6,6 +6,7 @@
 // Look at the first row: a request in two small writes. The second waits for the acknowledgement of the
 // first, and the server's kernel holds that back for 40 ms, in the hope of sending it along with a reply. The
 // application's part in it is the second write: with one write a request, or with TCP_NODELAY, nobody waits.
+#include <err.h>
 #include <linux/tcp.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
@@ -91,6 +92,5 @@ int main(int argc, char* argv[]) try {
     measure("two writes, TCP_NODELAY", halves, true);
     measure("one write", {request}, false);
 } catch (const std::exception& error) {
-    std::cerr << program_invocation_short_name << ": " << error.what() << '\n';
-    return 1;
+    errx(1, "%s", error.what());
 }

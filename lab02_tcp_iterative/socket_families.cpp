@@ -5,6 +5,7 @@
 //
 // Look at the errors: a family that the kernel does not have, a type that the family does not have, and a
 // right that is missing are three different things. And at the three greetings: only the address differs.
+#include <err.h>
 #include <linux/netlink.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -89,6 +90,5 @@ int main(int argc, char* argv[]) try {
         }
     }
 } catch (const std::exception& error) {
-    std::cerr << program_invocation_short_name << ": " << error.what() << '\n';
-    return 1;
+    errx(1, "%s", error.what());
 }

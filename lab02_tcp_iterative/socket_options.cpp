@@ -4,6 +4,7 @@
 //
 // Look at the rows where the last two columns differ: SO_RCVBUF and SO_SNDBUF are doubled (the kernel's own
 // book-keeping takes the other half), and what is too large or too small becomes the nearest value allowed.
+#include <err.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
@@ -62,6 +63,5 @@ int main(int argc, char* argv[]) try {
                   << '\n';
     }
 } catch (const std::exception& error) {
-    std::cerr << program_invocation_short_name << ": " << error.what() << '\n';
-    return 1;
+    errx(1, "%s", error.what());
 }

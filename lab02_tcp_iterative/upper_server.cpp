@@ -5,24 +5,19 @@
 //
 // Look at what a second client gets while the first is still connected: nothing. The server serves one
 // client at a time; lab04 gives each a process of its own, lab05 and lab06 find other ways.
-#include <signal.h>
+#include <err.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include <array>
-#include <cstdio>
 #include <exception>
 #include <iostream>
 #include <span>
 
+#include "failed_accept.hpp"
+#include "log.hpp"
 #include "options.hpp"
 #include "posix.hpp"
-
-extern "C" void on_stop(int) {
-    // In a signal handler only async-signal-safe calls (man 7 signal-safety): no std::cout, no exit.
-    const auto written = write(STDOUT_FILENO, "Exiting\n", 8);
-    _exit(written == 8 ? 0 : 1);
-}
+#include "stop.hpp"
 
 /// Returns `c` in upper case if it is an ASCII letter; any other byte as it is, whatever the locale.
 char to_upper(char c) {
@@ -40,12 +35,13 @@ void send_all(const unique_fd& connection, std::span<const char> bytes) {
     // END SOLUTION
 }
 
-/// Serves one client until it says that it will send no more. Throws std::system_error if it is gone.
+/// Serves one client until it sends no more. Throws std::system_error if the connection breaks.
 void serve(const unique_fd& connection) {
     std::array<char, 16384> buffer;
     while (true) {
         const auto received = check("recv", recv(connection.get(), buffer.data(), buffer.size(), 0));
-        if (received == 0) return;  // the client's end of file
+        // 0 is the client's end of file.
+        if (received == 0) return;
         const std::span chunk{buffer.data(), static_cast<std::size_t>(received)};
         for (char& c : chunk) c = to_upper(c);
         send_all(connection, chunk);
@@ -54,36 +50,35 @@ void serve(const unique_fd& connection) {
 
 int main(int argc, char* argv[]) try {
     const options given{argc, argv, "pa", "[-p PORT] [-a ADDRESS]"};
-    endpoint here = resolve(given.text('a', "127.0.0.1"), given.port(4444)).front();
-    setvbuf(stdout, nullptr, _IOLBF, BUFSIZ);  // each log line at once, also into a pipe
+    start_log();
+    exit_on_stop_signals();
 
-    struct sigaction stop {};
-    stop.sa_handler = on_stop;
-    sigfillset(&stop.sa_mask);  // a second signal waits: "Exiting" is printed once
-    check("sigaction", sigaction(SIGINT, &stop, nullptr));
-    check("sigaction", sigaction(SIGTERM, &stop, nullptr));
-
+    endpoint here = resolve(given.address(), given.port(4444)).front();
     const unique_fd listener{check("socket", socket(here.storage.ss_family, SOCK_STREAM, 0))};
     const int on = 1;
     check("setsockopt", setsockopt(listener.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on));
     check("bind", bind(listener.get(), here.get(), here.size));
     check("listen", listen(listener.get(), SOMAXCONN));
+    // With -p 0 the kernel has chosen the port.
     check("getsockname", getsockname(listener.get(), here.get(), &here.size));
     std::cout << "listening on " << to_string(here) << '\n';
 
     while (true) {
         endpoint client;
         const unique_fd connection{accept(listener.get(), client.get(), &client.size)};
-        if (connection.get() == -1) continue;  // that client has gone again: man 2 accept, "Error handling"
+        if (connection.get() == -1) {
+            rest_after_failed_accept();
+            continue;
+        }
         std::cout << "connected " << to_string(client) << '\n';
         try {
             serve(connection);
-        } catch (const std::exception& error) {  // ends this client's connection, and nobody else's
-            std::cerr << program_invocation_short_name << ": " << error.what() << '\n';
+        } catch (const std::exception& error) {
+            // It ends this client's connection, and no other.
+            warnx("%s", error.what());
         }
         std::cout << "disconnected " << to_string(client) << '\n';
     }
 } catch (const std::exception& error) {
-    std::cerr << program_invocation_short_name << ": " << error.what() << '\n';
-    return 1;
+    errx(1, "%s", error.what());
 }

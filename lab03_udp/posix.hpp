@@ -29,7 +29,8 @@ class unique_fd {
     explicit unique_fd(int fd) : fd_{fd} {}
     unique_fd(unique_fd&& other) noexcept : fd_{std::exchange(other.fd_, -1)} {}
     unique_fd& operator=(unique_fd&& other) noexcept {
-        std::swap(fd_, other.fd_);  // the old descriptor is closed with `other`
+        // The old descriptor is closed with `other`.
+        std::swap(fd_, other.fd_);
         return *this;
     }
     unique_fd(const unique_fd&) = delete;
@@ -37,9 +38,11 @@ class unique_fd {
     ~unique_fd() { reset(); }
 
     int get() const { return fd_; }
-    int release() { return std::exchange(fd_, -1); }  // the caller closes it from now on
+    /// Returns the descriptor, which the caller closes from now on.
+    int release() { return std::exchange(fd_, -1); }
+    /// Closes the descriptor now. Best effort: a failed close leaves nothing that could be done.
     void reset() {
-        if (fd_ != -1) close(std::exchange(fd_, -1));  // best effort: there is nobody to tell
+        if (fd_ != -1) close(std::exchange(fd_, -1));
     }
 
  private:
@@ -59,7 +62,8 @@ struct endpoint {
 /// Throws std::runtime_error if there is none.
 inline std::vector<endpoint> resolve(const std::string& host, int port) {
     addrinfo hints{};
-    hints.ai_socktype = SOCK_STREAM;  // one entry per address, not one per protocol
+    // One entry per address, not one per protocol.
+    hints.ai_socktype = SOCK_STREAM;
     addrinfo* list = nullptr;
     if (const int error = getaddrinfo(host.c_str(), std::to_string(port).c_str(), &hints, &list))
         throw std::runtime_error{"getaddrinfo: " + host + ": " + gai_strerror(error)};

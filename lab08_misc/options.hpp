@@ -29,7 +29,8 @@ class options {
                 std::cout << usage_ << '\n';
                 std::exit(0);
             }
-            if (letter == '?') wrong("");  // getopt has said why
+            // getopt has said why.
+            if (letter == '?') wrong("");
             values_[static_cast<char>(letter)] = optarg != nullptr ? optarg : "";
         }
         words.assign(argv + optind, argv + argc);
@@ -63,6 +64,9 @@ class options {
     /// Returns the value of -p, a port; 0 lets the kernel choose one.
     int port(int otherwise) const { return number('p', otherwise, 0, 65535); }
 
+    /// Returns the value of -a, an address to listen at: this machine's own unless it is told otherwise.
+    std::string address() const { return text('a', "127.0.0.1"); }
+
     /// Ends the program for wrong usage.
     [[noreturn]] void wrong(const std::string& reason) const {
         if (!reason.empty()) std::cerr << program_invocation_short_name << ": " << reason << '\n';
@@ -70,7 +74,8 @@ class options {
         std::exit(2);
     }
 
-    std::vector<std::string> words;  // what stands after the options
+    /// What stands after the options.
+    std::vector<std::string> words;
 
  private:
     std::string usage_;
