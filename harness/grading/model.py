@@ -40,6 +40,12 @@ class Check:
     why: str  # its docstring
     read: str  # "handouts/lab04.md#reaping"
     causes: dict[str, str]
+    after: str = ""  # the name of the check that has to pass before this one counts
+
+    @property
+    def is_demonstration(self) -> bool:
+        """Whether it shows given programs: nothing that a student has done is judged by it."""
+        return self.points == 0
 
     @classmethod
     def declared(cls, name: str, lab: str, index: int, declaration: Declaration, why: str, term: Term) -> Check:
@@ -54,6 +60,7 @@ class Check:
             why=" ".join(why.split()),
             read=f"handouts/{lab}.md#{declaration.read}",
             causes=COMMON_CAUSES | declaration.causes,
+            after=declaration.after,
         )
 
 
@@ -83,8 +90,12 @@ class Term:
             ) from None
 
     def verify(self, lab: str, checks: Iterable[Check]) -> None:
-        """Throws Unusable unless the lab's points sum to 100 and every check that the file names exists."""
+        """Throws Unusable unless the lab's points sum to 100 and every check that is named exists."""
+        checks = list(checks)
         known = {check.name: check.points for check in checks}
+        for check in checks:
+            if check.after and check.after not in known:
+                raise Unusable(f"{lab}: {check.name} counts after {check.after}, which is no check")
         for name in self._file[lab] if self._file.has_section(lab) else []:
             if name not in known:
                 raise Unusable(f"{self._path}: {lab} has no check {name}")
@@ -106,10 +117,22 @@ class Result:
     seconds: float = 0.0
     attempts: int = 0
     logs: dict[str, str] = field(default_factory=dict)  # stdout and stderr of its programs
+    after: Result | None = None  # that of the check which has to pass before this one counts
+
+    @property
+    def counts(self) -> bool:
+        """Whether the check that has to pass before this one does, or is not part of the run."""
+        return self.after is None or self.after.verdict == PASS
 
     @property
     def score(self) -> float:
-        return self.check.points if self.verdict == PASS else 0.0
+        return self.check.points if self.verdict == PASS and self.counts else 0.0
+
+    @property
+    def note(self) -> str:
+        """Why a passed check has no points; or nothing."""
+        uncounted = self.verdict == PASS and self.after and not self.counts
+        return f"not counted until «{self.after.check.title}» passes" if uncounted and self.after else ""
 
     @property
     def cause_text(self) -> str | None:

@@ -38,6 +38,7 @@ class Selection:
     first_failure: bool = False  # stop at the first check that does not pass
     seed: int = 1
     directory: Path = HARNESS / "checks"
+    demonstrations: bool = False  # also those which show given programs, and have no points
 
 
 class Session:
@@ -97,6 +98,8 @@ class Session:
                 unmatched -= matching
                 if self.selection.names and not matching:
                     continue
+                if check.is_demonstration and not (self.selection.demonstrations or check.name in self.selection.names):
+                    continue
                 if self.selection.visible_only and check.hidden:
                     self.report.hidden_points[lab] = self.report.hidden_points.get(lab, 0) + check.points
                 else:
@@ -105,6 +108,9 @@ class Session:
         if unmatched:
             known = ", ".join(check.name for group in declared.values() for _, check in group)
             raise Unusable(f"no check's name begins with {', '.join(sorted(unmatched))}. There are: {known}")
+        by_name = {(result.check.lab, result.check.name): result for result in self._results.values()}
+        for result in self._results.values():
+            result.after = by_name.get((result.check.lab, result.check.after))
         items[:] = chosen
         self.report.results = list(self._results.values())
         for result in self.report.results[:1]:

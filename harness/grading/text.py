@@ -54,7 +54,8 @@ def line(result: Result, color: bool) -> str:
     code, mark = _MARKS[result.verdict]
     shown = f"\x1b[{code}m{mark}\x1b[0m" if color else mark
     points = f"{number(result.score)}/{number(result.check.points)}"
-    return f"{result.check.number:>5}  {shown}{'':<{max(0, 5 - len(mark))}} {points:>7}  {result.check.title}"
+    note = f" ({result.note})" if result.note else ""
+    return f"{result.check.number:>5}  {shown}{'':<{max(0, 5 - len(mark))}} {points:>7}  {result.check.title}{note}"
 
 
 def table(report: Report) -> str:

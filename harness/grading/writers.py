@@ -70,10 +70,10 @@ def _test(result: Result) -> dict[str, object]:
     return {
         "score": result.score,
         "max_score": check.points,
-        "status": "passed" if result.verdict == PASS else "failed",
+        "status": "passed" if result.verdict == PASS and result.counts else "failed",
         "name": check.title,
         "number": check.number,
-        "output": "" if result.verdict == PASS else text.failure(result),
+        "output": result.note if result.verdict == PASS else text.failure(result),
         "output_format": "text",
         "visibility": "hidden" if check.hidden else "visible",
         "tags": [check.lab],

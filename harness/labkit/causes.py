@@ -46,21 +46,24 @@ class Declaration:
     causes: dict[str, str] = field(default_factory=dict)
     hidden: bool = False
     title: str = ""
+    after: str = ""  # the check that has to pass before this one counts
 
 
 def check(
-    points: float, read: str, causes: dict[str, str] | None = None, hidden: bool = False, title: str = ""
+    points: float, read: str, causes: dict[str, str] | None = None, hidden: bool = False, title: str = "", after: str = ""
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Declares a pytest function to be a check.
 
-    points: of the lab's 100. read: anchor of the section in the lab's handout. causes: the likely causes that
+    points: of the lab's 100; a check without points is a demonstration, which shows given programs: it is not run
+    for a submission. read: anchor of the section in the lab's handout. causes: the likely causes that
     it can name, by the names which the steps of the check use. hidden: not in the students' release.
-    title: one line; without it the function's name says it.
+    title: one line; without it the function's name says it. after: the name of another check of this lab: this one
+    counts only if that one passes. Robustness counts once the server serves.
     """
 
     def declare(function: Callable[..., Any]) -> Callable[..., Any]:
         name = title or function.__name__.removeprefix("test_").replace("_", " ")
-        declaration = Declaration(points, read, causes or {}, hidden, name)
+        declaration = Declaration(points, read, causes or {}, hidden, name, after)
         function.declaration = declaration  # type: ignore[attr-defined]
         return function
 

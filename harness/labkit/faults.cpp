@@ -6,7 +6,8 @@
 //   FAULT_FORK   the first so many forks fail with EAGAIN, and at that moment a SIGCHLD comes
 //   FAULT_THREAD the first so many threads cannot be created (EAGAIN)
 //   FAULT_THREADS    so many threads can be created, and no more (EAGAIN)
-//   FAULT_ACCEPT not 0: every accept fails with ENFILE, at once
+//   FAULT_ACCEPT from the so-many-th on, every accept fails with ENFILE, at once
+//   FAULT_ACCEPTS    the first so many do
 //   FAULT_NTH_ACCEPT    only the so-many-th does
 //   FAULT_SELECT the first select fails with EINTR, and at that moment SIGUSR1 comes so many times
 //   FAULT_EINTR  accept, recv, read and send on a socket fail with EINTR on every so-many-th call
@@ -38,8 +39,10 @@ const long sendfile_limit = fault("FAULT_SENDFILE");
 const long recv_limit = fault("FAULT_RECV");
 const long eintr_every = fault("FAULT_EINTR");
 const long most_threads = fault("FAULT_THREADS");
-const bool accept_fails = fault("FAULT_ACCEPT") != 0;
+const long accepts_fail_from = fault("FAULT_ACCEPT");
+std::atomic<long> accepts_to_fail = fault("FAULT_ACCEPTS");
 std::atomic<long> accepts_until_one_fails = fault("FAULT_NTH_ACCEPT");
+std::atomic<long> accepts = 0;
 std::atomic<long> forks_to_fail = fault("FAULT_FORK");
 std::atomic<long> threads_to_fail = fault("FAULT_THREAD");
 std::atomic<long> threads_begun = 0;
@@ -66,7 +69,8 @@ bool interrupted(int fd) {
 }
 
 bool no_file() {
-    const bool fails = accept_fails || --accepts_until_one_fails == 0;
+    const bool all_fail = accepts_fail_from != 0 && ++accepts >= accepts_fail_from;
+    const bool fails = all_fail || accepts_to_fail-- > 0 || --accepts_until_one_fails == 0;
     if (fails) errno = ENFILE;
     return fails;
 }
