@@ -4,9 +4,9 @@
 mistakes:
 	harness/kill-matrix $(LAB)
 
-## make starter          what students get, in build/starter/lab05/ …; LAB=lab05 for one lab
+## make starter          what students get, in build/starter/lab05/ …; LAB=lab05 for one lab, DEPTH=guided or build for all exercises
 starter:
-	harness/release --out build/starter $(LAB)
+	harness/release --out build/starter $(if $(DEPTH),--depth $(DEPTH)) $(LAB)
 
 ## make flakes           grade again and again under load (RUNS=30, MISTAKES=10), and list every verdict that ever differed
 flakes:

@@ -6,6 +6,7 @@
 //
 // Look at how the input is read: in blocks that end anywhere, also in the middle of a line. The same happens
 // on every network connection, and lab02 makes a class of it. Next: stdin_cas_regex does it in one piece.
+#include <err.h>
 #include <poll.h>
 #include <unistd.h>
 
@@ -39,33 +40,42 @@ void flush(std::string& replies) {
 int main(int argc, char* argv[]) try {
     const options given{argc, argv, "", ""};
     CompareAndSwapRegister cas_register;
-    std::string replies;  // written when they fill a block, and before a read that would wait
+    // Written when they fill a block, and before a read that would wait.
+    std::string replies;
     const auto answer = [&](std::string_view line) {
         replies += line_cas(cas_register, line);
         replies += '\n';
         if (replies.size() >= block_size) flush(replies);
     };
 
-    std::string begun;  // the beginning of a line whose end is still to come
+    // BEGIN SOLUTION: read blocks until the end of the input, answer each line that is complete, keep what has begun.
+    // The beginning of a line whose end is still to come.
+    std::string begun;
     std::vector<char> block(block_size);
     while (true) {
         if (!replies.empty() && read_would_wait()) flush(replies);
         const auto received = check("read", read(STDIN_FILENO, block.data(), block.size()));
-        if (received == 0) break;  // end of file
+        // 0 is the end of the input.
+        if (received == 0) break;
         std::string_view rest{block.data(), static_cast<std::size_t>(received)};
-        for (std::size_t end; (end = rest.find('\n')) != rest.npos; rest.remove_prefix(end + 1)) {
+        while (true) {
+            const std::size_t end = rest.find('\n');
+            if (end == rest.npos) break;
             if (begun.empty()) {
                 answer(rest.substr(0, end));
             } else {
-                answer(begun += rest.substr(0, end));
+                begun += rest.substr(0, end);
+                answer(begun);
                 begun.clear();
             }
+            rest.remove_prefix(end + 1);
         }
         begun += rest;
     }
-    if (!begun.empty()) answer(begun);  // the last line may come without its newline
+    // The last line may come without its newline.
+    if (!begun.empty()) answer(begun);
+    // END SOLUTION
     flush(replies);
 } catch (const std::exception& error) {
-    std::cerr << program_invocation_short_name << ": " << error.what() << '\n';
-    return 1;
+    errx(1, "%s", error.what());
 }

@@ -6,6 +6,8 @@
 //
 // Look at  7 8 x , which passes: the expression is matched at the start of the line and nothing demands that
 // the line ends with it. And look at the time, next to that of stdin_cas.
+#include <err.h>
+
 #include <cstdint>
 #include <exception>
 #include <iostream>
@@ -40,6 +42,5 @@ int main(int argc, char* argv[]) try {
         }
     }
 } catch (const std::exception& error) {
-    std::cerr << program_invocation_short_name << ": " << error.what() << '\n';
-    return 1;
+    errx(1, "%s", error.what());
 }

@@ -22,6 +22,7 @@
 
 /// Returns a socket that is connected to `host`. Throws std::system_error if none of its addresses answers.
 unique_fd connect_to(const std::string& host, int port) {
+    // BEGIN SOLUTION: try each address of the host, until one answers.
     // localhost may be [::1] and 127.0.0.1, the kernel may have no IPv6, and the server listens at one of
     // them.
     for (const endpoint& there : resolve(host, port)) {
@@ -29,12 +30,14 @@ unique_fd connect_to(const std::string& host, int port) {
         if (connection.get() == -1) continue;
         if (connect(connection.get(), there.get(), there.size) == 0) return connection;
     }
+    // END SOLUTION
     throw std::system_error{errno, std::generic_category(), "connect"};
 }
 
 /// Returns the whole reply to `line`. Throws std::runtime_error if the server closes before.
 std::string ask(const unique_fd& connection, std::string_view line) {
     std::string reply;
+    // BEGIN SOLUTION: send the line piece by piece, and ask for the reply to each until it is all there.
     std::size_t sent = 0;
     std::array<char, 1024> buffer;
     while (reply.size() < line.size()) {
@@ -49,6 +52,7 @@ std::string ask(const unique_fd& connection, std::string_view line) {
         if (received == 0) throw std::runtime_error{"recv: the server has closed the connection"};
         reply.append(buffer.data(), static_cast<std::size_t>(received));
     }
+    // END SOLUTION
     return reply;
 }
 

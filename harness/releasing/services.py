@@ -13,12 +13,12 @@ from .visible import visible_points
 _LONG_AGO = (1980, 1, 1, 0, 0, 0)  # the same content makes the same archive
 
 
-def gradescope(lab: str, archive: Path) -> None:
+def gradescope(lab: str, archive: Path, depth: str | None = None) -> None:
     """Writes the autograder: the students' repository, but with every check, and what the service starts.
 
     It holds no solution of the lab, so that nothing which is graded there can find one.
     """
-    content = students.files(lab)
+    content = students.files(lab, depth)
     for path in [path for path in content if path.parts[0] == "handouts"]:
         del content[path]
     for checks in (HARNESS / "checks").glob(f"test_{lab}_*.py"):
@@ -35,7 +35,7 @@ def gradescope(lab: str, archive: Path) -> None:
             file.writestr(entry, content[path])
 
 
-def classroom(lab: str, target: Path) -> None:
+def classroom(lab: str, target: Path, depth: str | None = None) -> None:
     """Writes the students' repository with a workflow that grades each push and reports the points."""
     checks = [path.read_text() for path in (HARNESS / "checks").glob(f"test_{lab}_*.py")]
     points = sum(visible_points(source, lab, Term()) for source in checks)
@@ -43,7 +43,7 @@ def classroom(lab: str, target: Path) -> None:
         Path(".github/workflows/classroom.yml"): _page("classroom.yml", lab, f"{points:g}"),
         Path(".github/classroom.py"): _page("classroom.py", lab),
     }
-    students.release(lab, target, workflow)
+    students.release(lab, target, workflow, depth)
 
 
 def _page(name: str, lab: str, points: str = "") -> bytes:

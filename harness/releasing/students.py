@@ -12,7 +12,7 @@ from pathlib import Path
 from grading.model import HARNESS, ROOT, Term
 from labkit.build import LABS
 
-from . import regions
+from . import depths, regions
 from .visible import visible_checks
 
 PAGES = Path(__file__).resolve().parent / "pages"
@@ -27,14 +27,17 @@ class Unreleasable(Exception):
     """The release cannot be written; the message says why."""
 
 
-def release(lab: str, target: Path, extra: dict[Path, bytes] | None = None) -> None:
-    """Writes the repository for a lab ("lab05") to `target`, in place of an earlier release. Throws Unreleasable."""
+def release(lab: str, target: Path, extra: dict[Path, bytes] | None = None, depth: str | None = None) -> None:
+    """Writes the repository for a lab ("lab05") to `target`, in place of an earlier release. Throws Unreleasable.
+
+    depth: "guided" or "build" for every exercise of the lab; None: build for its main programs, guided for the rest.
+    """
     released = (target / "harness" / "grade").exists() and not (target / "harness" / "release").exists()
     if target.exists() and not released:
         raise Unreleasable(f"{target} is there already, and no release")
     unfinished = target.with_name(f".{target.name}.new")
     shutil.rmtree(unfinished, ignore_errors=True)
-    for path, content in (files(lab) | (extra or {})).items():
+    for path, content in (files(lab, depth) | (extra or {})).items():
         copy = unfinished / path
         copy.parent.mkdir(parents=True, exist_ok=True)
         copy.write_bytes(content)
@@ -50,29 +53,32 @@ def mode(content: bytes) -> int:
     return 0o755 if content.startswith(b"#!") else 0o644
 
 
-def files(lab: str) -> dict[Path, bytes]:
-    """Returns every file of the release: its path, and what it holds."""
+def files(lab: str, depth: str | None = None) -> dict[Path, bytes]:
+    """Returns every file of the release: its path, and what it holds. depth: as in release()."""
     released: dict[Path, bytes] = {}
     known = [name for name in LABS if name <= lab]
     for name in known:
         for source in _matching(ROOT / LABS[name], _SOURCES):
-            text = source.read_text()  # a Makefile has no regions
-            released[source] = (regions.starter(text) if name == lab else regions.solved(text)).encode()
+            text = source.read_text()
+            if name == lab:
+                text = depths.starter(lab, source.name, text, depths.depth_of(lab, source.name, depth))
+            released[source] = regions.solved(text).encode()
         for checks in _matching(HARNESS / "checks", (f"test_{name}_*.py",)):
             released[checks] = visible_checks(checks.read_text(), name, Term()).encode()
-        for page in _matching(ROOT / "handouts", (f"{name}.md", f"{name}*.svg", f"pictures/{name}*")):
+        for page in _matching(ROOT / "handouts", (f"{name}.md", f"contracts/{name}.md", f"{name}*.svg", f"pictures/{name}*")):
             released[page] = page.read_bytes()
     for path in [*(ROOT / name for name in TOP), *(HARNESS / name for name in (*COMMANDS, *MODULES))]:
         for file in path.rglob("*") if path.is_dir() else [path]:
             if file.is_file() and "__pycache__" not in file.parts:
                 released[file] = file.read_bytes()
-    released[ROOT / "README.md"] = (PAGES / "README.md").read_text().replace("{lab}", lab).encode()
+    page = (PAGES / "README.md").read_text().replace("{lab}", lab).replace("{exercises}", _exercises(lab, depth))
+    released[ROOT / "README.md"] = page.encode()
     released[HARNESS / "term.ini"] = _term(known).encode()
     index = ROOT / "handouts" / "README.md"
     for page in _linked([index, *(path for path in released if path.match("handouts/lab*.md"))]):
         released[page] = page.read_bytes()
     released[index] = _without_dead_lines(index, released).encode()
-    for page in [path for path in released if path.match("handouts/[a-z]*.md")]:
+    for page in [path for path in released if path.suffix == ".md" and "handouts" in path.parts]:
         released[page] = _without_dead_links(page, released).encode()
     return {path.relative_to(ROOT): content for path, content in released.items()}
 
@@ -96,13 +102,26 @@ def _without_dead_lines(index: Path, released: dict[Path, bytes]) -> str:
 
 
 def _without_dead_links(page: Path, released: dict[Path, bytes]) -> str:
-    """Returns the page with only the words of a link that leads to what is not in the release."""
-    return _LINK.sub(lambda link: link[2] if _is_dead(link, page, released) else link[0], page.read_text())
+    """Returns the page with only the words of a link that leads to what is not in the release; code as it is."""
+    parts = re.split(r"(^```.*?^```$)", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    for place in range(0, len(parts), 2):
+        parts[place] = _LINK.sub(lambda link: link[2] if _is_dead(link, page, released) else link[0], parts[place])
+    return "".join(parts)
 
 
 def _is_dead(link: re.Match[str], page: Path, released: dict[Path, bytes]) -> bool:
     target = Path(os.path.normpath(page.parent / link[3]))
     return target not in released and not any(target in path.parents for path in released)
+
+
+def _exercises(lab: str, depth: str | None) -> str:
+    """Returns the lab's exercises, a line each, and whether each is written from its contract or completed."""
+    lines = []
+    for source in _matching(ROOT / LABS[lab], ("*.?pp",)):
+        if regions.regions(source.read_text()):
+            to_do = "write it from its contract" if depths.depth_of(lab, source.name, depth) == "build" else "complete it"
+            lines.append(f"- `{source.name}`: {to_do}\n")
+    return "".join(lines).rstrip()
 
 
 def _term(labs: list[str]) -> str:
