@@ -20,6 +20,7 @@ TOP = ("Makefile", "LICENSE", ".clang-format", ".editorconfig", ".gitignore", ".
 COMMANDS = ("setup", "doctor", "grade", "watch", "hint", "trace", "compile-commands")
 MODULES = ("labkit", "grading", "tracing")
 _SOURCES = ("Makefile", "*.?pp", "tests/*.?pp")
+_QUOTE = re.compile(r"^<!-- quote (\S+) -->\n```.*?^```$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"(!?)\[([^]]*)\]\(([^):#]+)(#[^)]*)?\)")
 
 
@@ -79,7 +80,8 @@ def files(lab: str, depth: str | None = None) -> dict[Path, bytes]:
         released[page] = page.read_bytes()
     released[index] = _without_dead_lines(index, released).encode()
     for page in [path for path in released if path.suffix == ".md" and "handouts" in path.parts]:
-        released[page] = _without_dead_links(page, released).encode()
+        text = _without_own_code(page.read_text(), lab, depth)
+        released[page] = _without_dead_links(text, page, released).encode()
     return {path.relative_to(ROOT): content for path, content in released.items()}
 
 
@@ -101,9 +103,22 @@ def _without_dead_lines(index: Path, released: dict[Path, bytes]) -> str:
     return "".join(kept).rstrip() + "\n"
 
 
-def _without_dead_links(page: Path, released: dict[Path, bytes]) -> str:
-    """Returns the page with only the words of a link that leads to what is not in the release; code as it is."""
-    parts = re.split(r"(^```.*?^```$)", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+def _without_own_code(text: str, lab: str, depth: str | None) -> str:
+    """Returns the page's text without its quotations of what the student writes from the contract."""
+
+    def kept(quote: re.Match[str]) -> str:
+        path = ROOT / quote[1]
+        own = path.parent.name == LABS[lab] and regions.regions(path.read_text())
+        if own and depths.depth_of(lab, path.name, depth) == "build":
+            return f"*(This is yours to write, in `{path.name}`.)*"
+        return quote[0]
+
+    return _QUOTE.sub(kept, text)
+
+
+def _without_dead_links(text: str, page: Path, released: dict[Path, bytes]) -> str:
+    """Returns the page's text with only the words of a link that leads to what is not in the release; code as it is."""
+    parts = re.split(r"(^```.*?^```$)", text, flags=re.MULTILINE | re.DOTALL)
     for place in range(0, len(parts), 2):
         parts[place] = _LINK.sub(lambda link: link[2] if _is_dead(link, page, released) else link[0], parts[place])
     return "".join(parts)

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from grading.model import Term
 from labkit.build import LABS
-from releasing import regions, students
+from releasing import depths, regions, students
 from releasing.visible import is_hidden, visible_checks
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -42,21 +42,33 @@ def is_telling(line: str) -> bool:
     return len(re.sub(r"\W", "", line)) >= 12
 
 
-@pytest.fixture(scope="module", params=LABS)
-def released(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
-    target = tmp_path_factory.mktemp("release") / request.param
-    students.release(request.param, target)
-    return request.param, target
+@dataclass
+class Release:
+    """A students' release of a lab at one depth, and where it lies."""
+
+    lab: str
+    depth: str
+    target: Path
 
 
-def test_every_line_that_only_the_solution_has_is_gone(released: tuple[str, Path]) -> None:
-    lab, target = released
+@pytest.fixture(scope="module", params=[(lab, depth) for lab in LABS for depth in depths.DEPTHS], ids="-".join)
+def released(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Release:
+    lab, depth = request.param
+    target = tmp_path_factory.mktemp("release") / lab
+    students.release(lab, target, depth=depth)
+    return Release(lab, depth, target)
+
+
+def test_every_line_that_only_the_solution_has_is_gone(released: Release) -> None:
+    lab, target = released.lab, released.target
     in_solutions, elsewhere = set(), set()
     for path in sources(lab):
         text = path.read_text()
-        in_solutions |= {words(line) for region in regions.regions(text) for line in region.solution}
-        elsewhere |= {words(line) for line in regions.starter(text).splitlines()}
+        shown = {words(line) for line in depths.starter(lab, path.name, text, released.depth).splitlines()}
+        in_solutions |= {words(line) for line in text.splitlines()} - shown
+        elsewhere |= shown
     given = [path for earlier in LABS if earlier < lab for path in sources(earlier)]
+    given += (ROOT / LABS[lab]).glob("tests/*.cpp")
     for path in [*given, *ROOT.glob("harness/labkit/*.cpp")]:
         elsewhere |= {words(line) for line in path.read_text().splitlines()}
     secret = {line for line in in_solutions - elsewhere if is_telling(line)}
@@ -64,17 +76,17 @@ def test_every_line_that_only_the_solution_has_is_gone(released: tuple[str, Path
     for path in (path for path in target.rglob("*") if path.is_file()):
         lines = path.read_text().splitlines()
         if path.suffix in (".cpp", ".hpp"):
-            shown = secret & {words(line.lstrip("/* ")) for line in lines}
+            leaked = secret & {words(line.lstrip("/* ")) for line in lines}
         else:  # a page or a check may have it in the middle of a sentence
             text = " ".join(words(line) for line in lines)
-            shown = {line for line in secret if line in text}
-        found += [f"{path.relative_to(target)}: {line}" for line in shown]
+            leaked = {line for line in secret if line in text}
+        found += [f"{path.relative_to(target)}: {line}" for line in leaked]
     assert not found, "\n".join(found)
 
 
-def test_every_exercise_has_a_line_that_stands_nowhere_else_in_its_lab(released: tuple[str, Path]) -> None:
+def test_every_exercise_has_a_line_that_stands_nowhere_else_in_its_lab(released: Release) -> None:
     """Except where the whole solution is one line: an idiom, which the lab may show elsewhere."""
-    lab, target = released
+    lab, target = released.lab, released.target
     given = {words(line) for path in (target / LABS[lab]).rglob("*.?pp") for line in path.read_text().splitlines()}
     copied = [
         f"{path.name}: {region.sentence}"
@@ -85,15 +97,19 @@ def test_every_exercise_has_a_line_that_stands_nowhere_else_in_its_lab(released:
     assert not copied, "\n".join(copied)
 
 
-def test_the_solution_put_back_gives_the_original(released: tuple[str, Path]) -> None:
-    lab, target = released
-    for path in sources(lab):
-        starter = (target / path.relative_to(ROOT)).read_text()
-        assert regions.restored(starter, path.read_text()) == path.read_text()
+def test_the_solution_put_back_gives_the_original(released: Release) -> None:
+    for path in sources(released.lab):
+        starter = (released.target / path.relative_to(ROOT)).read_text()
+        if released.depth == "guided":
+            assert regions.restored(starter, path.read_text()) == path.read_text()
+        elif path in exercises(released.lab):
+            assert "not written yet" in starter and len(starter.splitlines()) < len(path.read_text().splitlines())
+        else:
+            assert starter == path.read_text()
 
 
-def test_a_release_holds_what_is_for_students_only(released: tuple[str, Path]) -> None:
-    lab, target = released
+def test_a_release_holds_what_is_for_students_only(released: Release) -> None:
+    lab, target = released.lab, released.target
     names = {str(path.relative_to(target)) for path in target.rglob("*")}
     assert not [name for name in names if re.search(r"mistakes|attacks|releasing|harness/tests|instructor|answers", name)]
     assert not [name for name in names if (later := re.search(r"lab\d\d", name)) and later[0] > lab]
@@ -103,8 +119,8 @@ def test_a_release_holds_what_is_for_students_only(released: tuple[str, Path]) -
         assert b"BEGIN SOLUTION" not in path.read_bytes() or path.suffix == ".py", path
 
 
-def test_students_get_the_pages_for_all_but_no_answers(released: tuple[str, Path]) -> None:
-    _, target = released
+def test_students_get_the_pages_for_all_but_no_answers(released: Release) -> None:
+    target = released.target
     assert (target / "handouts" / "machines.md").exists()
     for page in (target / "handouts").glob("*.md"):
         assert "answers.md" not in page.read_text(), page.name
@@ -112,8 +128,8 @@ def test_students_get_the_pages_for_all_but_no_answers(released: tuple[str, Path
         assert "answers.md" not in page.read_text() or page.name == "instructors.md", page.name
 
 
-def test_hidden_checks_are_not_released(released: tuple[str, Path]) -> None:
-    lab, target = released
+def test_hidden_checks_are_not_released(released: Release) -> None:
+    target = released.target
     for path in sorted((ROOT / "harness" / "checks").glob("test_lab*.py")):
         name = path.name[5:10]
         hidden = [node for node in ast.parse(path.read_text()).body if is_hidden(node, name, Term())]
@@ -122,10 +138,10 @@ def test_hidden_checks_are_not_released(released: tuple[str, Path]) -> None:
             assert not run.stdout, f"{word} is in {run.stdout}"
 
 
-def test_links_in_the_handouts_lead_somewhere(released: tuple[str, Path]) -> None:
-    _, target = released
-    for page in target.rglob("*.md"):
-        for link in re.findall(r"\]\(([^):#]+)", page.read_text()):
+def test_links_in_the_handouts_lead_somewhere(released: Release) -> None:
+    for page in released.target.rglob("*.md"):
+        prose = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+        for link in re.findall(r"\]\(([^):#]+)", prose):
             assert (page.parent / link).exists(), f"{page.name}: {link}"
 
 
@@ -139,17 +155,18 @@ class Graded:
     built_from: dict[str, set[str]]
 
 
-Grades = dict[str, "concurrent.futures.Future[Graded]"]
+Grades = dict[tuple[str, str], "concurrent.futures.Future[Graded]"]
 
 
 @pytest.fixture(scope="module")
 def grades(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Grades]:
     """The starters that this session asks for, graded: several at a time, for they wait for what never comes."""
     items = [item for item in request.session.items if isinstance(item, pytest.Function)]
-    wanted = sorted({str(item.callspec.params["lab"]) for item in items if "grades" in item.fixturenames})
+    asked = [item.callspec.params for item in items if "grades" in item.fixturenames]
+    wanted = sorted({(str(given["lab"]), str(given["depth"])) for given in asked})
     folder = tmp_path_factory.mktemp("starter")
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
-        yield {lab: pool.submit(grade_starter, lab, folder / lab) for lab in wanted}
+        yield {one: pool.submit(grade_starter, *one, folder / "-".join(one)) for one in wanted}
 
 
 def take_built(lab: str, target: Path) -> None:
@@ -162,8 +179,8 @@ def take_built(lab: str, target: Path) -> None:
             shutil.copy(program, target / LABS[lab])
 
 
-def grade_starter(lab: str, target: Path) -> Graded:
-    students.release(lab, target)
+def grade_starter(lab: str, depth: str, target: Path) -> Graded:
+    students.release(lab, target, depth=depth)
     take_built(lab, target)
     command = ["harness/grade", lab, "--quiet"]
     run = subprocess.run(command, cwd=target, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=900)
@@ -175,10 +192,14 @@ def grade_starter(lab: str, target: Path) -> Graded:
 
 
 @every_lab
-def test_the_starter_builds_and_only_its_exercises_fail(lab: str, grades: Grades) -> None:
-    graded = grades[lab].result()
+@pytest.mark.parametrize("depth", depths.DEPTHS)
+def test_the_starter_builds_and_scores_nothing(lab: str, depth: str, grades: Grades) -> None:
+    """Points are for what a student did; and each exercise is missed by some check."""
+    graded = grades[lab, depth].result()
     assert graded.status == 1, graded.printed
     assert not [test["name"] for test in graded.tests if test["extra_data"]["rung"] == "build"]
+    scored = [test["name"] for test in graded.tests if test["score"]]
+    assert not scored, f"the untouched starter has points for {scored}"
     todo = {path.name for path in exercises(lab)}
     passed_over = set(todo)
     for test in graded.tests:
