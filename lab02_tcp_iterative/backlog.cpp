@@ -1,12 +1,12 @@
-// listen(3): what happens to clients whom nobody accepts. Starts a listener and six clients in one process.
+// listen(3): what happens to clients that nobody accepts. Starts a listener and six clients in one process.
 //
 //   ./backlog
 //   ./backlog -l 0 -n 3
+//   ./backlog -o -n 3                   handshakes stay half open until the client's first byte
 //
-// Look at the clients whose handshake is complete although nobody has accepted them, and at how many they
-// are: one more than the backlog. Of the two queues that textbooks draw, the half-open one stays empty: when
-// the other is full, Linux drops the client's first segment (SYN), and the client asks again one second
-// later.
+// Look at the clients whose handshake is complete although nobody has accepted them, and count them: one more
+// than the backlog. When that queue is full, Linux drops the client's first segment (SYN), and the client
+// sends it again about a second later.
 #include <err.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -47,30 +47,36 @@ int half_open(int port) {
         int local_port = 0;
         const std::size_t colon = local.find(':') + 1;
         std::from_chars(local.data() + colon, local.data() + local.size(), local_port, 16);
-        count += local_port == port && state == "03";  // SYN_RECV
+        // 03 is SYN_RECV.
+        if (local_port == port && state == "03") ++count;
     }
     return count;
 }
 
 void print_queues(const unique_fd& listener, int port) {
-    const tcp_info info = info_of(listener);  // of a listener, these two fields mean something else
+    // Of a listener, these two fields mean something else: the length of its queue, and the backlog.
+    const tcp_info info = info_of(listener);
     std::cout << "    waiting for accept: " << info.tcpi_unacked << " (backlog " << info.tcpi_sacked
               << "), half open: " << half_open(port) << '\n';
 }
 
 int main(int argc, char* argv[]) try {
-    const options given{argc, argv, "lnw", "[-l BACKLOG] [-n CLIENTS] [-w SECONDS]"};
+    const options given{argc, argv, "lnw", "[-o] [-l BACKLOG] [-n CLIENTS] [-w SECONDS]", 0, 0, "o"};
     const std::chrono::duration<double> patience{given.number('w', 5.0, 0.0, 60.0)};
     endpoint here = resolve("127.0.0.1", 0).front();
     const unique_fd listener{check("socket", socket(AF_INET, SOCK_STREAM, 0))};
     check("bind", bind(listener.get(), here.get(), here.size));
+    const int deferred = given.has('o') ? 30 : 0;
+    check("setsockopt",
+          setsockopt(listener.get(), IPPROTO_TCP, TCP_DEFER_ACCEPT, &deferred, sizeof deferred));
     check("listen", listen(listener.get(), given.number('l', 3, 0, 1000)));
     check("getsockname", getsockname(listener.get(), here.get(), &here.size));
     const int port = ntohs(reinterpret_cast<const sockaddr_in&>(here.storage).sin_port);
     std::cout << "listening on " << to_string(here) << ", and nobody accepts\n";
 
     std::vector<unique_fd> clients;
-    std::vector<pollfd> waiting;  // by client: its descriptor, or -1 when its handshake is complete
+    // By client: its descriptor, or -1 when its handshake is complete.
+    std::vector<pollfd> waiting;
     const int count = given.number('n', 6, 1, 1000);
     for (int i = 1; i <= count; ++i) {
         // Non-blocking: connect begins the handshake and does not wait for its end.
@@ -83,6 +89,10 @@ int main(int argc, char* argv[]) try {
         print_queues(listener, port);
     }
 
+    if (deferred != 0) {
+        check("send", send(clients.front().get(), "x", 1, MSG_NOSIGNAL));
+        std::cout << "client 1 sends a byte\n";
+    }
     const auto begin = std::chrono::steady_clock::now();
     const unique_fd accepted{check("accept", accept(listener.get(), nullptr, nullptr))};
     std::cout << "the server accepts one client\n";
