@@ -19,8 +19,9 @@ from _pytest.runner import runtestprotocol
 from labkit import CouldNotTell, Failed, Lab, waiting
 from labkit.build import LABS, Build
 from labkit.box import Box, described, fresh_network, kill_user, scratch_directory
-from labkit.program import adopt_orphans, default_signals, end_all
+from labkit.processes import adopt_orphans, end_all
 from labkit.steps import Story, telling
+from labkit.surroundings import default_signals
 
 from .model import COULD_NOT_TELL, FAIL, HARNESS, PASS, ROOT, Check, Report, Result, Term, Unusable
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from . import kernel
 from .box import Box
+from .surroundings import Surroundings
 
 LABS = {
     "lab01": "lab01_cas_stdin",
@@ -53,16 +52,14 @@ def make(directory: Path, variant: str, target: str, jobs: int = 1, box: Box | N
     inherited = os.environ if box.tier == 4 else {"PATH": "/usr/bin:/bin"}
     environment = {key: value for key, value in inherited.items() if not key.startswith("MAKE")} | {"LC_ALL": "C.UTF-8"}
     with tempfile.TemporaryFile() as output, box.lent(directory / variant):
-        process, _ = box.start(
-            command, cwd=directory, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output, ends_alone=False
-        )
+        around = Surroundings(directory, environment)
+        process = box.start(command, around, stdout=output, stderr=output, ends_alone=False)
         late = ""
-        try:
-            process.wait(BUILD_SECONDS)
-        except subprocess.TimeoutExpired:
+        status = process.wait(BUILD_SECONDS)
+        if status is None:
             late = f"more than {BUILD_SECONDS} s"
-            kernel.kill_family(process.pid)
-            process.wait()
+            process.kill()
+            status = process.wait()
         output.seek(0)
         log = output.read(1 << 20).decode(errors="replace")
     result = Build(directory, variant, log=log)
@@ -71,8 +68,8 @@ def make(directory: Path, variant: str, target: str, jobs: int = 1, box: Box | N
             continue  # not make's words, but those of a source that makes the compiler print them
         result.errors[name] = _first_error(result.log, name)
         result.path(name).unlink(missing_ok=True)
-    if process.returncode not in (0, 2) or (process.returncode == 2 and not result.errors):  # 2: some target failed
-        result.errors[""] = [*result.log.splitlines()[-6:], _why_unfinished(late or box.too_much(), process.returncode)]
+    if status not in (0, 2) or (status == 2 and not result.errors):  # 2: some target failed
+        result.errors[""] = [*result.log.splitlines()[-6:], _why_unfinished(late or box.too_much(), status)]
     return result
 
 
@@ -91,7 +88,7 @@ def forget_built(directory: Path, changed: set[str]) -> None:
             (directory / f"{program}.d").unlink(missing_ok=True)
 
 
-def _why_unfinished(too_much: str, status: int) -> str:
+def _why_unfinished(too_much: str, status: int | None) -> str:
     """What make does not say when it is killed together with the compiler."""
     return f"the build took too much ({too_much}), and was killed" if too_much else f"make ended with status {status}"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .client import Peer, converse
-from .lab import Server
+from .server import Server
 from .steps import Cause, expect, show
 
 CLIENTS, STEPS = 16, 500

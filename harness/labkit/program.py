@@ -1,9 +1,8 @@
-"""Starts, watches and ends the programs of a lab: the one place of the harness that does."""
+"""A running program of a lab: watched, asked, and held to what it should do."""
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import fcntl
 import os
 import re
@@ -13,13 +12,14 @@ import subprocess
 import sys
 import termios
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
 from . import kernel
 from .box import Box
 from .steps import Cause, CouldNotTell, Failed, difference, show, step
+from .surroundings import Surroundings
 from .waiting import Missed, await_fact, deadline, poll
 
 KEPT_OUTPUT = 1 << 20  # bytes of each output stream that are kept, from its beginning
@@ -41,7 +41,7 @@ def sanitizer_report(program: str, stderr: str) -> Failed | None:
     program: its path: only one that was built with the sanitizer is believed that.
     """
     if "FATAL: ThreadSanitizer" in stderr and Path(program).parent.name == "tsan":
-        raise CouldNotTell("ThreadSanitizer does not run on this machine: " + "; ".join(_last_lines("stderr", stderr)))
+        raise CouldNotTell("ThreadSanitizer does not run on this machine: " + "; ".join(last_lines("stderr", stderr)))
     found = _SANITIZER.search(stderr)
     if found is None:
         return None
@@ -57,31 +57,6 @@ def killed_for_too_much(box: Box, status: int | None) -> Failed | None:
         return None
     cause = {"memory": "memory_hog", "processes": "too_many_processes"}[what]
     return Failed(f"it took too much ({what}), and was killed", rung="exited", cause=cause)
-
-
-def adopt_orphans() -> None:
-    """Makes this process the parent of every orphan below it, so that no program escapes by a double fork; prctl(2)."""
-    PR_SET_CHILD_SUBREAPER = 36
-    if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
-        raise OSError(ctypes.get_errno(), "prctl")
-
-
-def default_signals() -> None:
-    """Ignores and blocks no signal, whatever nohup(1) or a shell's `&` has left: a program inherits both; signal(7)."""
-    signal.pthread_sigmask(signal.SIG_SETMASK, [])
-    for number in signal.valid_signals() - {signal.SIGPIPE, signal.SIGXFSZ}:  # those two are Python's own
-        if signal.getsignal(number) == signal.SIG_IGN:
-            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
-
-
-def end_all() -> None:
-    """Kills and reaps every descendant of this process: what a check leaves behind dies with it."""
-    me = os.getpid()
-    while kernel.children(me):
-        for child in kernel.children(me):
-            kernel.kill_family(child)
-            with contextlib.suppress(ChildProcessError):
-                os.waitpid(child, 0)
 
 
 class Output:
@@ -137,23 +112,16 @@ class Output:
 class Program:
     """One running program. Its exit is noticed, its output kept, its end certain."""
 
-    def __init__(
-        self, box: Box, argv: Sequence[str | Path], *, cwd: Path, env: dict[str, str], stdin: bool, descriptors: int = 0
-    ) -> None:
-        self.name = Path(argv[0]).name
-        self.argv = [str(word) for word in argv]
+    def __init__(self, name: str, box: Box, argv: list[str], around: Surroundings, stdin: bool = False) -> None:
+        """Starts it. stdin: it is typed to; else its standard input is empty. Throws Failed if it is no program."""
+        self.name = name
+        self.argv = argv
         self.asked_to_end = False
         self.flooded = False  # it was killed for printing without end
         self._box = box
-        self._process, self.pid = box.start(
-            self.argv,
-            cwd=cwd,
-            env=env,
-            stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            descriptors=descriptors,
-        )
+        given = subprocess.PIPE if stdin else subprocess.DEVNULL
+        self._process = box.start(argv, around, stdin=given, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.pid = self._process.pid
         assert self._process.stdout is not None and self._process.stderr is not None
         self.stdout = Output(self._process.stdout, self)
         self.stderr = Output(self._process.stderr, self)
@@ -162,7 +130,7 @@ class Program:
 
     def status(self) -> int | None:
         """The exit status, negative for a signal, or None while it runs."""
-        return self._box.status(self._process)
+        return self._process.status()
 
     def children(self) -> dict[int, str]:
         """Its own children, zombies included: pid to state letter."""
@@ -315,14 +283,14 @@ class Program:
             match = re.search(pattern, output.text, re.MULTILINE)
             if match is None:
                 self._explain_end()
-                raise Failed("not printed", cause=cause, details=_last_lines(stream, output.text))
+                raise Failed("not printed", cause=cause, details=last_lines(stream, output.text))
             current.outcome = "seen"
             return match
 
     def expect_exit(self, status: int = 0, cause: Cause = None) -> None:
         """Waits for the end; a negative status is a signal's number."""
         self.asked_to_end = True
-        wanted = _status_name(status)
+        wanted = status_name(status)
         with step(f"{self.name} ends with {wanted}") as current:
             try:
                 await_fact(lambda: self.status() is not None)
@@ -336,7 +304,7 @@ class Program:
             assert got is not None
             if got != status:
                 self._explain_last_words()
-                raise Failed(_status_name(got), cause=cause, otherwise="wrong_exit_status", details=self.evidence())
+                raise Failed(status_name(got), cause=cause, otherwise="wrong_exit_status", details=self.evidence())
             current.outcome = "seen"
 
     def stop(self, number: signal.Signals = signal.SIGINT) -> None:
@@ -350,7 +318,7 @@ class Program:
         with step("`Exiting` is printed once, and no process is left") as current:
             count = len(re.findall(r"^Exiting$", self.stdout.text, re.MULTILINE))
             if count != 1:
-                raise Failed(f"printed {count} times", details=_last_lines("stdout", self.stdout.text))
+                raise Failed(f"printed {count} times", details=last_lines("stdout", self.stdout.text))
             try:
                 await_fact(lambda: not [member for member in family if kernel.state(member) not in ("", "Z")])
             except Missed:
@@ -405,16 +373,16 @@ class Program:
             cause = "crashed"
         elif status == 0:
             cause = "ended_too_early"
-        raise Failed(f"{self.name} has ended: {_status_name(status)}", rung="exited", cause=cause, details=self.evidence())
+        raise Failed(f"{self.name} has ended: {status_name(status)}", rung="exited", cause=cause, details=self.evidence())
 
     def evidence(self) -> list[str]:
         """What can be seen of the program now: its processes, or its end, and its last words."""
         status = self.status()
-        rows = kernel.table(self.pid) if status is None else [f"{self.name} has ended: {_status_name(status)}"]
-        return [*rows, *_last_lines("stdout", self.stdout.text), *_last_lines("stderr", self.stderr.text)]
+        rows = kernel.table(self.pid) if status is None else [f"{self.name} has ended: {status_name(status)}"]
+        return [*rows, *last_lines("stdout", self.stdout.text), *last_lines("stderr", self.stderr.text)]
 
 
-def _status_name(status: int) -> str:
+def status_name(status: int) -> str:
     if status >= 0:
         return f"exit status {status}"
     with contextlib.suppress(ValueError):
@@ -422,5 +390,5 @@ def _status_name(status: int) -> str:
     return f"death by signal {-status}"
 
 
-def _last_lines(stream: str, text: str, lines: int = 4) -> list[str]:
+def last_lines(stream: str, text: str, lines: int = 4) -> list[str]:
     return [f"{stream}: {line[:200]}" for line in text.splitlines()[-lines:]]

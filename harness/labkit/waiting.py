@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from . import kernel
+from .processes import Process
 from .steps import Cause, CouldNotTell, Failed, step
 
 Fact = TypeVar("Fact")
@@ -45,20 +47,16 @@ def _ask_canary(limit: float) -> float:
     """
     begin = time.monotonic()
     canary = [sys.executable, "-I", "-S", str(Path(__file__).with_name("canary.py"))]
-    with subprocess.Popen(canary, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
-        try:
-            assert process.stdout is not None
-            port = int(process.stdout.readline())
-            with socket.create_connection(("127.0.0.1", port), timeout=limit) as client:
-                client.sendall(b"canary\n")
-                while client.recv(100):
-                    pass
-            process.wait(timeout=limit)
-        except (OSError, ValueError, subprocess.TimeoutExpired):
-            return limit
-        finally:
-            process.kill()
-    return min(limit, time.monotonic() - begin)
+    with Process(canary, stdout=subprocess.PIPE) as process, contextlib.suppress(OSError, ValueError):
+        assert process.stdout is not None
+        port = int(process.stdout.readline())
+        with socket.create_connection(("127.0.0.1", port), timeout=limit) as client:
+            client.sendall(b"canary\n")
+            while client.recv(100):
+                pass
+        if process.wait(limit) is not None:
+            return min(limit, time.monotonic() - begin)
+    return limit
 
 
 def poll(fact: Callable[[], Fact], seconds: float) -> Fact | None:

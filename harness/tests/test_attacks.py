@@ -151,11 +151,11 @@ def test_a_container_without_landlock_needs_the_harness_to_be_private(monkeypatc
 def test_a_program_dies_with_its_grader(tmp_path: Path) -> None:
     """Whatever ends the harness, SIGKILL included, and although nothing isolates."""
     script = (
-        "import os, pathlib, subprocess, sys, time\n"
+        "import pathlib, subprocess, sys, time\n"
         "from labkit.box import Box\n"
-        "here = pathlib.Path(sys.argv[1])\n"
-        "none = subprocess.DEVNULL\n"
-        "started = Box().start(['/usr/bin/sleep', '1000'], cwd=here, env={}, stdin=none, stdout=none, stderr=none)\n"
+        "from labkit.surroundings import Surroundings\n"
+        "around, none = Surroundings(pathlib.Path(sys.argv[1])), subprocess.DEVNULL\n"
+        "started = Box().start(['/usr/bin/sleep', '1000'], around, stdout=none, stderr=none)\n"
         "print(started.pid, flush=True)\n"
         "time.sleep(1000)\n"
     )

@@ -15,9 +15,11 @@ from labkit import kernel
 from labkit.box import Box
 from labkit.build import Build
 from labkit.client import Peer
-from labkit.lab import Lab, Server
-from labkit.program import adopt_orphans, default_signals, end_all
+from labkit.lab import Lab
+from labkit.processes import adopt_orphans, end_all
+from labkit.server import Server
 from labkit.steps import CouldNotTell, Failed
+from labkit.surroundings import default_signals
 from labkit.waiting import Missed, await_fact
 from tracing import draw, strace
 from tracing.strace import Timeline
