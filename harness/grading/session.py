@@ -147,7 +147,7 @@ class Session:
         result.seconds = time.monotonic() - begin
         self.told(result, self.report)
         if self.selection.first_failure and result.verdict != PASS:
-            item.session.shouldstop = "first failure"  # type: ignore[assignment]
+            item.session.shouldstop = "first failure"
         return True
 
     def _run_once(self, item: pytest.Item, nextitem: pytest.Item | None, result: Result) -> None:

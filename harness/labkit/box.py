@@ -118,8 +118,8 @@ class Box:
             return Process(command, cwd=cwd, env=env, stdin=stdin, stdout=stdout, stderr=stderr)
         if self.tier == 3:
             own = _private(cwd, ".tmp")
+            private = [f"{key}={value}" for key, value in {**env, "TMPDIR": str(own)}.items()]  # not for what sets it up
             rights = _landlock([*self._readable(cwd), "/proc"], [cwd, own, *writable, *DEVICES]) if has_landlock() else []
-            private = [f"{key}={value}" for key, value in {**env, "TMPDIR": own}.items()]  # not for what sets it up
             command = [*tracer, *rights, *_drop_user(), *dies_with_us, *limits, "/usr/bin/env", "-i", *private, *argv]
             return Process(command, cwd=cwd, stdin=stdin, stdout=stdout, stderr=stderr)
         told, telling = os.pipe()

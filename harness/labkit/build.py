@@ -29,7 +29,9 @@ _REFUSED = re.compile(r"^make: \*\*\* \[[^\]]*: (\S+)\] ", re.MULTILINE)
 
 @dataclass
 class Build:
-    """A lab's directory after make: `errors` has, for each program that was not built, the compiler's first error."""
+    """A lab's directory after make: `errors` has, for each program that was not built, the compiler's first
+    error.
+    """
 
     directory: Path
     variant: str = ""  # "asan" or "tsan": the sub-directory with the sanitized programs
@@ -46,11 +48,15 @@ def build(directory: Path, variant: str = "", jobs: int = 2, box: Box | None = N
 
 
 def make(directory: Path, variant: str, target: str, jobs: int = 1, box: Box | None = None) -> Build:
-    """Runs `make -k TARGET` in the box. A program that no longer compiles is removed: nothing stale is ever judged."""
+    """Runs `make -k TARGET` in the box. A program that no longer compiles is removed: nothing stale is ever
+    judged.
+    """
     box = box or Box()
     command = ["/usr/bin/make", "-k", f"-j{jobs}", "-C", str(directory), "--no-print-directory", target]
     inherited = os.environ if box.tier == 4 else {"PATH": "/usr/bin:/bin"}
-    environment = {key: value for key, value in inherited.items() if not key.startswith("MAKE")} | {"LC_ALL": "C.UTF-8"}
+    environment = {key: value for key, value in inherited.items() if not key.startswith("MAKE")} | {
+        "LC_ALL": "C.UTF-8"
+    }
     with tempfile.TemporaryFile() as output, box.lent(directory / variant):
         around = Surroundings(directory, environment)
         process = box.start(command, around, stdout=output, stderr=output, ends_alone=False)
@@ -75,11 +81,16 @@ def make(directory: Path, variant: str, target: str, jobs: int = 1, box: Box | N
 
 def dependencies(directory: Path) -> dict[str, set[str]]:
     """The compiler's own lists (*.d): each program that was built here, to the files that it is made of."""
-    return {listing.stem: set(listing.read_text().replace("\\\n", " ").split()) for listing in directory.glob("*.d")}
+    return {
+        listing.stem: set(listing.read_text().replace("\\\n", " ").split())
+        for listing in directory.glob("*.d")
+    }
 
 
 def forget_built(directory: Path, changed: set[str]) -> None:
-    """Removes the programs that depend on the changed files, and those of which nobody knows on what they depend."""
+    """Removes the programs that depend on the changed files, and those of which nobody knows on what they
+    depend.
+    """
     made_of = dependencies(directory)
     sources = changed | {path.name for path in directory.glob("*.cpp")}
     for program in {Path(name).stem for name in sources} | set(made_of):
@@ -90,7 +101,11 @@ def forget_built(directory: Path, changed: set[str]) -> None:
 
 def _why_unfinished(too_much: str, status: int | None) -> str:
     """What make does not say when it is killed together with the compiler."""
-    return f"the build took too much ({too_much}), and was killed" if too_much else f"make ended with status {status}"
+    return (
+        f"the build took too much ({too_much}), and was killed"
+        if too_much
+        else f"make ended with status {status}"
+    )
 
 
 def _first_error(log: str, program: str) -> list[str]:

@@ -56,10 +56,12 @@ class Lab:
         variant: str | None = None,
         env: Mapping[str, str] | None = None,
     ) -> Server:
-        """Starts a server on a port of the kernel's choice and waits until it listens: a fact of the kernel, no probe.
+        """Starts a server on a port of the kernel's choice and waits until it listens: a fact of the kernel,
+        no probe.
 
-        datagrams: it is one for UDP, which receives without listening. listeners: the sockets that it listens on, of
-        which it makes one after the other. The others are those of around(). Also checks the first line on stdout.
+        datagrams: it is one for UDP, which receives without listening. listeners: the sockets that it listens
+        on, of which it makes one after the other. The others are those of around(). Also checks the first
+        line on stdout.
         """
         sockets = kernel.receiving if datagrams else kernel.listening
         with step(f"{name} {' '.join(arguments)}".strip() + " listens") as current:
@@ -127,9 +129,9 @@ class Lab:
     ) -> Surroundings:
         """What a program of the check is started in.
 
-        faults: {"send": 7} makes each send take at most 7 bytes (see faults.cpp). descriptors: the most that it may
-        have open. closed: the standard descriptors that it starts without. env: more for its environment.
-        variant="tsan", where it is asked for, means the sanitized program.
+        faults: {"send": 7} makes each send take at most 7 bytes (see faults.cpp). descriptors: the most that
+        it may have open. closed: the standard descriptors that it starts without. env: more for its
+        environment. variant="tsan", where it is asked for, means the sanitized program.
         """
         environment = ENVIRONMENT | dict(env or {})
         if faults:
@@ -143,7 +145,9 @@ class Lab:
         program = start()
         self.programs.append(program)
         if faults:
-            loaded = poll(lambda: kernel.has_mapped(program.pid, "faults.so") or program.status() is not None, 10.0)
+            loaded = poll(
+                lambda: kernel.has_mapped(program.pid, "faults.so") or program.status() is not None, 10.0
+            )
             if not loaded:
                 raise CouldNotTell("the library that injects faults was not loaded")
         return program

@@ -32,9 +32,18 @@ class Process:
         stderr: Stream = subprocess.DEVNULL,
         inherited: Sequence[int] = (),
     ) -> None:
-        """Throws OSError if there is no such command. env: None means that of the harness. inherited: descriptors."""
+        """Throws OSError if there is no such command. env: None means that of the harness. inherited:
+        descriptors.
+        """
         self._popen: subprocess.Popen[bytes] = subprocess.Popen(
-            command, cwd=cwd, env=env, stdin=stdin, stdout=stdout, stderr=stderr, pass_fds=inherited, start_new_session=True
+            command,
+            cwd=cwd,
+            env=env,
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
+            pass_fds=inherited,
+            start_new_session=True,
         )
         self.pid = self._popen.pid
         self.boxed = False  # a box relays death by a signal as 128 + its number
@@ -79,7 +88,7 @@ class Process:
 
 
 def adopt_orphans() -> None:
-    """Makes this process the parent of every orphan below it: no program escapes by a double fork; prctl(2)."""
+    """Makes this process the parent of every orphan below it, also after a double fork; prctl(2)."""
     PR_SET_CHILD_SUBREAPER = 36
     if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "prctl")

@@ -36,12 +36,15 @@ _SANITIZER_CAUSES = {
 
 
 def sanitizer_report(program: str, stderr: str) -> Failed | None:
-    """The first report of a sanitizer, as a failure. Throws CouldNotTell if the sanitizer could not work here.
+    """The first report of a sanitizer, as a failure. Throws CouldNotTell if the sanitizer could not work
+    here.
 
     program: its path: only one that was built with the sanitizer is believed that.
     """
     if "FATAL: ThreadSanitizer" in stderr and Path(program).parent.name == "tsan":
-        raise CouldNotTell("ThreadSanitizer does not run on this machine: " + "; ".join(last_lines("stderr", stderr)))
+        raise CouldNotTell(
+            "ThreadSanitizer does not run on this machine: " + "; ".join(last_lines("stderr", stderr))
+        )
     found = _SANITIZER.search(stderr)
     if found is None:
         return None
@@ -68,7 +71,9 @@ class Output:
         self.total = 0
         self.taken = 0  # up to here expect_text() has seen it
         self._pipe = pipe
-        self._reading = threading.Lock()  # while it is held, the pipe may be empty and `data` not have it all yet
+        self._reading = (
+            threading.Lock()
+        )  # while it is held, the pipe may be empty and `data` not have it all yet
         self._thread = threading.Thread(target=self._pump, args=(program,), daemon=True)
         self._thread.start()
 
@@ -112,8 +117,12 @@ class Output:
 class Program:
     """One running program. Its exit is noticed, its output kept, its end certain."""
 
-    def __init__(self, name: str, box: Box, argv: list[str], around: Surroundings, stdin: bool = False) -> None:
-        """Starts it. stdin: it is typed to; else its standard input is empty. Throws Failed if it is no program."""
+    def __init__(
+        self, name: str, box: Box, argv: list[str], around: Surroundings, stdin: bool = False
+    ) -> None:
+        """Starts it. stdin: it is typed to; else its standard input is empty. Throws Failed if it is no
+        program.
+        """
         self.name = name
         self.argv = argv
         self.asked_to_end = False
@@ -187,8 +196,8 @@ class Program:
                 raise self.failure("does not read its standard input any more") from None
 
     def expect_at_rest(self) -> None:
-        """Waits until the program has read all that it was given, all threads of it and its children sleep, and its
-        output is here."""
+        """Waits until the program has read all that it was given, all threads of it and its children sleep,
+        and its output is here."""
         with step(f"{self.name} has read its input, and all its threads and children sleep") as current:
             try:
                 await_fact(self._ended_or_at_rest)
@@ -217,7 +226,7 @@ class Program:
                 self._process.stdin.close()
 
     def send_signal(self, number: signal.Signals, children: bool = False) -> None:
-        """Sends a signal to the program, and not to its children, or with them, as Ctrl-C in a terminal does."""
+        """Sends a signal to the program alone, or also to its children, as Ctrl-C in a terminal does."""
         with step(f"{self.name} {'and its children get' if children else 'gets'} {number.name}"):
             self.asked_to_end |= number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
             with contextlib.suppress(ProcessLookupError):
@@ -230,7 +239,9 @@ class Program:
 
     @contextlib.contextmanager
     def paused(self) -> Iterator[None]:
-        """Stops the program (SIGSTOP) while the block runs: what happens meanwhile, happens to it all at once."""
+        """Stops the program (SIGSTOP) while the block runs: what happens meanwhile, happens to it all at
+        once.
+        """
         with step(f"{self.name} is paused (SIGSTOP)"):
             os.kill(self.pid, signal.SIGSTOP)
             try:
@@ -265,7 +276,8 @@ class Program:
             current.outcome = "seen"
 
     def expect_match(self, pattern: str, cause: Cause = None, stream: str = "stdout") -> re.Match[str]:
-        """Waits until the lines of the output, from its beginning, have a match of the regular expression; returns it.
+        """Waits until the lines of the output, from its beginning, have a match of the regular expression;
+        returns it.
 
         Who has inherited the stream may print them, too, after the program itself has ended.
         """
@@ -296,7 +308,10 @@ class Program:
                 await_fact(lambda: self.status() is not None)
             except Missed as missed:
                 raise Failed(
-                    f"still runs after {missed.seconds:.1f} s", cause=cause, otherwise="does_not_end", details=self.evidence()
+                    f"still runs after {missed.seconds:.1f} s",
+                    cause=cause,
+                    otherwise="does_not_end",
+                    details=self.evidence(),
                 ) from None
             self.stdout.finish()
             self.stderr.finish()
@@ -304,12 +319,16 @@ class Program:
             assert got is not None
             if got != status:
                 self._explain_last_words()
-                raise Failed(status_name(got), cause=cause, otherwise="wrong_exit_status", details=self.evidence())
+                raise Failed(
+                    status_name(got), cause=cause, otherwise="wrong_exit_status", details=self.evidence()
+                )
             current.outcome = "seen"
 
     def stop(self, number: signal.Signals = signal.SIGINT) -> None:
         """Ends the program as a user does, and expects `Exiting` once, status 0 and no child left."""
-        if kernel.has_mapped(self.pid, "/libtsan.so"):  # it holds a signal that comes just before a call until that returns
+        if kernel.has_mapped(
+            self.pid, "/libtsan.so"
+        ):  # it holds a signal that comes just before a call until that returns
             with contextlib.suppress(Missed):
                 await_fact(self._ended_or_at_rest)
         family = kernel.family(self.pid)
@@ -339,7 +358,9 @@ class Program:
         return Failed(what, cause=cause, otherwise=otherwise, rung=rung, details=self.evidence())
 
     def expect_alive(self) -> None:
-        """Fails if the program has ended unasked or a sanitizer has spoken; what it is about to do is waited for."""
+        """Fails if the program has ended unasked or a sanitizer has spoken; what it is about to do is waited
+        for.
+        """
         begin = self._computed()
         poll(lambda: self._ended_or_at_rest() or self._computed() - begin > 1, deadline() / 2)
         self._explain_end()
@@ -352,7 +373,12 @@ class Program:
         if report := sanitizer_report(self.argv[0], self.stderr.text):
             raise report
         if self.flooded:
-            raise Failed("it printed without end, and was killed", rung="exited", cause="floods", details=self.evidence())
+            raise Failed(
+                "it printed without end, and was killed",
+                rung="exited",
+                cause="floods",
+                details=self.evidence(),
+            )
         if report := killed_for_too_much(self._box, self.status()):
             raise report
 
@@ -373,7 +399,12 @@ class Program:
             cause = "crashed"
         elif status == 0:
             cause = "ended_too_early"
-        raise Failed(f"{self.name} has ended: {status_name(status)}", rung="exited", cause=cause, details=self.evidence())
+        raise Failed(
+            f"{self.name} has ended: {status_name(status)}",
+            rung="exited",
+            cause=cause,
+            details=self.evidence(),
+        )
 
     def evidence(self) -> list[str]:
         """What can be seen of the program now: its processes, or its end, and its last words."""

@@ -29,7 +29,12 @@ class Run:
     def expect_status(self, status: int = 0, cause: Cause = None) -> Run:
         with step(f"{self.name} ended with {status_name(status)}") as current:
             if self.status != status:
-                raise Failed(status_name(self.status), cause=cause, otherwise="wrong_exit_status", details=self._words())
+                raise Failed(
+                    status_name(self.status),
+                    cause=cause,
+                    otherwise="wrong_exit_status",
+                    details=self._words(),
+                )
             current.outcome = "seen"
         return self
 
@@ -37,7 +42,10 @@ class Run:
         """stdout has to be these bytes."""
         with step(f"{self.name} printed {show(data)}") as current:
             if self.stdout != data:
-                details = [*difference(data, self.stdout), *last_lines("stderr", self.stderr.decode(errors="replace"))]
+                details = [
+                    *difference(data, self.stdout),
+                    *last_lines("stderr", self.stderr.decode(errors="replace")),
+                ]
                 raise Failed("other output", rung="bytes", cause=cause, details=details)
             current.outcome = "seen"
         return self
@@ -60,7 +68,12 @@ class Run:
 
 
 def run_to_its_end(
-    name: str, box: Box, argv: list[str], around: Surroundings, given: bytes | Path = b"", reported: bool = False
+    name: str,
+    box: Box,
+    argv: list[str],
+    around: Surroundings,
+    given: bytes | Path = b"",
+    reported: bool = False,
 ) -> Run:
     """Runs a program with `given` (bytes or a file) on stdin. Throws Failed if it does not end.
 

@@ -27,7 +27,8 @@ class Server(Program):
         return self.ports[0]
 
     def note_listeners(self, sockets: Callable[[int], list[kernel.Socket]], told: bool) -> None:
-        """Finds where it listens or receives, by what `sockets` returns for its PID. Throws Failed if it does not.
+        """Finds where it listens or receives, by what `sockets` returns for its PID. Throws Failed if it does
+        not.
 
         told: it has to say so, on stdout.
         """
@@ -42,11 +43,15 @@ class Server(Program):
         if told:
             with contextlib.suppress(Missed):
                 await_fact(lambda: self.stdout.text.count("\n") >= len(found) or self.status() is not None)
-        found = sockets(self.pid) or found  # a UDP socket that is being connected to a peer was there for a moment
+        found = (
+            sockets(self.pid) or found
+        )  # a UDP socket that is being connected to a peer was there for a moment
         self.ports = [entry.port for entry in found]
         self.address = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(found[0].address, found[0].address)
         spelled = [
-            f"listening on [{s.address}]:{s.port}" if ":" in s.address else f"listening on {s.address}:{s.port}"
+            f"listening on [{s.address}]:{s.port}"
+            if ":" in s.address
+            else f"listening on {s.address}:{s.port}"
             for s in found
         ]
         lines = self.stdout.text.splitlines()[: len(spelled)]
@@ -56,7 +61,9 @@ class Server(Program):
             raise Failed(what, rung="listen", cause="wrong_first_line", details=details)
 
     def connect(self, name: str, port: int | None = None, receive_buffer: int = 0) -> Peer:
-        """Connects a client; `name` is what the steps call it. receive_buffer: bytes, for a client that is to be slow."""
+        """Connects a client; `name` is what the steps call it. receive_buffer: bytes, for a client that is to
+        be slow.
+        """
         with step(f"{name} connects"):
             begin = time.time()
             return Peer(self._socket(port, receive_buffer), name, self, begin)
@@ -75,9 +82,11 @@ class Server(Program):
             return [Peer(self._socket(None, 0), f"client {number}", self) for number in range(1, count + 1)]
 
     def errno_of_client(self, name: str) -> int:
-        """Connects a client that only reads; returns the errno with which connect or recv fails, 0 if neither does.
+        """Connects a client that only reads; returns the errno with which connect or recv fails, 0 if neither
+        does.
 
-        For a server that resets at once: the reset may come before the client has looked at its new connection.
+        For a server that resets at once: the reset may come before the client has looked at its new
+        connection.
         """
         with step(f"{name} connects and reads") as current, socket.socket() as client:
             client.setblocking(False)

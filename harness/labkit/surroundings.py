@@ -1,4 +1,6 @@
-"""What is around a program: its directory, environment, descriptors and limits, whatever is around the harness."""
+"""What is around a program: its directory, environment, descriptors and limits, whatever is around the
+harness.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,9 @@ class Surroundings:
 
 
 def default_signals() -> None:
-    """Ignores and blocks no signal, whatever nohup(1) or a shell's `&` has left: a program inherits both; signal(7)."""
+    """Ignores and blocks no signal, whatever nohup(1) or a shell's `&` has left: a program inherits both;
+    signal(7).
+    """
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
     for number in signal.valid_signals() - {signal.SIGPIPE, signal.SIGXFSZ}:  # those two are Python's own
         if signal.getsignal(number) == signal.SIG_IGN:

@@ -28,7 +28,9 @@ class Unreleasable(Exception):
 
 
 def release(lab: str, target: Path, extra: dict[Path, bytes] | None = None) -> None:
-    """Writes the repository for a lab ("lab05") to `target`, in place of an earlier release. Throws Unreleasable."""
+    """Writes the repository for a lab ("lab05") to `target`, in place of an earlier release. Throws
+    Unreleasable.
+    """
     released = (target / "harness" / "grade").exists() and not (target / "harness" / "release").exists()
     if target.exists() and not released:
         raise Unreleasable(f"{target} is there already, and no release")
@@ -91,7 +93,9 @@ def _linked(pages: list[Path]) -> set[Path]:
 def _without_dead_lines(index: Path, released: dict[Path, bytes]) -> str:
     """Returns the index of the handouts without the lines that lead to what is not in the release."""
     lines = index.read_text().splitlines(keepends=True)
-    kept = [line for line in lines if not any(_is_dead(link, index, released) for link in _LINK.finditer(line))]
+    kept = [
+        line for line in lines if not any(_is_dead(link, index, released) for link in _LINK.finditer(line))
+    ]
     return "".join(kept).rstrip() + "\n"
 
 
