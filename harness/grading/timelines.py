@@ -18,7 +18,6 @@ from labkit.lab import Lab
 from labkit.processes import adopt_orphans, end_all
 from labkit.server import Server
 from labkit.steps import CouldNotTell, Failed
-from labkit.surroundings import default_signals
 from labkit.waiting import Missed, await_fact
 from tracing import draw, strace
 from tracing.strace import Timeline
@@ -53,7 +52,6 @@ def collect(title: str, traces: Path, peers: list[Peer]) -> Timeline:
 def trace_program(build: Build, lab: str, program: str, words: list[str], scratch: Path) -> Timeline:
     """Three clients talk to a server, and hang up one after the other; any other program runs to its end."""
     adopt_orphans()
-    default_signals()
     traces, own = scratch / "traces", scratch / "own"
     traces.mkdir()
     own.mkdir()

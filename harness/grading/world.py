@@ -114,8 +114,9 @@ def _run_inside(tier: int) -> int:
     with tempfile.TemporaryDirectory(prefix="grade-") as own:  # what a killed one leaves is gone with it
         os.chmod(own, 0o711)
         user = str(USERS[os.getpid() % len(USERS)])  # no other submission's processes count
+        dying = ["/usr/bin/setpriv", "--pdeathsig", "KILL", "--"]
         inside = subprocess.Popen(
-            ["/usr/bin/setpriv", "--pdeathsig", "KILL", "--", *_unshare(tier), sys.executable, *sys.argv],
+            [*dying, *_unshare(tier), sys.executable, "-EBXutf8", *sys.argv],
             env=os.environ | {_INSIDE: str(tier), "HARNESS_USER": user, "TMPDIR": own},
         )
         try:

@@ -113,14 +113,14 @@ class Box:
         tracer, dies_with_us = self._tracer(argv), ["/usr/bin/setpriv", "--pdeathsig=KILL", "--"]
         limits = ["/usr/bin/prlimit", *self._limits(around.descriptors), "--"]
         argv = around.command([*argv])
+        private = [f"{key}={value}" for key, value in env.items()]  # and not for the tools that start it
         if self.tier == 4:
-            command = [*tracer, *dies_with_us, *limits, *argv]
-            return Process(command, cwd=cwd, env=env, stdin=stdin, stdout=stdout, stderr=stderr)
+            command = [*tracer, *dies_with_us, *limits, "/usr/bin/env", "-i", *private, *argv]
+            return Process(command, cwd=cwd, stdin=stdin, stdout=stdout, stderr=stderr)
         if self.tier == 3:
             own = _private(cwd, ".tmp")
-            private = [f"{key}={value}" for key, value in {**env, "TMPDIR": str(own)}.items()]  # not for what sets it up
             rights = _landlock([*self._readable(cwd), "/proc"], [cwd, own, *writable, *DEVICES]) if has_landlock() else []
-            command = [*tracer, *rights, *_drop_user(), *dies_with_us, *limits, "/usr/bin/env", "-i", *private, *argv]
+            command = [*tracer, *rights, *_drop_user(), *dies_with_us, *limits, "/usr/bin/env", "-i", *private, f"TMPDIR={own}", *argv]
             return Process(command, cwd=cwd, stdin=stdin, stdout=stdout, stderr=stderr)
         told, telling = os.pipe()
         try:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from . import kernel
+from .steps import CouldNotTell
 
 Stream = IO[bytes] | int  # what Popen takes: a file, or subprocess.PIPE, DEVNULL, STDOUT
 
@@ -74,7 +75,8 @@ class Process:
     def kill(self) -> None:
         """Kills it and everything that came from it, and reaps it."""
         kernel.kill_family(self._popen.pid)
-        self._popen.wait()
+        if self.wait(60) is None:  # a tracer holds it
+            raise CouldNotTell("a process that was killed does not end")
 
     def __enter__(self) -> Process:
         return self

@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-from grading.model import HARNESS, ROOT, Term
+from grading.model import HARNESS, ROOT, Term, Unusable
 from labkit.build import LABS
 
 from . import regions
@@ -23,7 +23,7 @@ _SOURCES = ("Makefile", "*.?pp", "tests/*.?pp")
 _LINK = re.compile(r"(!?)\[([^]]*)\]\(([^):#]+)(#[^)]*)?\)")
 
 
-class Unreleasable(Exception):
+class Unreleasable(Unusable):
     """The release cannot be written; the message says why."""
 
 
