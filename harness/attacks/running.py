@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from labkit import kernel
-from labkit.program import adopt_orphans
+from labkit.processes import adopt_orphans
 
 ATTACKS = Path(__file__).resolve().parent
 HARNESS = ATTACKS.parent

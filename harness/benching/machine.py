@@ -32,7 +32,11 @@ def build(programs: list[str]) -> None:
         lab, _, name = program.partition("/")
         by_lab.setdefault(lab, []).append(name)
     for lab, names in by_lab.items():
-        subprocess.run(["make", "-s", "-j2", "-C", str(ROOT / lab), *sorted(set(names))], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(
+            ["make", "-s", "-j2", "-C", str(ROOT / lab), *sorted(set(names))],
+            check=True,
+            stdout=subprocess.DEVNULL,
+        )
 
 
 def compile_contestant(source: Path, folder: Path, libraries: Sequence[str] = ()) -> Path:
@@ -90,7 +94,13 @@ def running(scheme: Scheme) -> Iterator[tuple[int, psutil.Process]]:
     """The server on a port of its own; its log goes nowhere."""
     port = _free_port()
     command = [word.replace("{port}", str(port)) for word in scheme.command]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL, start_new_session=True) as process:
+    with subprocess.Popen(
+        command,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        stdin=subprocess.DEVNULL,
+        start_new_session=True,
+    ) as process:
         try:
             end = time.monotonic() + 10
             while not _listens(port):
@@ -111,7 +121,18 @@ def running(scheme: Scheme) -> Iterator[tuple[int, psutil.Process]]:
 
 def load(port: int, *arguments: object, service: str, patience: int = 20) -> dict[str, float]:
     """What load_client measures; adds `cpu_us`: CPU of the whole machine but the client's, for a request."""
-    command = [str(LOAD_CLIENT), "-p", str(port), "-m", service, "-w", str(patience), "--json", *map(str, arguments), "127.0.0.1"]
+    command = [
+        str(LOAD_CLIENT),
+        "-p",
+        str(port),
+        "-m",
+        service,
+        "-w",
+        str(patience),
+        "--json",
+        *map(str, arguments),
+        "127.0.0.1",
+    ]
     before = _busy_seconds()
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     busy = _busy_seconds() - before
@@ -124,13 +145,13 @@ def load(port: int, *arguments: object, service: str, patience: int = 20) -> dic
 
 
 def _busy_seconds() -> float:
-    """CPU seconds that the machine has worked: also for children that nobody waited for, and for the network."""
+    """CPU seconds that the machine has worked, with those of children not waited for and of the network."""
     user, nice, system, _idle, _iowait, irq, softirq = map(int, Path("/proc/stat").read_text().split()[1:8])
     return (user + nice + system + irq + softirq) / os.sysconf("SC_CLK_TCK")
 
 
 def memory(process: psutil.Process) -> int:
-    """Bytes of the server and its children in memory, shared pages divided among those that share them (PSS)."""
+    """Bytes of the server and its children in memory, shared pages divided among their users (PSS)."""
     total = 0
     for one in [process, *process.children(recursive=True)]:
         with contextlib.suppress(OSError, psutil.Error):

@@ -1,4 +1,6 @@
-"""What is measured, and how a figure comes about: interleaved rounds, a median, and how far the rounds lie apart."""
+"""What is measured, and how a figure comes about: interleaved rounds, a median, and how far the rounds lie
+apart.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +46,14 @@ class Result:
         return (max(values) - min(values)) / 2 / middle if middle else 0.0
 
     def as_json(self) -> dict[str, Any]:
-        figures = sorted({key for sample in self.samples for key, value in sample.items() if isinstance(value, (int, float))})
+        figures = sorted(
+            {
+                key
+                for sample in self.samples
+                for key, value in sample.items()
+                if isinstance(value, (int, float))
+            }
+        )
         return asdict(self.point) | {
             "trouble": self.trouble,
             "median": {figure: self.median(figure) for figure in figures},
@@ -57,7 +66,10 @@ Measure = Callable[[], dict[str, float]]
 
 
 def interleaved(
-    tasks: Iterable[tuple[Point, Measure]], rounds: int, tell: Callable[[str], None], limit: float = float("inf")
+    tasks: Iterable[tuple[Point, Measure]],
+    rounds: int,
+    tell: Callable[[str], None],
+    limit: float = float("inf"),
 ) -> list[Result]:
     """Measures every point once a round, so that a slow minute of the machine falls on all of them alike.
 
@@ -81,22 +93,37 @@ def interleaved(
 
 
 def seconds_of(command: Iterable[object], given: Path = Path("/dev/null"), limit: float = 300) -> float:
-    """Runs a command with the file as its input, and returns how long it took; throws if it fails, or takes too long."""
+    """Runs a command with the file as its input, and returns how long it took; throws if it fails, or takes
+    too long.
+    """
     with given.open("rb") as stdin:
         begin = time.monotonic()
-        subprocess.run([str(word) for word in command], stdin=stdin, stdout=subprocess.DEVNULL, check=True, timeout=limit)
+        subprocess.run(
+            [str(word) for word in command], stdin=stdin, stdout=subprocess.DEVNULL, check=True, timeout=limit
+        )
         return time.monotonic() - begin
 
 
 def under_load(scheme: Scheme, point: Point, keep: bool, seconds: float) -> Measure:
-    """A run of load_client against a fresh server, about `seconds` long: the first round finds out how many requests that is."""
-    options: list[object] = ["-c", point.connections, "-b", point.size, *(["-k"] if keep else []), *(["-q", point.idle] if point.idle else [])]
+    """A run of load_client against a fresh server, about `seconds` long: the first round finds out how many
+    requests that is.
+    """
+    options: list[object] = [
+        "-c",
+        point.connections,
+        "-b",
+        point.size,
+        *(["-k"] if keep else []),
+        *(["-q", point.idle] if point.idle else []),
+    ]
     times = [0]
 
     def measure() -> dict[str, float]:
         with machine.running(scheme) as (port, _):
             if not times[0]:
-                trial = machine.load(port, *options, "-t", max(2, 300 // point.connections), service=scheme.service)
+                trial = machine.load(
+                    port, *options, "-t", max(2, 300 // point.connections), service=scheme.service
+                )
                 times[0] = max(2, int(trial["per_second"] * seconds / point.connections))
             return machine.load(port, *options, "-t", times[0], service=scheme.service)
 
@@ -116,7 +143,13 @@ def memory_per_connection(scheme: Scheme, connections: int) -> Measure:
 
 
 def server_points(
-    schemes: list[Scheme], table: str, connections: list[int], sizes: list[int], idle: list[int], keep: bool, seconds: float
+    schemes: list[Scheme],
+    table: str,
+    connections: list[int],
+    sizes: list[int],
+    idle: list[int],
+    keep: bool,
+    seconds: float,
 ) -> list[tuple[Point, Measure]]:
     found = []
     for size in sizes:

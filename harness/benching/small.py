@@ -9,7 +9,6 @@ import subprocess
 import time
 from pathlib import Path
 
-import psutil
 
 from . import machine
 from .measures import Measure, Point, seconds_of
@@ -21,9 +20,15 @@ SHARE = "share a counter"
 QUEUE = "pass items on"
 FILES = "send a file"
 PROGRAMS = [
-    "lab01_cas_stdin/stdin_cas", "lab01_cas_stdin/stdin_cas_regex", "lab06_threads/spawn_cost", "lab06_threads/race_lock",
-    "lab06_threads/race_atomic", "lab06_threads/queue_load", "lab08_misc/file_server_copy", "lab08_misc/file_server_sendfile",
-]  # fmt: skip
+    "lab01_cas_stdin/stdin_cas",
+    "lab01_cas_stdin/stdin_cas_regex",
+    "lab06_threads/spawn_cost",
+    "lab06_threads/race_lock",
+    "lab06_threads/race_atomic",
+    "lab06_threads/queue_load",
+    "lab08_misc/file_server_copy",
+    "lab08_misc/file_server_sendfile",
+]
 
 
 def _rate(command: list[object], count: int, given: Path = Path("/dev/null")) -> Measure:
@@ -55,7 +60,9 @@ class _Printed:
 
 def _file(scheme: Scheme, request: bytes, size: int) -> Measure:
     def measure() -> dict[str, float]:
-        with machine.running(scheme) as (port, process), socket.create_connection(("127.0.0.1", port)) as client:
+        with machine.running(scheme) as (port, process), socket.create_connection(
+            ("127.0.0.1", port)
+        ) as client:
             client.sendall(request)
             buffer = bytearray(1 << 20)
             begin, received = time.monotonic(), 0
@@ -65,7 +72,10 @@ def _file(scheme: Scheme, request: bytes, size: int) -> Measure:
             if received < size:
                 raise machine.Trouble(f"{scheme.name} sent {received} of {size} bytes")
             used = process.cpu_times()
-            return {"mib_per_second": size / seconds / 2**20, "cpu_seconds_per_gib": (used.user + used.system) * 2**30 / size}
+            return {
+                "mib_per_second": size / seconds / 2**20,
+                "cpu_seconds_per_gib": (used.user + used.system) * 2**30 / size,
+            }
 
     return measure
 
@@ -104,7 +114,11 @@ def points(folder: Path, quick: bool) -> list[tuple[Point, Measure]]:
     items = 200_000 if quick else 2_000_000
     for told, room in (("16", 16), ("all", items)):
         queue = _Printed(ROOT / "lab06_threads/queue_load", "-c", room, "-i", items)
-        add(QUEUE, f"blocking_queue, room for {told}", queue.figure(r"([\d.e+]+) items a second", "per_second"))
+        add(
+            QUEUE,
+            f"blocking_queue, room for {told}",
+            queue.figure(r"([\d.e+]+) items a second", "per_second"),
+        )
     plain = machine.compile_contestant(HERE / "plain_queue.cpp", folder)
     add(QUEUE, "mutex and deque, no bound", _rate([plain, items], items))
 
@@ -112,15 +126,22 @@ def points(folder: Path, quick: bool) -> list[tuple[Point, Measure]]:
     (folder / "files").mkdir(exist_ok=True)
     with (folder / "files/file").open("wb") as file:
         file.truncate(size)
-    subprocess.run(["cat", folder / "files/file"], stdout=subprocess.DEVNULL, check=True)  # into the page cache, for all alike
+    subprocess.run(
+        ["cat", folder / "files/file"], stdout=subprocess.DEVNULL, check=True
+    )  # into the page cache, for all alike
     for name in ("file_server_copy", "file_server_sendfile"):
-        scheme = Scheme(name, (str(ROOT / "lab08_misc" / name), "-p", "{port}", str(folder / "files")), "files")
+        scheme = Scheme(
+            name, (str(ROOT / "lab08_misc" / name), "-p", "{port}", str(folder / "files")), "files"
+        )
         add(FILES, name, _file(scheme, b"file\n", size))
     if shutil.which("nginx"):
         (folder / "nginx").mkdir(exist_ok=True)
-        edited = f"sed 's|FOLDER|{folder / 'files'}|; s|PORT|{{port}}|' '{HERE / 'nginx.conf'}' > '{folder / 'nginx/conf'}'"
+        script = f"s|FOLDER|{folder / 'files'}|; s|PORT|{{port}}|"
+        edited = f"sed '{script}' '{HERE / 'nginx.conf'}' > '{folder / 'nginx/conf'}'"
         serve = ("sh", "-c", f"{edited} && exec nginx -p '{folder / 'nginx'}' -c conf")
-        add(FILES, "nginx, sendfile", _file(Scheme("nginx", serve, "files"), b"GET /file\r\n", size))  # HTTP/0.9: no header
+        add(
+            FILES, "nginx, sendfile", _file(Scheme("nginx", serve, "files"), b"GET /file\r\n", size)
+        )  # HTTP/0.9: no header
 
     exchanges = 5_000 if quick else 100_000
     ping_pong = machine.compile_contestant(HERE / "ping_pong.cpp", folder)

@@ -13,9 +13,14 @@ from rich.table import Table
 from .measures import Result
 
 UNITS = {
-    "per_second": "a second", "us": "µs each", "ns": "ns each", "seconds": "s each", "kib": "KiB each", "mib_per_second": "MiB/s",
+    "per_second": "a second",
+    "us": "µs each",
+    "ns": "ns each",
+    "seconds": "s each",
+    "kib": "KiB each",
+    "mib_per_second": "MiB/s",
     "cpu_seconds_per_gib": "CPU s per GiB",
-}  # fmt: skip
+}
 
 
 def _number(value: float) -> str:
@@ -39,12 +44,18 @@ def print_tables(results: list[Result], console: Console) -> None:
     for (name, size, connections, idle), group in groups.items():
         told = [result for result in group if result.samples]
         if connections:
-            _print_load(console, f"{name}: {connections} active" + (f", {idle} silent" if idle else "") + f", {size} bytes", told)
+            _print_load(
+                console,
+                f"{name}: {connections} active" + (f", {idle} silent" if idle else "") + f", {size} bytes",
+                told,
+            )
         else:
             _print_small(console, str(name), told)
         for result in group:
             if result.trouble:
-                console.print(f"  {result.point.scheme}: not measured: {result.trouble}", style="yellow", markup=False)
+                console.print(
+                    f"  {result.point.scheme}: not measured: {result.trouble}", style="yellow", markup=False
+                )
 
 
 def _print_load(console: Console, title: str, told: list[Result]) -> None:
@@ -56,10 +67,14 @@ def _print_load(console: Console, title: str, told: list[Result]) -> None:
     for result in told:
         limit = "*" if result.median("client_share") > 0.9 else ""
         table.add_row(
-            result.point.scheme, _number(result.median("per_second")) + limit, _spread(result, "per_second"),
-            f"{result.median('per_second') / told[0].median('per_second'):.2f}", f"{result.median('p50_ms'):.3f}",
-            f"{result.median('p99_ms'):.3f}", _number(result.median("cpu_us")),
-        )  # fmt: skip
+            result.point.scheme,
+            _number(result.median("per_second")) + limit,
+            _spread(result, "per_second"),
+            f"{result.median('per_second') / told[0].median('per_second'):.2f}",
+            f"{result.median('p50_ms'):.3f}",
+            f"{result.median('p99_ms'):.3f}",
+            _number(result.median("cpu_us")),
+        )
     console.print(table)
     if any(result.median("client_share") > 0.9 for result in told):
         console.print("  * load_client used a whole CPU: the server may be able to do more", style="dim")
@@ -73,7 +88,10 @@ def _print_small(console: Console, title: str, told: list[Result]) -> None:
         table.add_column(UNITS[figure], justify="right")
         table.add_column("±", justify="right")
         table.add_column("of first", justify="right")
-    first = {figure: next(result.median(figure) for result in told if figure in result.samples[0]) for figure in figures}
+    first = {
+        figure: next(result.median(figure) for result in told if figure in result.samples[0])
+        for figure in figures
+    }
     for result in told:
         row = [result.point.scheme]
         for figure in figures:
@@ -90,7 +108,9 @@ def write_json(results: list[Result], path: Path, settings: dict[str, object]) -
     """Everything that was measured, every round of it; written whole or not at all."""
     about = {"kernel": platform.release(), "machine": platform.machine(), "cpus": os.cpu_count()} | settings
     temporary = path.with_suffix(".new")
-    temporary.write_text(json.dumps({"about": about, "results": [result.as_json() for result in results]}, indent=1))
+    temporary.write_text(
+        json.dumps({"about": about, "results": [result.as_json() for result in results]}, indent=1)
+    )
     temporary.replace(path)
 
 
@@ -123,12 +143,18 @@ def draw(results: list[Result], folder: Path) -> list[Path]:
             return
         pyplot.figure(figsize=(8, 5))
         for number, scheme in enumerate(dict.fromkeys(result.point.scheme for result in told)):
-            own = sorted((r for r in told if r.point.scheme == scheme), key=lambda r: int(getattr(r.point, axis)))
+            own = sorted(
+                (r for r in told if r.point.scheme == scheme), key=lambda r: int(getattr(r.point, axis))
+            )
             pyplot.errorbar(
-                [getattr(result.point, axis) for result in own], [result.median(figure) for result in own],
+                [getattr(result.point, axis) for result in own],
+                [result.median(figure) for result in own],
                 yerr=[result.spread(figure) * result.median(figure) for result in own],
-                marker="osv^D<>ph*X"[number % 11], color=pyplot.get_cmap("tab20")(number * 2 % 20 + number // 10), capsize=2, label=scheme,
-            )  # fmt: skip
+                marker="osv^D<>ph*X"[number % 11],
+                color=pyplot.get_cmap("tab20")(number * 2 % 20 + number // 10),
+                capsize=2,
+                label=scheme,
+            )
         pyplot.xscale("symlog" if axis == "idle" else "log")
         pyplot.yscale("log")
         ticks = sorted({getattr(result.point, axis) for result in told})
@@ -145,13 +171,65 @@ def draw(results: list[Result], folder: Path) -> list[Path]:
             save(name, title, x, "")
 
     clients, rate, wait = "connections at once", "requests/s", "p99, ms"
-    lines("connections_throughput.png", "a connection a request", "connections", "per_second", "A connection for each request", clients, rate)
-    lines("connections_p99.png", "a connection a request", "connections", "p99_ms", "A connection for each request", clients, wait)
-    lines("kept_throughput.png", "kept connections", "connections", "per_second", "Kept connections, all active", clients, rate)
-    lines("kept_p99.png", "kept connections", "connections", "p99_ms", "Kept connections, all active", clients, wait)
-    lines("idle_throughput.png", "a few active among silent ones", "idle", "per_second", "15 active connections among silent ones", "silent connections", rate)
-    bars("memory.png", _of(results, "memory of a silent connection"), "kib", "Memory of the server for each silent connection", "KiB")
+    lines(
+        "connections_throughput.png",
+        "a connection a request",
+        "connections",
+        "per_second",
+        "A connection for each request",
+        clients,
+        rate,
+    )
+    lines(
+        "connections_p99.png",
+        "a connection a request",
+        "connections",
+        "p99_ms",
+        "A connection for each request",
+        clients,
+        wait,
+    )
+    lines(
+        "kept_throughput.png",
+        "kept connections",
+        "connections",
+        "per_second",
+        "Kept connections, all active",
+        clients,
+        rate,
+    )
+    lines(
+        "kept_p99.png",
+        "kept connections",
+        "connections",
+        "p99_ms",
+        "Kept connections, all active",
+        clients,
+        wait,
+    )
+    lines(
+        "idle_throughput.png",
+        "a few active among silent ones",
+        "idle",
+        "per_second",
+        "15 active connections among silent ones",
+        "silent connections",
+        rate,
+    )
+    bars(
+        "memory.png",
+        _of(results, "memory of a silent connection"),
+        "kib",
+        "Memory of the server for each silent connection",
+        "KiB",
+    )
     each = _of(results, "a connection a request")
     some = 15 if any(result.point.connections == 15 for result in each) else None
-    bars("cpu.png", [r for r in each if r.point.connections == some], "cpu_us", "CPU of the machine, without the client's, for each connection", "µs")
+    bars(
+        "cpu.png",
+        [r for r in each if r.point.connections == some],
+        "cpu_us",
+        "CPU of the machine, without the client's, for each connection",
+        "µs",
+    )
     return drawn

@@ -9,6 +9,7 @@ import json
 import re
 import shutil
 import subprocess
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -68,7 +69,8 @@ def unpack(archive: Path, into: Path) -> None:
         raise Unusable(f"{archive.suffix} archives cannot be unpacked: hand in a zip or tar file")
     limits = ["/usr/bin/prlimit", f"--as={UNPACK_MEMORY}", f"--cpu={UNPACK_SECONDS}", "--"]
     into.mkdir(parents=True)
-    command = [*limits, "/usr/bin/python3", "-I", Path(__file__).with_name("unpack.py"), archive.absolute(), into]
+    command = [*limits, "/usr/bin/python3", "-I", str(Path(__file__).with_name("unpack.py"))]
+    command += [str(archive.absolute()), str(into)]
     run = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace")
     if run.returncode == 3:
         raise OSError(run.stderr.strip())
@@ -211,7 +213,7 @@ def statistics(rows: list[Row]) -> dict[str, Any]:
                 cause = data["cause"] or data["verdict"]
                 entry["causes"][cause] = entry["causes"].get(cause, 0) + 1
     for entry in checks.values():
-        entry["causes"] = sorted(entry["causes"].items(), key=lambda item: -item[1])[:3]
+        entry["causes"] = Counter(entry["causes"]).most_common(3)
     scores = sorted(row.score for row in graded)
     return {
         "possible": possible,

@@ -21,7 +21,9 @@ class Unusable(Exception):
 
 
 def count(text: str) -> int:
-    """A number of things that an option may be given, at least 1. Throws ValueError for others, as argparse wants it."""
+    """A number of things that an option may be given, at least 1. Throws ValueError for others, as argparse
+    wants it.
+    """
     if (number := int(text)) < 1:
         raise ValueError(text)
     return number
@@ -48,7 +50,9 @@ class Check:
         return self.points == 0
 
     @classmethod
-    def declared(cls, name: str, lab: str, index: int, declaration: Declaration, why: str, term: Term) -> Check:
+    def declared(
+        cls, name: str, lab: str, index: int, declaration: Declaration, why: str, term: Term
+    ) -> Check:
         points, hidden = term.of(lab, name, declaration)
         return cls(
             name=name,

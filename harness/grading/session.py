@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
-import subprocess
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -19,7 +18,9 @@ from _pytest.runner import runtestprotocol
 from labkit import CouldNotTell, Failed, Lab, waiting
 from labkit.build import LABS, Build
 from labkit.box import Box, described, fresh_network, kill_user, scratch_directory
-from labkit.program import adopt_orphans, default_signals, end_all
+from labkit.processes import adopt_orphans, end_all
+from labkit.preloading import compiled
+from labkit.proof import prove_start
 from labkit.steps import Story, telling
 
 from .model import COULD_NOT_TELL, FAIL, HARNESS, PASS, ROOT, Check, Report, Result, Term, Unusable
@@ -152,7 +153,7 @@ class Session:
         result.seconds = time.monotonic() - begin
         self.told(result, self.report)
         if self.selection.first_failure and result.verdict != PASS:
-            item.session.shouldstop = "first failure"  # type: ignore[assignment]
+            item.session.shouldstop = "first failure"
         return True
 
     def _run_once(self, item: pytest.Item, nextitem: pytest.Item | None, result: Result) -> None:
@@ -200,31 +201,45 @@ def run_checks(
 ) -> Session:
     """Runs the selected checks on what was built; returns the session with its report. Throws Unusable."""
     adopt_orphans()
-    default_signals()
     shared = ROOT / "build" if os.access(ROOT, os.W_OK) else out
     # In tier 3 nothing but the modes of directories may keep a submission from them: then it can read in its own alone.
-    shim = compile_shim(next(iter(builds.values())).directory.parent if box.tier == 3 else shared)
+    place = next(iter(builds.values())).directory.parent if box.tier == 3 else shared / "preload"
+    shim = compiled(HARNESS / "labkit" / "faults.cpp", place)
     box.readable += [shim] if shim else []
     session = Session(builds, box, selection, shim, told)
     if box.tier < 3:
         fresh_network()
+    for directory in {build.directory for build in builds.values()}:
+        prove_start(box, directory)
     session.report.surroundings.append(f"Sandbox: {described(box.tier)}.")
     session.report.surroundings.append(f"A deadline was {waiting.calibrate():.1f} s on this machine, and more under load.")
     checks = selection.directory
-    files = [str(path) for lab in selection.labs for path in sorted(checks.glob(f"test_{lab}_*.py"))]
+    files = [path.name for lab in selection.labs for path in sorted(checks.glob(f"test_{lab}_*.py"))]
     if not files:
         raise Unusable(f"there are no checks for {', '.join(selection.labs)} in {checks}")
     options = ["-c", os.devnull, "--rootdir", str(checks), "--confcutdir", str(checks), "-p", "no:cacheprovider", "-p", "no:terminal", "-s"]
     begin = time.monotonic()
-    with _unusable_passes_through() as caught:
-        pytest.main([*options, *files], plugins=[session, caught])
+    with _unusable_passes_through() as caught, _working_in(checks):  # a path may have what pytest takes for a word of its own
+        status = pytest.main([*options, *files], plugins=[session, caught])
     session.report.seconds = time.monotonic() - begin
     if caught.error:
         raise caught.error
+    if status in (pytest.ExitCode.INTERNAL_ERROR, pytest.ExitCode.USAGE_ERROR):
+        raise CouldNotTell(f"pytest has failed ({pytest.ExitCode(status).name}): nothing was judged")
     if session.broken:
         raise Unusable("the checks themselves are broken:\n" + "\n".join(session.broken))
     session.report.complete = selection.first_failure or all(result.attempts for result in session.report.results)
     return session
+
+
+@contextlib.contextmanager
+def _working_in(directory: Path) -> Iterator[None]:
+    before = os.getcwd()
+    os.chdir(directory)
+    try:
+        yield
+    finally:
+        os.chdir(before)
 
 
 class _unusable_passes_through:
@@ -244,22 +259,6 @@ class _unusable_passes_through:
             return True
         print(excinfo.getrepr(style="short"))
         return None
-
-
-def compile_shim(directory: Path) -> Path | None:
-    """Compiles labkit/faults.cpp if it is not there already; None if that fails. Others may do so at the same time."""
-    source = HARNESS / "labkit" / "faults.cpp"
-    target = directory / "faults.so"
-    if target.exists() and target.stat().st_mtime > source.stat().st_mtime:
-        return target
-    directory.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=directory) as own:
-        compiled = Path(own, target.name)
-        command = ["g++", "-std=c++20", "-O2", "-shared", "-fPIC", "-o", str(compiled), str(source)]
-        if subprocess.run(command, stderr=subprocess.DEVNULL, check=False).returncode != 0:
-            return None
-        os.replace(compiled, target)
-    return target
 
 
 def known_labs(words: list[str]) -> list[str]:

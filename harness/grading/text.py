@@ -41,8 +41,9 @@ def failure(result: Result) -> str:
     if result.reason and not any(entry["failed"] for entry in result.steps):
         lines.append(f"      {printable(result.reason)}")
     if result.cause_text:
-        lines += textwrap.wrap(f"Likely cause: {result.cause_text}", WIDTH - 2, initial_indent="  ",
-                               subsequent_indent="  ")  # fmt: skip
+        lines += textwrap.wrap(
+            f"Likely cause: {result.cause_text}", WIDTH - 2, initial_indent="  ", subsequent_indent="  "
+        )
     if result.attempts > 1:
         lines.append(f"  Asked {result.attempts} times, with growing patience.")
     lines.append(f"  Read: {check.read}        Again: make grade-{check.lab} CHECK={check.name}")
@@ -69,7 +70,9 @@ def table(report: Report) -> str:
             f"{lab:<8}{number(report.score(results)):>8}{of:>6}"
             + (f"  visible, {number(hidden)} more hidden" if hidden else "")
         )
-    total = f"{'total':<8}{number(report.score(report.results)):>8}{number(report.possible(report.results)):>6}"
+    total = (
+        f"{'total':<8}{number(report.score(report.results)):>8}{number(report.possible(report.results)):>6}"
+    )
     rows.append(total)
     if unknown := report.count(COULD_NOT_TELL):
         rows.append(f"The total is provisional: {unknown} of {len(report.results)} checks could not be told.")
@@ -77,10 +80,13 @@ def table(report: Report) -> str:
 
 
 def missed(report: Report, most: int = 10) -> str:
-    """The first checks that did not pass, a line each: in a run of several labs their stories have scrolled away."""
+    """The first checks that did not pass, a line each: in a run of several labs their stories have scrolled
+    away.
+    """
     results = [result for result in report.results if result.verdict != PASS]
     lines = [
-        f"{line(result, color_wanted())}: {textwrap.shorten(printable(result.cause_text or result.reason), WIDTH)}"
+        f"{line(result, color_wanted())}: "
+        + textwrap.shorten(printable(result.cause_text or result.reason), WIDTH)
         for result in results[:most]
     ]
     if len(results) > most:

@@ -1,7 +1,8 @@
 """Unpacks an archive that somebody made, without trusting it: plain files and directories, of bounded size.
 
 A program, so that what a damaged or malicious archive does to memory it does to a process with limits:
-unpack.py ARCHIVE DIRECTORY. Exit status 0; 1 if the archive is at fault, and 3 if the machine is, with a line on stderr.
+unpack.py ARCHIVE DIRECTORY. Exit status 0; 1 if the archive is at fault, and 3 if the machine is, with a line
+on stderr.
 """
 
 from __future__ import annotations
@@ -77,7 +78,9 @@ def main() -> int:
     except Refused as refused:
         print(str(refused)[:500], file=sys.stderr)
         return 1
-    except Exception as error:  # zlib.error, struct.error, LZMAError, …: nobody lists what damaged archives raise
+    except (
+        Exception
+    ) as error:  # zlib.error, struct.error, LZMAError, …: nobody lists what damaged archives raise
         why = str(error) or type(error).__name__
         print(f"the archive cannot be unpacked: {why}"[:500], file=sys.stderr)
         return 3 if isinstance(error, OSError) and error.errno in OUR_FAULT else 1

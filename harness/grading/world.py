@@ -1,4 +1,6 @@
-"""Finds the best isolation that this machine gives, by trying it, and moves the harness into a world of its own."""
+"""Finds the best isolation that this machine gives, by trying it, and moves the harness into a world of its
+own.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,16 @@ from labkit.box import USER, USERS, described, has_landlock
 from .model import ROOT, Unusable
 
 _INSIDE = "HARNESS_TIER"  # set for the harness that has moved
-_NAMESPACES = ["--net", "--pid", "--mount", "--ipc", "--uts", "--fork", "--mount-proc", "--kill-child=SIGKILL"]
+_NAMESPACES = [
+    "--net",
+    "--pid",
+    "--mount",
+    "--ipc",
+    "--uts",
+    "--fork",
+    "--mount-proc",
+    "--kill-child=SIGKILL",
+]
 
 
 def _unshare(tier: int) -> list[str]:
@@ -25,7 +36,10 @@ def _unshare(tier: int) -> list[str]:
 
 def _works(command: list[str]) -> bool:
     try:  # a fork bomb that is being graded next door makes a good answer slow
-        return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=120).returncode == 0
+        return (
+            subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=120).returncode
+            == 0
+        )
     except (OSError, subprocess.TimeoutExpired):
         return False
 
@@ -36,7 +50,9 @@ def probe() -> int:
     drop = ["setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups", "--no-new-privs", "--", "true"]
     if os.geteuid() != 0:
         return 1 if _works([*_unshare(1), *box, "--unshare-user", "true"]) else 4
-    if _works([*_unshare(2), *box, "--cap-drop", "ALL", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID", *drop]):
+    if _works(
+        [*_unshare(2), *box, "--cap-drop", "ALL", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID", *drop]
+    ):
         return 2
     return 3 if _works(drop) else 4
 
@@ -48,8 +64,9 @@ def advice(tier: int) -> str:
     if shutil.which("bwrap") is None:
         return "Install bubblewrap (sh harness/setup)."
     if tier == 3:
-        return "This container refuses namespaces: run it privileged, or outside a container, for full isolation."
-    return "Allow user namespaces (sysctl kernel.apparmor_restrict_unprivileged_userns=0 on Ubuntu), or grade with sudo."
+        return "This container refuses namespaces: run it privileged, or outside a container."
+    allowed = "sysctl kernel.apparmor_restrict_unprivileged_userns=0 on Ubuntu"
+    return f"Allow user namespaces ({allowed}), or grade with sudo."
 
 
 def must_isolate() -> int:
@@ -61,7 +78,8 @@ def must_isolate() -> int:
 
 
 def enter(*, require: bool, trust: bool) -> int:
-    """Returns the tier, in a world of its own: the program starts again inside, and ends here with its exit status.
+    """Returns the tier, in a world of its own: the program starts again inside, and ends here with its exit
+    status.
 
     Throws Unusable if the machine isolates less than was asked for: `require` insists on tier 1 or 2, and
     without `trust` nothing less than tier 3 judges other people's programs.
@@ -70,9 +88,14 @@ def enter(*, require: bool, trust: bool) -> int:
         return int(os.environ[_INSIDE])
     tier = probe()
     if tier > (2 if require else 4 if trust else 3):
-        raise Unusable(f"{described(tier)}. {advice(tier)}" + ("" if require else " Or --trust, if you trust what you grade."))
+        raise Unusable(
+            f"{described(tier)}. {advice(tier)}"
+            + ("" if require else " Or --trust, if you trust what you grade.")
+        )
     if tier == 3 and not has_landlock() and ROOT.stat().st_mode & 0o007 and not trust:
-        raise Unusable(f"{described(3)}: what is judged could read {ROOT}, solutions and all. chmod go= {ROOT} first.")
+        raise Unusable(
+            f"{described(3)}: what is judged could read {ROOT}, solutions and all. chmod go= {ROOT} first."
+        )
     if tier >= 3:
         return tier
     sys.exit(_run_inside(tier))
@@ -91,8 +114,9 @@ def _run_inside(tier: int) -> int:
     with tempfile.TemporaryDirectory(prefix="grade-") as own:  # what a killed one leaves is gone with it
         os.chmod(own, 0o711)
         user = str(USERS[os.getpid() % len(USERS)])  # no other submission's processes count
+        dying = ["/usr/bin/setpriv", "--pdeathsig", "KILL", "--"]
         inside = subprocess.Popen(
-            ["/usr/bin/setpriv", "--pdeathsig", "KILL", "--", *_unshare(tier), sys.executable, *sys.argv],
+            [*dying, *_unshare(tier), sys.executable, "-EBXutf8", *sys.argv],
             env=os.environ | {_INSIDE: str(tier), "HARNESS_USER": user, "TMPDIR": own},
         )
         try:

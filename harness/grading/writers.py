@@ -1,4 +1,6 @@
-"""Results as files: results.json (Gradescope's format), junit.xml, evidence/. Each is replaced whole, never half."""
+"""Results as files: results.json (Gradescope's format), junit.xml, evidence/. Each is replaced whole, never
+half.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ def write_atomically(path: Path, content: str) -> None:
 
 
 def prepare(out: Path) -> None:
-    """Makes the directory for results, and removes the evidence of an earlier run. Throws Unusable if it cannot."""
+    """Makes the directory for results, and removes the evidence of an earlier run. Throws Unusable if it
+    cannot.
+    """
     try:
         out.mkdir(parents=True, exist_ok=True)
         for path in (out / "evidence").glob("[0-9]*.[0-9]*-*.txt"):
@@ -32,7 +36,9 @@ def prepare(out: Path) -> None:
         with tempfile.TemporaryFile(dir=out):
             pass
     except OSError as error:
-        raise Unusable(f"{out}: {error.strerror}: the results need a directory that can be written to") from None
+        raise Unusable(
+            f"{out}: {error.strerror}: the results need a directory that can be written to"
+        ) from None
 
 
 def write_all(report: Report, out: Path) -> None:

@@ -26,7 +26,7 @@ class Block:
 
 
 def blocks(page: Path) -> Iterator[Block]:
-    """Yields the blocks of a page in order; a block in a longer fence is text about blocks, and is left out."""
+    """Yields the blocks of a page in order, without those in a longer fence, which are text about blocks."""
     lines = page.read_text().splitlines()
     index = 0
     while index < len(lines):

@@ -38,7 +38,9 @@ def _quotation_faults(block: Block, path: Path) -> list[str]:
         if used:
             solution = _solution_lines(source)
             return [f"shows a student's task: {source[i].strip()}" for i in used if i in solution]
-    first = next((line for line in wanted if line not in _dedented_forms(source)), wanted[0] if wanted else "")
+    first = next(
+        (line for line in wanted if line not in _dedented_forms(source)), wanted[0] if wanted else ""
+    )
     return [f"does not stand in {path.name} as quoted; look at: {first.strip()}"]
 
 

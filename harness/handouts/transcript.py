@@ -51,9 +51,14 @@ class Terminal:
         environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "LANG": "C.UTF-8", "TERM": "dumb"}
         self.shell = subprocess.Popen(
             ["bash", "--norc", "--noprofile", "-c", f"exec 250<&{commands} {commands}<&-; {_shell}"],
-            stdin=slave, stdout=slave, stderr=slave, pass_fds=[commands],
-            cwd=folder, env=environment, preexec_fn=own_the_terminal,
-        )  # fmt: skip
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            pass_fds=[commands],
+            cwd=folder,
+            env=environment,
+            preexec_fn=own_the_terminal,
+        )
         os.close(slave)
         os.close(commands)
         self.pending = ""  # shown and not yet compared
@@ -99,7 +104,9 @@ class Terminal:
         """Ends the terminal; a command that has ended by now must have printed what was shown."""
         try:
             limit = time.monotonic() + PATIENCE
-            while self.running and not self._asleep() and self._read(min(limit, time.monotonic() + 0.05), True):
+            while (
+                self.running and not self._asleep() and self._read(min(limit, time.monotonic() + 0.05), True)
+            ):
                 pass
             self._read(time.monotonic() + 0.2)
             if not self.running:
@@ -112,7 +119,9 @@ class Terminal:
 
     def _kill(self) -> None:
         """Kills what was started in this terminal, the shell last."""
-        for process in sorted(Path("/proc").glob("[0-9]*"), key=lambda path: path.name == str(self.shell.pid)):
+        for process in sorted(
+            Path("/proc").glob("[0-9]*"), key=lambda path: path.name == str(self.shell.pid)
+        ):
             try:
                 session = process.joinpath("stat").read_text().rpartition(")")[2].split()[3]
                 if int(session) == self.shell.pid:
@@ -178,7 +187,9 @@ class Terminal:
         return group != self.shell.pid and state == "S"
 
     def _read(self, limit: float, quiet: bool = False) -> bool:
-        """Reads what the terminal shows, waiting until `limit`; tells whether there was anything (or `quiet`)."""
+        """Reads what the terminal shows, waiting until `limit`; tells whether there was anything (or
+        `quiet`).
+        """
         ready, _, _ = select.select([self.master], [], [], max(0.0, limit - time.monotonic()))
         if not ready:
             return quiet and time.monotonic() < limit
@@ -204,7 +215,7 @@ _varying = re.compile(
 
 
 def matches(line: str, shown: str, known: dict[str, str]) -> bool:
-    """Tells whether `shown` is `line` but for what may differ; `known` remembers which port or pid is which."""
+    """Tells whether `shown` is `line` but for what may differ; `known` remembers the ports and PIDs."""
     pattern, names, end = "", [], 0
     for part in _varying.finditer(line):
         pattern += re.escape(line[end : part.start()])
@@ -266,7 +277,9 @@ def _follow(block: Block, folder: Path, terminals: dict[str, Terminal]) -> None:
             else:
                 terminals[last].expect(line, known)
         except Mismatch as mismatch:
-            raise Mismatch(f"{block.page.name}:{number}: {line}\n  {mismatch}\n{terminals[last].tail()}") from None
+            raise Mismatch(
+                f"{block.page.name}:{number}: {line}\n  {mismatch}\n{terminals[last].tail()}"
+            ) from None
 
 
 def main(arguments: list[str]) -> int:
@@ -286,7 +299,11 @@ def missing(block: Block) -> list[str]:
     kind, _, tools = block.comment.partition(" ")
     if kind != "needs":
         return []
-    return [tool for tool in tools.split() if not any(Path(p, tool).exists() for p in os.environ["PATH"].split(":"))]
+    return [
+        tool
+        for tool in tools.split()
+        if not any(Path(p, tool).exists() for p in os.environ["PATH"].split(":"))
+    ]
 
 
 if __name__ == "__main__":

@@ -1,7 +1,9 @@
 """The words that checks are written in: programs, clients, facts of the kernel, waiting, steps."""
 
 from .causes import check
-from .lab import Lab, Run, Server
+from .lab import Lab
+from .run import Run
+from .server import Server
 from .steps import CouldNotTell, Failed, expect, show, step
 from .waiting import wait_until
 

@@ -28,10 +28,11 @@ import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
 
 from . import kernel
-from .steps import CouldNotTell
+from .processes import Process, Stream
+from .steps import CouldNotTell, Failed
+from .surroundings import Surroundings
 from .waiting import poll
 
 TIERS = {
@@ -52,13 +53,6 @@ AT_ONCE = 500  # processes of a check together, threads not counted
 FILE_SIZE = 4 << 30  # bytes of a file, holes included
 CPU_SECONDS = 120
 SCRATCH_BYTES, SCRATCH_FILES = 256 << 20, 4096
-
-
-class Started(NamedTuple):
-    """A program that was started: `process` is what the harness waits for (perhaps a box), `pid` the program itself."""
-
-    process: subprocess.Popen[bytes]
-    pid: int
 
 
 @dataclass
@@ -99,30 +93,35 @@ class Box:
                 os.chown(path, user, user, follow_symlinks=False)
 
     def start(
-        self, argv: Sequence[str], *, cwd: Path, env: dict[str, str], stdin: Any, stdout: Any, stderr: Any,
-        descriptors: int = 0, writable: Sequence[Path] = (), ends_alone: bool = True,
-    ) -> Started:  # fmt: skip
-        """Starts argv[0] in `cwd`, which it may write to, as it may to `writable`. Throws OSError if it is not there.
+        self,
+        argv: Sequence[str],
+        around: Surroundings,
+        *,
+        stdin: Stream = subprocess.DEVNULL,
+        stdout: Stream,
+        stderr: Stream,
+        writable: Sequence[Path] = (),
+        ends_alone: bool = True,
+    ) -> Process:
+        """Starts argv[0] in its directory, to which it may write, as it may to `writable`. Throws Failed if it is no program.
 
         ends_alone: its children may outlive it, as they do without a box; else they end with it where there is one.
         """
         if not os.access(argv[0], os.X_OK):
-            raise FileNotFoundError(2, "no such program", argv[0])
+            raise Failed("does not start: it is no program", rung="start", cause="does_not_start")
+        cwd, env = around.directory, dict(around.environment)
         tracer, dies_with_us = self._tracer(argv), ["/usr/bin/setpriv", "--pdeathsig=KILL", "--"]
-        limits = ["/usr/bin/prlimit", *self._limits(descriptors), "--"]
-        limited = [*limits, *argv]
-        streams: dict[str, Any] = {"stdin": stdin, "stdout": stdout, "stderr": stderr}
+        limits = ["/usr/bin/prlimit", *self._limits(around.descriptors), "--"]
+        argv = around.command([*argv])
+        private = [f"{key}={value}" for key, value in env.items()]  # and not for the tools that start it
         if self.tier == 4:
-            command = [*tracer, *dies_with_us, *limited]
-            process = subprocess.Popen(command, cwd=cwd, env=env, start_new_session=True, **streams)
-            return Started(process, process.pid)
+            command = [*tracer, *dies_with_us, *limits, "/usr/bin/env", "-i", *private, *argv]
+            return Process(command, cwd=cwd, stdin=stdin, stdout=stdout, stderr=stderr)
         if self.tier == 3:
             own = _private(cwd, ".tmp")
             rights = _landlock([*self._readable(cwd), "/proc"], [cwd, own, *writable, *DEVICES]) if has_landlock() else []
-            private = [f"{key}={value}" for key, value in {**env, "TMPDIR": own}.items()]  # not for what sets it up
-            command = [*tracer, *rights, *_drop_user(), *dies_with_us, *limits, "/usr/bin/env", "-i", *private, *argv]
-            process = subprocess.Popen(command, cwd=cwd, start_new_session=True, **streams)
-            return Started(process, process.pid)
+            command = [*tracer, *rights, *_drop_user(), *dies_with_us, *limits, "/usr/bin/env", "-i", *private, f"TMPDIR={own}", *argv]
+            return Process(command, cwd=cwd, stdin=stdin, stdout=stdout, stderr=stderr)
         told, telling = os.pipe()
         try:
             options = self._bubblewrap(cwd, env, telling, writable, ends_alone)
@@ -134,19 +133,16 @@ class Box:
                 words.write(b"\0".join(map(os.fsencode, options)))  # not on the command line, which the program could read
                 words.seek(0)
                 command = [*tracer, "bwrap", "--args", str(words.fileno()), *(_drop_user() if self.tier == 2 else [])]
-                command += ["/usr/bin/setsid", *limited]  # the program leads a process group, as it does without a box
+                command += ["/usr/bin/setsid", *limits, *argv]  # the program leads a process group, as it does without a box
                 inherited = [telling, rules.fileno(), words.fileno()]
-                process = subprocess.Popen(command, start_new_session=True, pass_fds=inherited, **streams)
+                process = Process(command, stdin=stdin, stdout=stdout, stderr=stderr, inherited=inherited)
         finally:
             os.close(telling)
         with os.fdopen(told) as info:
             text = info.read()
-        return Started(process, _inner_pid(process, text))
-
-    def status(self, process: subprocess.Popen[bytes]) -> int | None:
-        """As Popen.poll: negative for a signal, which a box relays as 128 + its number."""
-        status = process.poll()
-        return 128 - status if status is not None and self.tier < 3 and 128 < status < 128 + 65 else status
+        process.boxed = True
+        process.pid = _inner_pid(process, text)
+        return process
 
     def _readable(self, cwd: Path) -> list[Path]:
         """What a program in `cwd` may read: what all may, and what the harness has given to this one."""
@@ -256,7 +252,7 @@ def _drop_user() -> list[str]:
             "--inh-caps=-all", "--no-new-privs", "--"]  # fmt: skip
 
 
-def _inner_pid(process: subprocess.Popen[bytes], info: str) -> int:
+def _inner_pid(process: Process, info: str) -> int:
     """The program in the box, by what bubblewrap said: its init is process 1 there, the program 2, whoever its children are."""
     try:
         init = int(json.loads(info)["child-pid"])
@@ -267,7 +263,7 @@ def _inner_pid(process: subprocess.Popen[bytes], info: str) -> int:
         for child in kernel.children(init):
             if kernel.number_within(child) == 2 and kernel.executable(child) not in ("", "bwrap", "setpriv", "setsid", "prlimit"):
                 return child
-        return process.pid if process.poll() is not None else 0
+        return process.pid if process.status() is not None else 0
 
     return poll(started, math.inf) or init  # a machine too busy to start it is not the program's fault
 

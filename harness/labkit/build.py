@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import hashlib
 import os
 import re
-import subprocess
 import tempfile
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from . import kernel
 from .box import Box
+from .surroundings import Surroundings
 
 LABS = {
     "lab01": "lab01_cas_stdin",
@@ -25,12 +28,16 @@ LABS = {
 
 BUILD_SECONDS = 900  # that a build may take: one that waits for ever uses no CPU time that could be limited
 
+_OF_A_BUILD = ("PATH", "HOME", "TMPDIR", "CCACHE_")
+
 _REFUSED = re.compile(r"^make: \*\*\* \[[^\]]*: (\S+)\] ", re.MULTILINE)
 
 
 @dataclass
 class Build:
-    """A lab's directory after make: `errors` has, for each program that was not built, the compiler's first error."""
+    """A lab's directory after make: `errors` has, for each program that was not built, the compiler's first
+    error.
+    """
 
     directory: Path
     variant: str = ""  # "asan" or "tsan": the sub-directory with the sanitized programs
@@ -47,53 +54,115 @@ def build(directory: Path, variant: str = "", jobs: int = 2, box: Box | None = N
 
 
 def make(directory: Path, variant: str, target: str, jobs: int = 1, box: Box | None = None) -> Build:
-    """Runs `make -k TARGET` in the box. A program that no longer compiles is removed: nothing stale is ever judged."""
+    """Runs `make -k TARGET` in the box.
+
+    Nothing stale is ever judged: a program that was not built of its files as they are now is removed first.
+    """
     box = box or Box()
     command = ["/usr/bin/make", "-k", f"-j{jobs}", "-C", str(directory), "--no-print-directory", target]
-    inherited = os.environ if box.tier == 4 else {"PATH": "/usr/bin:/bin"}
-    environment = {key: value for key, value in inherited.items() if not key.startswith("MAKE")} | {"LC_ALL": "C.UTF-8"}
-    with tempfile.TemporaryFile() as output, box.lent(directory / variant):
-        process, _ = box.start(
-            command, cwd=directory, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output, ends_alone=False
-        )
-        late = ""
-        try:
-            process.wait(BUILD_SECONDS)
-        except subprocess.TimeoutExpired:
-            late = f"more than {BUILD_SECONDS} s"
-            kernel.kill_family(process.pid)
-            process.wait()
+    environment = {"PATH": "/usr/bin:/bin", "LC_ALL": "C"}
+    if box.tier == 4:  # one's own compiler, perhaps, and its cache
+        environment |= {name: value for name, value in os.environ.items() if name.startswith(_OF_A_BUILD)}
+    with _alone(directory), tempfile.TemporaryFile() as output:
+        files = contents(directory)
+        forget_stale(directory, variant, files)
+        with box.lent(directory / variant):
+            around = Surroundings(directory, environment)
+            process = box.start(command, around, stdout=output, stderr=output, ends_alone=False)
+            status = process.wait(BUILD_SECONDS)
+            late = f"more than {BUILD_SECONDS} s" if status is None else ""
+            if status is None:
+                process.kill()
+                status = process.wait()
         output.seek(0)
         log = output.read(1 << 20).decode(errors="replace")
-    result = Build(directory, variant, log=log)
-    for name in {Path(refused).name for refused in _REFUSED.findall(result.log)}:
-        if not (directory / f"{name}.cpp").is_file():
-            continue  # not make's words, but those of a source that makes the compiler print them
-        result.errors[name] = _first_error(result.log, name)
-        result.path(name).unlink(missing_ok=True)
-    if process.returncode not in (0, 2) or (process.returncode == 2 and not result.errors):  # 2: some target failed
-        result.errors[""] = [*result.log.splitlines()[-6:], _why_unfinished(late or box.too_much(), process.returncode)]
+        result = Build(directory, variant, log=log)
+        for name in {Path(refused).name for refused in _REFUSED.findall(result.log)}:
+            if not (directory / f"{name}.cpp").is_file():
+                continue  # not make's words, but those of a source that makes the compiler print them
+            result.errors[name] = _first_error(result.log, name)
+            result.path(name).unlink(missing_ok=True)
+        remember_built(directory, variant, files)
+    if status not in (0, 2) or (status == 2 and not result.errors):  # 2: some target failed
+        why = _why_unfinished(late or box.too_much(), status)
+        result.errors[""] = [*result.log.splitlines()[-6:], why]
     return result
 
 
-def dependencies(directory: Path) -> dict[str, set[str]]:
+# --- what a program was built from
+
+_DIGEST = "# Built from "  # the last line of a program's list of dependencies, which is a comment to make
+
+
+@contextlib.contextmanager
+def _alone(directory: Path) -> Iterator[None]:
+    """While the block runs, no other grader builds in the directory."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def dependencies(directory: Path, variant: str = "") -> dict[str, set[str]]:
     """The compiler's own lists (*.d): each program that was built here, to the files that it is made of."""
-    return {listing.stem: set(listing.read_text().replace("\\\n", " ").split()) for listing in directory.glob("*.d")}
+    return {listing.stem: set(_words(listing)) for listing in (directory / variant).glob("*.d")}
 
 
-def forget_built(directory: Path, changed: set[str]) -> None:
-    """Removes the programs that depend on the changed files, and those of which nobody knows on what they depend."""
-    made_of = dependencies(directory)
-    sources = changed | {path.name for path in directory.glob("*.cpp")}
-    for program in {Path(name).stem for name in sources} | set(made_of):
-        if program not in made_of or changed & made_of[program]:
-            (directory / program).unlink(missing_ok=True)
-            (directory / f"{program}.d").unlink(missing_ok=True)
+def _words(listing: Path) -> list[str]:
+    """The files in a list of dependencies, without the programs that are made of them."""
+    lines = listing.read_text(errors="replace").replace("\\\n", " ").splitlines()
+    words = " ".join(line for line in lines if not line.startswith("#")).split()
+    return [word for word in words if not word.endswith(":")]
 
 
-def _why_unfinished(too_much: str, status: int) -> str:
+def contents(directory: Path) -> dict[str, str]:
+    """The files that the programs of a lab are made of: name to a digest of what it holds."""
+    files = [directory / "Makefile", *directory.glob("*.?pp")]
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files if path.is_file()}
+
+
+def forget_stale(directory: Path, variant: str, files: Mapping[str, str]) -> None:
+    """Removes the programs that were not built of these files, by content: clocks may be wrong."""
+    for source in directory.glob("*.cpp"):
+        program = directory / variant / source.stem
+        listing = program.with_suffix(".d")
+        if program.exists() and not _is_built_from(files, listing):
+            program.unlink()
+        if not program.exists():
+            listing.unlink(missing_ok=True)
+
+
+def remember_built(directory: Path, variant: str, files: Mapping[str, str]) -> None:
+    """Notes, for each program that has been built of these files, what they held."""
+    for listing in (directory / variant).glob("*.d"):
+        built = listing.with_suffix("").exists() and _DIGEST not in listing.read_text(errors="replace")
+        if built and (digest := _digest(files, listing)):
+            with listing.open("a") as file:
+                file.write(f"{_DIGEST}{digest}\n")
+
+
+def _is_built_from(files: Mapping[str, str], listing: Path) -> bool:
+    digest = _digest(files, listing) if listing.is_file() else ""
+    return bool(digest) and listing.read_text(errors="replace").endswith(f"{_DIGEST}{digest}\n")
+
+
+def _digest(files: Mapping[str, str], listing: Path) -> str:
+    """What the files hold that a program is made of, its Makefile included; "" if some are not known."""
+    names = sorted({"Makefile", *_words(listing)})
+    if not all(name in files for name in names):
+        return ""
+    return hashlib.sha256("".join(f"{name} {files[name]}\n" for name in names).encode()).hexdigest()
+
+
+def _why_unfinished(too_much: str, status: int | None) -> str:
     """What make does not say when it is killed together with the compiler."""
-    return f"the build took too much ({too_much}), and was killed" if too_much else f"make ended with status {status}"
+    return (
+        f"the build took too much ({too_much}), and was killed"
+        if too_much
+        else f"make ended with status {status}"
+    )
 
 
 def _first_error(log: str, program: str) -> list[str]:

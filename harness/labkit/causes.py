@@ -12,24 +12,32 @@ COMMON_CAUSES = {
     "program_missing": "The program was not built: is its source file there, under its own name?",
     "does_not_start": "The program could not be started at all.",
     "exited_early": "The program ended before it listened. What it said last is above.",
-    "not_listening": "No socket of the program listens: were socket, bind and listen all called, in this order?",
+    "not_listening": "No socket of the program listens: were socket, bind and listen all called, "
+    "in this order?",
     "wrong_first_line": "The first line on stdout has to be `listening on ADDRESS:PORT`, flushed at once.",
     "never_accepted": "The connection waits in the backlog: the program does not come back to accept.",
     "no_answer": "The connection was accepted, and nothing was answered.",
-    "no_datagram": "No datagram came back: was the request taken, and the reply sent to the address that it came from?",
+    "no_datagram": "No datagram came back: was the request taken, and the reply sent to the address "
+    "that it came from?",
     "hung_up": "The connection was closed where an answer was due.",
-    "spins": "The program uses the CPU all the time instead of waiting: which call should block, and does not?",
-    "sigpipe": "A send to a client that had gone raised SIGPIPE, which ends a process that does not prepare for it "
-    "(MSG_NOSIGNAL).",
+    "spins": "The program uses the CPU all the time instead of waiting: which call should block, "
+    "and does not?",
+    "sigpipe": "A send to a client that had gone raised SIGPIPE, which ends a process that does not prepare "
+    "for it (MSG_NOSIGNAL).",
     "crashed": "The program made an error in its own memory, or threw what nobody caught.",
-    "client_ends_server": "One client's error ended the whole program: it belongs to that client's connection alone.",
+    "client_ends_server": "One client's error ended the whole program: it belongs to that client's "
+    "connection alone.",
     "sanitizer": "The sanitizer found an error in the program; its first report is above.",
-    "data_race": "Two threads used the same memory at once, one of them to write it, and no lock made them take turns.",
-    "lock_order": "Two locks are taken in both orders: two threads that hold one each wait for the other's for ever.",
-    "thread_leak": "A thread that has ended is neither joined nor detached: its stack is kept for whoever may still ask.",
+    "data_race": "Two threads used the same memory at once, one of them to write it, and no lock made them "
+    "take turns.",
+    "lock_order": "Two locks are taken in both orders: two threads that hold one each wait for the other's "
+    "for ever.",
+    "thread_leak": "A thread that has ended is neither joined nor detached: its stack is kept for a join "
+    "that never comes.",
     "double_lock": "A thread locked a mutex that it holds already: it waits for itself.",
     "floods": "It printed 16 MiB more than it was given: a loop that logs without waiting for anything?",
-    "too_many_processes": "It made more processes than a machine bears: a child that goes on in the parent's loop forks, too.",
+    "too_many_processes": "It made more processes than a machine bears: a child that goes on in the parent's "
+    "loop forks, too.",
     "memory_hog": "Its processes together held more memory than they may: what grows without bound?",
     "does_not_end": "The program goes on when it should have ended.",
     "wrong_exit_status": "The program ended with another exit status than it should.",

@@ -8,7 +8,7 @@ import select
 import socket
 import struct
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,11 +21,26 @@ if TYPE_CHECKING:
 
 MANY = 1 << 30
 
+_made: list[list[Peer]] = []  # the lists that all_peers() is filling
+
+
+@contextlib.contextmanager
+def all_peers() -> Iterator[list[Peer]]:
+    """Every peer that is made while the block runs."""
+    made: list[Peer] = []
+    _made.append(made)
+    try:
+        yield made
+    finally:
+        _made.remove(made)
+
 
 class Peer:
-    """One end of a TCP connection whose other end the judged program has. `name` is what the steps call it."""
+    """One end of a TCP connection with the judged program. `name` is what the steps call it."""
 
-    def __init__(self, connection: socket.socket, name: str, program: Program, since: float | None = None) -> None:
+    def __init__(
+        self, connection: socket.socket, name: str, program: Program, since: float | None = None
+    ) -> None:
         self.name = name
         self.program = program
         self.socket = connection
@@ -38,6 +53,8 @@ class Peer:
         self.eof = False
         self.error: OSError | None = None  # ECONNRESET, mostly
         self.events: list[tuple[float, str]] = [(since or time.time(), "connect")]  # for the timeline
+        for made in _made:
+            made.append(self)
 
     # --- the wire
 
@@ -100,14 +117,16 @@ class Peer:
                 try:
                     await_fact(lambda: gone() or len(rest) < before)
                 except Missed:
-                    current.outcome = f"{len(rest)} bytes are not taken after {time.monotonic() - begin:.1f} s"
+                    current.outcome = (
+                        f"{len(rest)} bytes are not taken after {time.monotonic() - begin:.1f} s"
+                    )
                     raise self._silence(cause) from None
 
     def send_unread(self, data: bytes) -> int:
         """Sends as much as is taken while reading nothing; returns how many bytes that was.
 
-        It ends when all is sent, or when the program and its kernel buffers take no more: the program then sleeps, or
-        has taken nothing for as long as anything may take.
+        It ends when all is sent, or when the program and its kernel buffers take no more: the program then
+        sleeps, or has taken nothing for as long as anything may take.
         """
         with step(f"{self.name} sends up to {len(data)} bytes and reads nothing") as current:
             rest = memoryview(data)
@@ -118,7 +137,9 @@ class Peer:
                 count = self._write(rest) if writable else 0
                 rest = rest[count:]
                 last = time.monotonic() if count else last
-                asleep = all(kernel.state(member) in ("S", "T", "Z") for member in kernel.family(self.program.pid))
+                asleep = all(
+                    kernel.state(member) in ("S", "T", "Z") for member in kernel.family(self.program.pid)
+                )
                 still = still + 1 if not count and asleep else 0
             taken = len(data) - len(rest)
             self.sent += data[:taken]
@@ -162,11 +183,15 @@ class Peer:
             current.outcome = "seen"
 
     def expect_match(self, pattern: bytes, cause: Cause = None) -> re.Match[bytes]:
-        """Waits until what comes next matches the regular expression at its start; takes the match and returns it."""
+        """Waits until what comes next matches the regular expression at its start; takes the match and
+        returns it.
+        """
         with step(f"{self.name} gets /{pattern.decode('latin-1')}/") as current:
 
             def matched() -> re.Match[bytes] | bool | None:
-                ended = self.program.status() is not None  # asked first: what it sent before its end is read now
+                ended = (
+                    self.program.status() is not None
+                )  # asked first: what it sent before its end is read now
                 self._read()
                 found = re.match(pattern, bytes(self.received[self.taken :]), re.DOTALL)
                 return found or self.eof or self.error is not None or ended
@@ -177,7 +202,9 @@ class Peer:
             if match is None:
                 if not self.unread():
                     raise self._silence(cause)
-                raise Failed("other bytes", rung="bytes", cause=cause, details=[f"received {show(self.unread(), 200)}"])
+                raise Failed(
+                    "other bytes", rung="bytes", cause=cause, details=[f"received {show(self.unread(), 200)}"]
+                )
             self.taken += match.end()
             current.outcome = "seen"
             return match
@@ -186,7 +213,9 @@ class Peer:
         """Waits for exactly the bytes of this file next, and keeps none: it may be larger than the memory."""
         size = path.stat().st_size
         with step(f"{self.name} gets the {size} bytes of {path.name}") as current, path.open("rb") as file:
-            rest = bytes(self.received[self.taken :])  # what has been read already; _arrived() goes on from there
+            rest = bytes(
+                self.received[self.taken :]
+            )  # what has been read already; _arrived() goes on from there
             del self.received[self.taken :]
             at = 0
             while at < size:
@@ -198,13 +227,18 @@ class Peer:
                 wanted = file.read(len(chunk))
                 if chunk != wanted:
                     raise Failed(
-                        f"other bytes, from {at} on", rung="bytes", cause=cause, details=difference(wanted, chunk)
+                        f"other bytes, from {at} on",
+                        rung="bytes",
+                        cause=cause,
+                        details=difference(wanted, chunk),
                     )
                 at += len(chunk)
             current.outcome = "seen"
 
     def _arrived(self, most: int) -> bytes:
-        """Waits for some bytes, and returns them, at most so many; none if the connection ended or nothing came."""
+        """Waits for some bytes, and returns them, at most so many; none if the connection ended or nothing
+        came.
+        """
         chunk = b""
 
         def some() -> bool:
@@ -230,7 +264,10 @@ class Peer:
                 await_fact(lambda: self._read() or len(self.unread()) > 0)
             if self.unread():
                 raise Failed(
-                    "more bytes came", rung="bytes", cause=cause, details=[f"received {show(self.unread(), 200)}"]
+                    "more bytes came",
+                    rung="bytes",
+                    cause=cause,
+                    details=[f"received {show(self.unread(), 200)}"],
                 )
             if self.error is not None:
                 raise self.program.failure(f"ended by {self.error.strerror}", cause=cause)
@@ -239,7 +276,9 @@ class Peer:
             current.outcome = "seen"
 
     def read_to_eof(self, limit: int = MANY, cause: Cause = None) -> bytes:
-        """Waits for the end of the connection, orderly or by reset; returns all that came and was not expected."""
+        """Waits for the end of the connection, orderly or by reset; returns all that came and was not
+        expected.
+        """
         with step(f"{self.name} reads until the end of the connection") as current:
             while not self.eof and self.error is None:
                 before = len(self.received)
@@ -260,7 +299,9 @@ class Peer:
             with contextlib.suppress(Missed):
                 await_fact(lambda: self._read())
             if self.error is None:
-                raise self.program.failure("the connection ended in order" if self.eof else "no reset came", cause=cause)
+                raise self.program.failure(
+                    "the connection ended in order" if self.eof else "no reset came", cause=cause
+                )
             current.outcome = self.error.strerror or "seen"
 
     def expect_waiting(self) -> None:
@@ -276,7 +317,9 @@ class Peer:
             try:
                 await_fact(lambda: kernel.accepted(self.remote_port, self.local_port))
             except Missed as missed:
-                raise self.program.failure(f"not in {missed.seconds:.1f} s", cause=cause, rung="accept") from None
+                raise self.program.failure(
+                    f"not in {missed.seconds:.1f} s", cause=cause, rung="accept"
+                ) from None
             current.outcome = "seen"
 
     def expect_read(self, cause: Cause = None) -> None:
@@ -291,7 +334,10 @@ class Peer:
 
         with step(f"{self.program.name} has read all that {self.name} sent") as current:
             try:
-                await_fact(lambda: self.program.status() is not None or (on_the_way() == 0 and kernel.at_rest(self.program.pid)))
+                await_fact(
+                    lambda: self.program.status() is not None
+                    or (on_the_way() == 0 and kernel.at_rest(self.program.pid))
+                )
             except Missed as missed:
                 raise self.program.failure(f"not in {missed.seconds:.1f} s", cause=cause) from None
             current.outcome = "seen"
@@ -299,7 +345,9 @@ class Peer:
     # --- the ladder
 
     def _await_bytes(self, count: int, cause: Cause, expected: bytes) -> None:
-        """Waits until `count` more bytes are there, each new one renewing the patience; climbs the ladder if not."""
+        """Waits until `count` more bytes are there, each new one renewing the patience; climbs the ladder if
+        not.
+        """
 
         def enough() -> bool:
             self._read()
@@ -308,7 +356,9 @@ class Peer:
         while not enough():
             before = len(self.received)
             try:
-                await_fact(lambda: enough() or len(self.received) > before or self.program.status() is not None)
+                await_fact(
+                    lambda: enough() or len(self.received) > before or self.program.status() is not None
+                )
             except Missed:
                 break
             if self.program.status() is not None and not enough():
@@ -327,23 +377,33 @@ class Peer:
     def _silence(self, cause: Cause) -> Failed:
         """Why nothing came: the first rung that broke, with the check's own cause only for the last one."""
         if kernel.accepted(self.remote_port, self.local_port) is False:
-            return self.program.failure("the connection is not accepted", cause=cause, otherwise="never_accepted", rung="accept")
+            return self.program.failure(
+                "the connection is not accepted", cause=cause, otherwise="never_accepted", rung="accept"
+            )
         if self.error is not None:
             return self.program.failure(
-                f"the connection ended: {self.error.strerror}", cause=cause, rung="answer", otherwise="hung_up"
+                f"the connection ended: {self.error.strerror}",
+                cause=cause,
+                rung="answer",
+                otherwise="hung_up",
             )
         if self.eof:
             return self.program.failure(
                 "the connection was closed instead", cause=cause, rung="answer", otherwise="hung_up"
             )
         if kernel.cpu_share(self.program.pid) > 0.5:
-            return self.program.failure("nothing came, and the program is busy", cause=cause, otherwise="spins", rung="spins")
+            return self.program.failure(
+                "nothing came, and the program is busy", cause=cause, otherwise="spins", rung="spins"
+            )
         return self.program.failure("nothing came", cause=cause, otherwise="no_answer", rung="answer")
 
 
-def converse(peers: Sequence[Peer], reply: Callable[[Peer, bytes], bytes | None], what: str, cause: Cause = None) -> None:
-    """Talks with all peers at once, line by line, a step `what`: each line that one gets (without its newline) goes to
-    `reply`, which returns the bytes that this peer sends next, or None when it has no more to say.
+def converse(
+    peers: Sequence[Peer], reply: Callable[[Peer, bytes], bytes | None], what: str, cause: Cause = None
+) -> None:
+    """Talks with all peers at once, line by line, a step `what`: each line that one gets (without its
+    newline) goes to `reply`, which returns the bytes that this peer sends next, or None when it has no more
+    to say.
     """
     with step(what, quiet=True):
         talking = {peer.socket.fileno(): peer for peer in peers}
@@ -370,7 +430,9 @@ def converse(peers: Sequence[Peer], reply: Callable[[Peer, bytes], bytes | None]
             if not talking:
                 return
             try:
-                ready = [descriptor for descriptor, _ in arrivals.poll(10) or await_fact(lambda: arrivals.poll(0))]
+                ready = [
+                    descriptor for descriptor, _ in arrivals.poll(10) or await_fact(lambda: arrivals.poll(0))
+                ]
             except Missed:
                 raise next(iter(talking.values()))._silence(cause) from None
 
@@ -378,7 +440,9 @@ def converse(peers: Sequence[Peer], reply: Callable[[Peer, bytes], bytes | None]
 class Datagrams:
     """A UDP socket of the harness's own, connected to the judged program or free (port None)."""
 
-    def __init__(self, name: str, program: Program | None, port: int | None, address: str = "127.0.0.1") -> None:
+    def __init__(
+        self, name: str, program: Program | None, port: int | None, address: str = "127.0.0.1"
+    ) -> None:
         self.name = name
         self.program = program
         self.socket = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM)
@@ -391,17 +455,21 @@ class Datagrams:
 
     def send(self, data: bytes, to: int | None = None) -> None:
         """Sends one datagram, to port `to` of loopback or where the socket is connected to."""
-        with step(f"{self.name} sends the datagram {show(data)}"), contextlib.suppress(ConnectionRefusedError):
+        with step(f"{self.name} sends the datagram {show(data)}"), contextlib.suppress(
+            ConnectionRefusedError
+        ):
             self.socket.send(data) if to is None else self.socket.sendto(data, ("127.0.0.1", to))
 
     def take(self, what: str, cause: Cause = None) -> tuple[bytes, int]:
-        """Waits for the next datagram; returns it and its sender's port. Throws Failed with `what` awaited."""
+        """Waits for the next datagram, told as `what`; returns it and its sender's port."""
         with step(f"{self.name} gets {what}") as current:
             arrived: list[tuple[bytes, int]] = []
 
             def received() -> bool:
                 ended = self.program is not None and self.program.status() is not None
-                with contextlib.suppress(BlockingIOError, ConnectionRefusedError):  # refused: the program's end says more
+                with contextlib.suppress(
+                    BlockingIOError, ConnectionRefusedError
+                ):  # refused: the program's end says more
                     data, sender = self.socket.recvfrom(1 << 16)
                     arrived.append((data, sender[1]))
                 return bool(arrived) or ended
@@ -411,7 +479,9 @@ class Datagrams:
             if not arrived:
                 if self.program is None:
                     raise Failed("nothing came", rung="answer", cause=cause, otherwise="no_datagram")
-                raise self.program.failure("nothing came", rung="answer", cause=cause, otherwise="no_datagram")
+                raise self.program.failure(
+                    "nothing came", rung="answer", cause=cause, otherwise="no_datagram"
+                )
             current.outcome = show(arrived[0][0])
             return arrived[0]
 
@@ -437,7 +507,9 @@ class Listener:
     """A listening socket of the harness's own, for programs that are clients."""
 
     def __init__(self, address: str = "127.0.0.1") -> None:
-        self.socket = socket.create_server((address, 0), family=socket.AF_INET6 if ":" in address else socket.AF_INET)
+        self.socket = socket.create_server(
+            (address, 0), family=socket.AF_INET6 if ":" in address else socket.AF_INET
+        )
         self.socket.setblocking(False)
         self.port: int = self.socket.getsockname()[1]
 

@@ -1,9 +1,11 @@
-"""Clients that count together by compare and swap: what is asked of every register that several clients share at once."""
+"""Clients that count together by compare and swap: what is asked of every register that several clients share
+at once.
+"""
 
 from __future__ import annotations
 
 from .client import Peer, converse
-from .lab import Server
+from .server import Server
 from .steps import Cause, expect, show
 
 CLIENTS, STEPS = 16, 500
@@ -12,7 +14,8 @@ CLIENTS, STEPS = 16, 500
 def count_together(server: Server, cause: Cause = None) -> None:
     """Each client adds 500 to the server's register, and tries again when another was faster.
 
-    Fails as "two_winners" if a step is lost or made twice; cause: the likely one of a reply that does not come.
+    Fails as "two_winners" if a step is lost or made twice; cause: the likely one of a reply that does not
+    come.
     """
     clients = [server.connect(f"client {number}") for number in range(1, CLIENTS + 1)]
     believed = dict.fromkeys(clients, 0)
@@ -33,8 +36,12 @@ def count_together(server: Server, cause: Cause = None) -> None:
         client.send(b"0 1\n")
     converse(clients, answered, f"{CLIENTS} clients add {STEPS} each by compare and swap", cause=cause)
     total = CLIENTS * STEPS
-    expect(sorted(won) == list(range(total)), f"each value from 0 to {total - 1} was swapped for the next one, once",
-           otherwise=f"{total - len(set(won))} of them were not, or twice", cause="two_winners")  # fmt: skip
+    expect(
+        sorted(won) == list(range(total)),
+        f"each value from 0 to {total - 1} was swapped for the next one, once",
+        otherwise=f"{total - len(set(won))} of them were not, or twice",
+        cause="two_winners",
+    )
     zoe = server.connect("zoe")
     zoe.send(b"0 0\n")
     zoe.expect(b"%d\n" % total, cause={"bytes": "two_winners"})

@@ -1,4 +1,6 @@
-"""Holds a process between any two of its instructions, so that another can come between: races by construction; ptrace(2)."""
+"""Holds a process between any two of its instructions, so that another can come between: races by
+construction; ptrace(2).
+"""
 
 from __future__ import annotations
 

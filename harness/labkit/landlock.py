@@ -14,7 +14,9 @@ import sys
 CREATE_RULESET, ADD_RULE, RESTRICT_SELF = 444, 445, 446  # the same numbers on every processor
 VERSION, PATH_BENEATH, PR_SET_NO_NEW_PRIVS = 1, 1, 38
 EXECUTE, READ_FILE, READ_DIR = 1 << 0, 1 << 2, 1 << 3
-OF_FILES = EXECUTE | READ_FILE | 1 << 1 | 1 << 14 | 1 << 15  # rights that make sense for one file: write, truncate, ioctl
+OF_FILES = (
+    EXECUTE | READ_FILE | 1 << 1 | 1 << 14 | 1 << 15
+)  # rights that make sense for one file: write, truncate, ioctl
 RIGHTS = {1: 13, 2: 14, 3: 15, 4: 15}  # how many rights a version of Landlock knows; since 5: 16
 
 libc = ctypes.CDLL(None, use_errno=True)
@@ -33,7 +35,9 @@ def restrict(readable: list[str], writable: list[str]) -> None:
     version = call(CREATE_RULESET, None, ctypes.c_size_t(0), VERSION)
     every = (1 << RIGHTS.get(version, 16)) - 1
     ruleset = call(CREATE_RULESET, every.to_bytes(8, sys.byteorder), ctypes.c_size_t(8), 0)
-    rules = [(path, EXECUTE | READ_FILE | READ_DIR) for path in readable] + [(path, every) for path in writable]
+    rules = [(path, EXECUTE | READ_FILE | READ_DIR) for path in readable] + [
+        (path, every) for path in writable
+    ]
     for path, rights in rules:
         try:
             place = os.open(path, os.O_PATH)
@@ -54,7 +58,10 @@ if __name__ == "__main__":
     end = sys.argv.index("--")
     given = list(zip(sys.argv[1:end:2], sys.argv[2:end:2]))
     try:
-        restrict([path for option, path in given if option == "-r"], [path for option, path in given if option == "-w"])
+        restrict(
+            [path for option, path in given if option == "-r"],
+            [path for option, path in given if option == "-w"],
+        )
     except OSError as error:
         print(error, file=sys.stderr)
         sys.exit(125)

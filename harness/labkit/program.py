@@ -1,9 +1,8 @@
-"""Starts, watches and ends the programs of a lab: the one place of the harness that does."""
+"""A running program of a lab: watched, asked, and held to what it should do."""
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import fcntl
 import os
 import re
@@ -13,13 +12,14 @@ import subprocess
 import sys
 import termios
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
 from . import kernel
 from .box import Box
 from .steps import Cause, CouldNotTell, Failed, difference, show, step
+from .surroundings import Surroundings
 from .waiting import Missed, await_fact, deadline, poll
 
 KEPT_OUTPUT = 1 << 20  # bytes of each output stream that are kept, from its beginning
@@ -36,12 +36,15 @@ _SANITIZER_CAUSES = {
 
 
 def sanitizer_report(program: str, stderr: str) -> Failed | None:
-    """The first report of a sanitizer, as a failure. Throws CouldNotTell if the sanitizer could not work here.
+    """The first report of a sanitizer, as a failure. Throws CouldNotTell if the sanitizer could not work
+    here.
 
     program: its path: only one that was built with the sanitizer is believed that.
     """
     if "FATAL: ThreadSanitizer" in stderr and Path(program).parent.name == "tsan":
-        raise CouldNotTell("ThreadSanitizer does not run on this machine: " + "; ".join(_last_lines("stderr", stderr)))
+        raise CouldNotTell(
+            "ThreadSanitizer does not run on this machine: " + "; ".join(last_lines("stderr", stderr))
+        )
     found = _SANITIZER.search(stderr)
     if found is None:
         return None
@@ -59,31 +62,6 @@ def killed_for_too_much(box: Box, status: int | None) -> Failed | None:
     return Failed(f"it took too much ({what}), and was killed", rung="exited", cause=cause)
 
 
-def adopt_orphans() -> None:
-    """Makes this process the parent of every orphan below it, so that no program escapes by a double fork; prctl(2)."""
-    PR_SET_CHILD_SUBREAPER = 36
-    if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
-        raise OSError(ctypes.get_errno(), "prctl")
-
-
-def default_signals() -> None:
-    """Ignores and blocks no signal, whatever nohup(1) or a shell's `&` has left: a program inherits both; signal(7)."""
-    signal.pthread_sigmask(signal.SIG_SETMASK, [])
-    for number in signal.valid_signals() - {signal.SIGPIPE, signal.SIGXFSZ}:  # those two are Python's own
-        if signal.getsignal(number) == signal.SIG_IGN:
-            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
-
-
-def end_all() -> None:
-    """Kills and reaps every descendant of this process: what a check leaves behind dies with it."""
-    me = os.getpid()
-    while kernel.children(me):
-        for child in kernel.children(me):
-            kernel.kill_family(child)
-            with contextlib.suppress(ChildProcessError):
-                os.waitpid(child, 0)
-
-
 class Output:
     """What a program has written so far; a thread reads it, so that no pipe is ever full."""
 
@@ -93,7 +71,9 @@ class Output:
         self.total = 0
         self.taken = 0  # up to here expect_text() has seen it
         self._pipe = pipe
-        self._reading = threading.Lock()  # while it is held, the pipe may be empty and `data` not have it all yet
+        self._reading = (
+            threading.Lock()
+        )  # while it is held, the pipe may be empty and `data` not have it all yet
         self._thread = threading.Thread(target=self._pump, args=(program,), daemon=True)
         self._thread.start()
 
@@ -138,22 +118,19 @@ class Program:
     """One running program. Its exit is noticed, its output kept, its end certain."""
 
     def __init__(
-        self, box: Box, argv: Sequence[str | Path], *, cwd: Path, env: dict[str, str], stdin: bool, descriptors: int = 0
+        self, name: str, box: Box, argv: list[str], around: Surroundings, stdin: bool = False
     ) -> None:
-        self.name = Path(argv[0]).name
-        self.argv = [str(word) for word in argv]
+        """Starts it. stdin: it is typed to; else its standard input is empty. Throws Failed if it is no
+        program.
+        """
+        self.name = name
+        self.argv = argv
         self.asked_to_end = False
         self.flooded = False  # it was killed for printing without end
         self._box = box
-        self._process, self.pid = box.start(
-            self.argv,
-            cwd=cwd,
-            env=env,
-            stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            descriptors=descriptors,
-        )
+        given = subprocess.PIPE if stdin else subprocess.DEVNULL
+        self._process = box.start(argv, around, stdin=given, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.pid = self._process.pid
         assert self._process.stdout is not None and self._process.stderr is not None
         self.stdout = Output(self._process.stdout, self)
         self.stderr = Output(self._process.stderr, self)
@@ -162,7 +139,7 @@ class Program:
 
     def status(self) -> int | None:
         """The exit status, negative for a signal, or None while it runs."""
-        return self._box.status(self._process)
+        return self._process.status()
 
     def children(self) -> dict[int, str]:
         """Its own children, zombies included: pid to state letter."""
@@ -219,8 +196,8 @@ class Program:
                 raise self.failure("does not read its standard input any more") from None
 
     def expect_at_rest(self) -> None:
-        """Waits until the program has read all that it was given, all threads of it and its children sleep, and its
-        output is here."""
+        """Waits until the program has read all that it was given, all threads of it and its children sleep,
+        and its output is here."""
         with step(f"{self.name} has read its input, and all its threads and children sleep") as current:
             try:
                 await_fact(self._ended_or_at_rest)
@@ -249,7 +226,7 @@ class Program:
                 self._process.stdin.close()
 
     def send_signal(self, number: signal.Signals, children: bool = False) -> None:
-        """Sends a signal to the program, and not to its children, or with them, as Ctrl-C in a terminal does."""
+        """Sends a signal to the program alone, or also to its children, as Ctrl-C in a terminal does."""
         with step(f"{self.name} {'and its children get' if children else 'gets'} {number.name}"):
             self.asked_to_end |= number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
             with contextlib.suppress(ProcessLookupError):
@@ -262,7 +239,9 @@ class Program:
 
     @contextlib.contextmanager
     def paused(self) -> Iterator[None]:
-        """Stops the program (SIGSTOP) while the block runs: what happens meanwhile, happens to it all at once."""
+        """Stops the program (SIGSTOP) while the block runs: what happens meanwhile, happens to it all at
+        once.
+        """
         with step(f"{self.name} is paused (SIGSTOP)"):
             os.kill(self.pid, signal.SIGSTOP)
             try:
@@ -297,7 +276,8 @@ class Program:
             current.outcome = "seen"
 
     def expect_match(self, pattern: str, cause: Cause = None, stream: str = "stdout") -> re.Match[str]:
-        """Waits until the lines of the output, from its beginning, have a match of the regular expression; returns it.
+        """Waits until the lines of the output, from its beginning, have a match of the regular expression;
+        returns it.
 
         Who has inherited the stream may print them, too, after the program itself has ended.
         """
@@ -315,20 +295,23 @@ class Program:
             match = re.search(pattern, output.text, re.MULTILINE)
             if match is None:
                 self._explain_end()
-                raise Failed("not printed", cause=cause, details=_last_lines(stream, output.text))
+                raise Failed("not printed", cause=cause, details=last_lines(stream, output.text))
             current.outcome = "seen"
             return match
 
     def expect_exit(self, status: int = 0, cause: Cause = None) -> None:
         """Waits for the end; a negative status is a signal's number."""
         self.asked_to_end = True
-        wanted = _status_name(status)
+        wanted = status_name(status)
         with step(f"{self.name} ends with {wanted}") as current:
             try:
                 await_fact(lambda: self.status() is not None)
             except Missed as missed:
                 raise Failed(
-                    f"still runs after {missed.seconds:.1f} s", cause=cause, otherwise="does_not_end", details=self.evidence()
+                    f"still runs after {missed.seconds:.1f} s",
+                    cause=cause,
+                    otherwise="does_not_end",
+                    details=self.evidence(),
                 ) from None
             self.stdout.finish()
             self.stderr.finish()
@@ -336,12 +319,16 @@ class Program:
             assert got is not None
             if got != status:
                 self._explain_last_words()
-                raise Failed(_status_name(got), cause=cause, otherwise="wrong_exit_status", details=self.evidence())
+                raise Failed(
+                    status_name(got), cause=cause, otherwise="wrong_exit_status", details=self.evidence()
+                )
             current.outcome = "seen"
 
     def stop(self, number: signal.Signals = signal.SIGINT) -> None:
         """Ends the program as a user does, and expects `Exiting` once, status 0 and no child left."""
-        if kernel.has_mapped(self.pid, "/libtsan.so"):  # it holds a signal that comes just before a call until that returns
+        if kernel.has_mapped(
+            self.pid, "/libtsan.so"
+        ):  # it holds a signal that comes just before a call until that returns
             with contextlib.suppress(Missed):
                 await_fact(self._ended_or_at_rest)
         family = kernel.family(self.pid)
@@ -350,7 +337,7 @@ class Program:
         with step("`Exiting` is printed once, and no process is left") as current:
             count = len(re.findall(r"^Exiting$", self.stdout.text, re.MULTILINE))
             if count != 1:
-                raise Failed(f"printed {count} times", details=_last_lines("stdout", self.stdout.text))
+                raise Failed(f"printed {count} times", details=last_lines("stdout", self.stdout.text))
             try:
                 await_fact(lambda: not [member for member in family if kernel.state(member) not in ("", "Z")])
             except Missed:
@@ -371,7 +358,9 @@ class Program:
         return Failed(what, cause=cause, otherwise=otherwise, rung=rung, details=self.evidence())
 
     def expect_alive(self) -> None:
-        """Fails if the program has ended unasked or a sanitizer has spoken; what it is about to do is waited for."""
+        """Fails if the program has ended unasked or a sanitizer has spoken; what it is about to do is waited
+        for.
+        """
         begin = self._computed()
         poll(lambda: self._ended_or_at_rest() or self._computed() - begin > 1, deadline() / 2)
         self._explain_end()
@@ -384,7 +373,12 @@ class Program:
         if report := sanitizer_report(self.argv[0], self.stderr.text):
             raise report
         if self.flooded:
-            raise Failed("it printed without end, and was killed", rung="exited", cause="floods", details=self.evidence())
+            raise Failed(
+                "it printed without end, and was killed",
+                rung="exited",
+                cause="floods",
+                details=self.evidence(),
+            )
         if report := killed_for_too_much(self._box, self.status()):
             raise report
 
@@ -405,16 +399,21 @@ class Program:
             cause = "crashed"
         elif status == 0:
             cause = "ended_too_early"
-        raise Failed(f"{self.name} has ended: {_status_name(status)}", rung="exited", cause=cause, details=self.evidence())
+        raise Failed(
+            f"{self.name} has ended: {status_name(status)}",
+            rung="exited",
+            cause=cause,
+            details=self.evidence(),
+        )
 
     def evidence(self) -> list[str]:
         """What can be seen of the program now: its processes, or its end, and its last words."""
         status = self.status()
-        rows = kernel.table(self.pid) if status is None else [f"{self.name} has ended: {_status_name(status)}"]
-        return [*rows, *_last_lines("stdout", self.stdout.text), *_last_lines("stderr", self.stderr.text)]
+        rows = kernel.table(self.pid) if status is None else [f"{self.name} has ended: {status_name(status)}"]
+        return [*rows, *last_lines("stdout", self.stdout.text), *last_lines("stderr", self.stderr.text)]
 
 
-def _status_name(status: int) -> str:
+def status_name(status: int) -> str:
     if status >= 0:
         return f"exit status {status}"
     with contextlib.suppress(ValueError):
@@ -422,5 +421,5 @@ def _status_name(status: int) -> str:
     return f"death by signal {-status}"
 
 
-def _last_lines(stream: str, text: str, lines: int = 4) -> list[str]:
+def last_lines(stream: str, text: str, lines: int = 4) -> list[str]:
     return [f"{stream}: {line[:200]}" for line in text.splitlines()[-lines:]]

@@ -7,16 +7,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-# A likely cause's name; or one for each rung ({"bytes": "short_send_ignored"}: named if some, but not the right, bytes
-# came); or a function that finds it from the evidence.
+# A likely cause's name; or one for each rung ({"bytes": "short_send_ignored"}: named if some, but not the
+# right, bytes came); or a function that finds it from the evidence.
 Cause = str | dict[str, str] | Callable[[], str | None] | None
 
 
 class Failed(Exception):
     """Evidence to the contrary was seen.
 
-    rung: what broke first, of build, start, exited, sanitizer, listen, connect, accept, answer, spins, bytes, behaviour.
-    cause: the likely cause; `otherwise` is named if it has none for this rung.
+    rung: what broke first, of build, start, exited, sanitizer, listen, connect, accept, answer, spins, bytes,
+    behaviour. cause: the likely cause; `otherwise` is named if it has none for this rung.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class Story:
 
     @contextlib.contextmanager
     def step(self, text: str, quiet: bool = False) -> Iterator[Step]:
-        """Tells a step while the block runs; with quiet, the steps inside it are not told unless they fail."""
+        """Tells a step while the block runs; with quiet, the steps inside it are told only if they fail."""
         current = Step(text, seconds=self._clock() - self._begin)
         told = self._quiet == 0
         if told:
@@ -84,7 +84,9 @@ class Story:
                 if not told:
                     self.steps.append(current)
                 current.failed = True
-                current.outcome = current.outcome or (error.what if isinstance(error, Failed) else "could not tell")
+                current.outcome = current.outcome or (
+                    error.what if isinstance(error, Failed) else "could not tell"
+                )
                 current.details += error.details if isinstance(error, Failed) else [str(error)]
             raise
         finally:
@@ -115,7 +117,12 @@ def step(text: str, quiet: bool = False) -> Iterator[Step]:
 
 
 def expect(
-    truth: object, what: str, *, otherwise: str = "not so", cause: Cause = None, details: list[str] | None = None
+    truth: object,
+    what: str,
+    *,
+    otherwise: str = "not so",
+    cause: Cause = None,
+    details: list[str] | None = None,
 ) -> None:
     """A step `what` that fails, with `otherwise` as what was seen instead, unless `truth` is true."""
     with step(what) as current:
@@ -132,7 +139,9 @@ def show(data: bytes, limit: int = 60) -> str:
 
 def difference(expected: bytes, received: bytes, window: int = 48) -> list[str]:
     """Both sides, escaped, around the first difference, with a caret under it."""
-    at = next((i for i, (a, b) in enumerate(zip(expected, received)) if a != b), min(len(expected), len(received)))
+    at = next(
+        (i for i, (a, b) in enumerate(zip(expected, received)) if a != b), min(len(expected), len(received))
+    )
     start = max(0, at - window // 2)
     lead = "…" if start else ""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from . import kernel
+from .processes import Process
 from .steps import Cause, CouldNotTell, Failed, step
 
 Fact = TypeVar("Fact")
@@ -21,7 +23,9 @@ _patience = 1.0  # the repetition of a check that could not be told waits longer
 
 
 def calibrate() -> float:
-    """Measures how long a known-good program takes here, and sets the deadline by it; returns the deadline in seconds."""
+    """Measures how long a known-good program takes here, and sets the deadline by it; returns the deadline in
+    seconds.
+    """
     global _base
     _base = max(2.0, min(20.0, 15 * _ask_canary(30.0)))
     return _base
@@ -34,31 +38,28 @@ def be_patient(factor: float) -> None:
 
 
 def deadline() -> float:
-    """Seconds that anything may take now: never reached by what works, so its size costs only what is broken."""
+    """Seconds that anything may take now. What works never reaches it: only what is broken waits so long."""
     return _base * _patience * min(8.0, max(1.0, kernel.running_elsewhere() / (os.cpu_count() or 1)))
 
 
 def _ask_canary(limit: float) -> float:
-    """Starts the known-good server, asks it once, sees its child exit; returns the seconds, `limit` if it took longer.
+    """Starts the known-good server, asks it once, sees its child exit; returns the seconds, `limit` if it
+    took longer.
 
     What it does is what the checks ask of a program: start, listen, accept, fork, answer, reap, end.
     """
     begin = time.monotonic()
     canary = [sys.executable, "-I", "-S", str(Path(__file__).with_name("canary.py"))]
-    with subprocess.Popen(canary, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
-        try:
-            assert process.stdout is not None
-            port = int(process.stdout.readline())
-            with socket.create_connection(("127.0.0.1", port), timeout=limit) as client:
-                client.sendall(b"canary\n")
-                while client.recv(100):
-                    pass
-            process.wait(timeout=limit)
-        except (OSError, ValueError, subprocess.TimeoutExpired):
-            return limit
-        finally:
-            process.kill()
-    return min(limit, time.monotonic() - begin)
+    with Process(canary, stdout=subprocess.PIPE) as process, contextlib.suppress(OSError, ValueError):
+        assert process.stdout is not None
+        port = int(process.stdout.readline())
+        with socket.create_connection(("127.0.0.1", port), timeout=limit) as client:
+            client.sendall(b"canary\n")
+            while client.recv(100):
+                pass
+        if process.wait(limit) is not None:
+            return min(limit, time.monotonic() - begin)
+    return limit
 
 
 def poll(fact: Callable[[], Fact], seconds: float) -> Fact | None:
@@ -84,7 +85,8 @@ class Missed(Exception):
 
 
 def await_fact(fact: Callable[[], Fact]) -> Fact:
-    """Returns the fact as soon as it is true. Throws Missed, or CouldNotTell if the machine was too slow to tell.
+    """Returns the fact as soon as it is true. Throws Missed, or CouldNotTell if the machine was too slow to
+    tell.
 
     The canary gets the second half of the time: if it needs longer than that, so might any good program.
     """
@@ -97,7 +99,9 @@ def await_fact(fact: Callable[[], Fact]) -> Fact:
     value = poll(fact, max(0.0, begin + limit - time.monotonic()))
     if value:
         return value
-    if not vouched and kernel.running(os.getpid()) <= 2 * (os.cpu_count() or 1):  # more: the program's own load
+    if not vouched and kernel.running(os.getpid()) <= 2 * (
+        os.cpu_count() or 1
+    ):  # more: the program's own load
         raise CouldNotTell(f"a known-good program did not meet the deadline of {limit:.1f} s either")
     raise Missed(time.monotonic() - begin)
 

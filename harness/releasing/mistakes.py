@@ -48,14 +48,28 @@ def patches(lab: str) -> list[Mistake]:
             for file in sources:
                 shutil.copy(file, copy)
             run = subprocess.run(
-                ["patch", "-p1", "--force", "--silent", "--no-backup-if-mismatch", "-d", scratch, "-i", str(path)],
+                [
+                    "patch",
+                    "-p1",
+                    "--force",
+                    "--silent",
+                    "--no-backup-if-mismatch",
+                    "-d",
+                    scratch,
+                    "-i",
+                    str(path),
+                ],
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 text=True,
             )
             if run.returncode != 0:
                 raise Unusable(f"{path} no longer applies:\n{run.stdout}")
-            files = {f.name: (copy / f.name).read_text() for f in sources if (copy / f.name).read_text() != f.read_text()}
+            files = {
+                f.name: (copy / f.name).read_text()
+                for f in sources
+                if (copy / f.name).read_text() != f.read_text()
+            }
         found.append(Mistake(lab, path.stem, header["check"], header["cause"], files))
     return found
 

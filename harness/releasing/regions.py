@@ -56,8 +56,12 @@ def regions(text: str) -> list[Region]:
 
 
 def starter(text: str, only: int | None = None) -> str:
-    """Returns the source with a TODO for each region; for region number `only` alone, if given, the others solved."""
-    return _replaced(text, lambda number, region: region.todo if only in (None, number) else "".join(region.solution))
+    """Returns the source with a TODO for each region; for region number `only` alone, if given, the others
+    solved.
+    """
+    return _replaced(
+        text, lambda number, region: region.todo if only in (None, number) else "".join(region.solution)
+    )
 
 
 def solved(text: str) -> str:
@@ -66,7 +70,9 @@ def solved(text: str) -> str:
 
 
 def restored(text: str, solution: str) -> str:
-    """Returns a starter with each TODO replaced by the region of `solution` that it stands for. Throws Malformed."""
+    """Returns a starter with each TODO replaced by the region of `solution` that it stands for. Throws
+    Malformed.
+    """
     for region in regions(solution):
         if text.count(region.todo) != 1:
             raise Malformed(f"not exactly one line: {region.todo.strip()}")

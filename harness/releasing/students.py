@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-from grading.model import HARNESS, ROOT, Term
+from grading.model import HARNESS, ROOT, Term, Unusable
 from labkit.build import LABS
 
 from . import depths, regions
@@ -24,14 +24,18 @@ _QUOTE = re.compile(r"^<!-- quote (\S+) -->\n```.*?^```$", re.MULTILINE | re.DOT
 _LINK = re.compile(r"(!?)\[([^]]*)\]\(([^):#]+)(#[^)]*)?\)")
 
 
-class Unreleasable(Exception):
+class Unreleasable(Unusable):
     """The release cannot be written; the message says why."""
 
 
-def release(lab: str, target: Path, extra: dict[Path, bytes] | None = None, depth: str | None = None) -> None:
-    """Writes the repository for a lab ("lab05") to `target`, in place of an earlier release. Throws Unreleasable.
+def release(
+    lab: str, target: Path, extra: dict[Path, bytes] | None = None, depth: str | None = None
+) -> None:
+    """Writes the repository for a lab ("lab05") to `target`, in place of an earlier release. Throws
+    Unreleasable.
 
-    depth: "guided" or "build" for every exercise of the lab; None: build for its main programs, guided for the rest.
+    depth: "guided" or "build" for every exercise of the lab; None: build for its main programs, guided for
+    the others.
     """
     released = (target / "harness" / "grade").exists() and not (target / "harness" / "release").exists()
     if target.exists() and not released:
@@ -99,7 +103,9 @@ def _linked(pages: list[Path]) -> set[Path]:
 def _without_dead_lines(index: Path, released: dict[Path, bytes]) -> str:
     """Returns the index of the handouts without the lines that lead to what is not in the release."""
     lines = index.read_text().splitlines(keepends=True)
-    kept = [line for line in lines if not any(_is_dead(link, index, released) for link in _LINK.finditer(line))]
+    kept = [
+        line for line in lines if not any(_is_dead(link, index, released) for link in _LINK.finditer(line))
+    ]
     return "".join(kept).rstrip() + "\n"
 
 

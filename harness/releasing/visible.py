@@ -53,7 +53,9 @@ def _counts(node: ast.stmt, lab: str, term: Term) -> tuple[float, bool] | None:
 
 
 def _name(node: ast.stmt) -> str:
-    """Returns the name that a top-level statement defines, "" if it is none that may go (an import, a docstring)."""
+    """Returns the name that a top-level statement defines, "" if it is none that may go (an import, a
+    docstring).
+    """
     if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
         return node.name
     if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
@@ -63,7 +65,9 @@ def _name(node: ast.stmt) -> str:
 
 def _used(node: ast.stmt) -> set[str]:
     names = {name.id for name in ast.walk(node) if isinstance(name, ast.Name)}
-    names |= {name.arg for name in ast.walk(node) if isinstance(name, ast.arg)}  # a fixture is used by its name
+    names |= {
+        name.arg for name in ast.walk(node) if isinstance(name, ast.arg)
+    }  # a fixture is used by its name
     return names
 
 
@@ -71,7 +75,9 @@ def _without(source: str, removed: list[ast.stmt]) -> str:
     """Returns the source without these statements, their decorators, and the comments right above them."""
     lines = source.splitlines(keepends=True)
     for node in sorted(removed, key=lambda node: node.lineno, reverse=True):
-        first = min([node.lineno, *(decorator.lineno for decorator in getattr(node, "decorator_list", []))]) - 1
+        first = (
+            min([node.lineno, *(decorator.lineno for decorator in getattr(node, "decorator_list", []))]) - 1
+        )
         while first and lines[first - 1].startswith("#"):
             first -= 1
         while first and not lines[first - 1].strip():

@@ -5,7 +5,9 @@ import pytest
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The kill matrices, which take longest, come first, each for itself; of the others each file stays together."""
+    """The kill matrices, which take longest, come first, each for itself; of the others each file stays
+    together.
+    """
     items.sort(key=is_no_matrix)
     for item in filter(is_no_matrix, items):
         item.add_marker(pytest.mark.xdist_group(item.path.name))

@@ -29,6 +29,7 @@ from attacks import running  # noqa: E402
 from attacks.running import Outcome, Surroundings  # noqa: E402
 from grading.world import probe  # noqa: E402
 from labkit import box, kernel  # noqa: E402
+from labkit.processes import adopt_orphans
 from labkit.waiting import poll  # noqa: E402
 
 pytestmark = pytest.mark.skipif(probe() > 2, reason="this machine cannot isolate: harness/doctor says why")
@@ -44,10 +45,11 @@ def surroundings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Surroundi
 def outcomes(surroundings: Surroundings) -> dict[Path, Outcome]:
     """All attacks, some at a time."""
     with concurrent.futures.ThreadPoolExecutor(3) as pool:
-        return dict(zip(ATTACKS, pool.map(surroundings.attack, ATTACKS)))
+        graded: list[Outcome] = list(pool.map(surroundings.attack, ATTACKS))
+    return dict(zip(ATTACKS, graded))
 
 
-@pytest.mark.parametrize("source", ATTACKS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("source", ATTACKS, ids=[path.stem for path in ATTACKS])
 def test_the_attack_gets_its_verdict(source: Path, outcomes: dict[Path, Outcome]) -> None:
     assert "(tier 1)" in outcomes[source].printed or "(tier 2)" in outcomes[source].printed
     assert not outcomes[source].complaint(source), outcomes[source].printed
@@ -61,7 +63,7 @@ def test_nothing_is_left_of_the_attacks(outcomes: dict[Path, Outcome], surroundi
 
 
 def test_ctrl_c_reaches_all_processes_in_a_box(tmp_path: Path) -> None:
-    command = [HARNESS / "grade", "lab04", "--submission", ROOT, "--out", tmp_path, "--require-sandbox"]
+    command: list[str | Path] = [HARNESS / "grade", "lab04", "--submission", ROOT, "--out", tmp_path, "--require-sandbox"]
     done = subprocess.run([*command, "--check", "the_children_end_with_the_server"], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -69,8 +71,9 @@ def test_ctrl_c_reaches_all_processes_in_a_box(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGKILL, -9), (signal.SIGINT, 130)])
 def test_whoever_ends_the_grader_ends_all(number: signal.Signals, status: int, tmp_path: Path) -> None:
     """Also the world that it has made: SIGTERM to one process, as kill(1) sends it, or Ctrl-C to all."""
-    running.adopt_orphans()
-    command = [HARNESS / "grade", "lab02", "--submission", honest_submission(tmp_path / "work"), "--out", tmp_path / "out"]
+    adopt_orphans()
+    command: list[str | Path] = [HARNESS / "grade", "lab02", "--out", tmp_path / "out"]
+    command += ["--submission", honest_submission(tmp_path / "work")]
     temporary = tmp_path / "tmp"
     temporary.mkdir()
     grader = subprocess.Popen(command, stdout=subprocess.DEVNULL, env=os.environ | {"TMPDIR": str(temporary)}, start_new_session=True)
@@ -151,11 +154,11 @@ def test_a_container_without_landlock_needs_the_harness_to_be_private(monkeypatc
 def test_a_program_dies_with_its_grader(tmp_path: Path) -> None:
     """Whatever ends the harness, SIGKILL included, and although nothing isolates."""
     script = (
-        "import os, pathlib, subprocess, sys, time\n"
+        "import pathlib, subprocess, sys, time\n"
         "from labkit.box import Box\n"
-        "here = pathlib.Path(sys.argv[1])\n"
-        "none = subprocess.DEVNULL\n"
-        "started = Box().start(['/usr/bin/sleep', '1000'], cwd=here, env={}, stdin=none, stdout=none, stderr=none)\n"
+        "from labkit.surroundings import Surroundings\n"
+        "around, none = Surroundings(pathlib.Path(sys.argv[1])), subprocess.DEVNULL\n"
+        "started = Box().start(['/usr/bin/sleep', '1000'], around, stdout=none, stderr=none)\n"
         "print(started.pid, flush=True)\n"
         "time.sleep(1000)\n"
     )

@@ -1,4 +1,5 @@
-"""The bytes of strangers: any cutting of a stream gives the same replies, under AddressSanitizer and UBSan."""
+"""The bytes of strangers: any cutting of a stream gives the same replies, under AddressSanitizer and UBSan.
+"""
 
 from __future__ import annotations
 

@@ -54,7 +54,9 @@ def scratch_copy(lab: str, folder: Path) -> Path:
     labs.mkdir()
     for source in sorted(ROOT.glob("lab[0-9][0-9]_*")):
         if source.name.startswith(lab):
-            subprocess.run(["make", "-s", "-j2", "-C", str(source)], check=True, env=os.environ | {"MAKEFLAGS": ""})
+            subprocess.run(
+                ["make", "-s", "-j2", "-C", str(source)], check=True, env=os.environ | {"MAKEFLAGS": ""}
+            )
             shutil.copytree(source, labs / source.name)
         else:
             labs.joinpath(source.name).symlink_to(source)
@@ -62,9 +64,30 @@ def scratch_copy(lab: str, folder: Path) -> Path:
 
 
 def own_network(writable: Path) -> list[str]:
-    """Returns the command that gives what follows a network and processes of its own, where that is allowed."""
-    box = ["bwrap", "--unshare-net", "--unshare-pid", "--die-with-parent", "--ro-bind", "/", "/", "--dev", "/dev"]
-    box += ["--proc", "/proc", "--tmpfs", "/tmp", "--ro-bind", str(ROOT), str(ROOT), "--bind", str(writable), str(writable)]
+    """Returns the command that gives another a network and processes of its own, where that is allowed."""
+    box = [
+        "bwrap",
+        "--unshare-net",
+        "--unshare-pid",
+        "--die-with-parent",
+        "--ro-bind",
+        "/",
+        "/",
+        "--dev",
+        "/dev",
+    ]
+    box += [
+        "--proc",
+        "/proc",
+        "--tmpfs",
+        "/tmp",
+        "--ro-bind",
+        str(ROOT),
+        str(ROOT),
+        "--bind",
+        str(writable),
+        str(writable),
+    ]
     usable = shutil.which("bwrap") and subprocess.run([*box, "true"], capture_output=True).returncode == 0
     return box if usable else []
 
@@ -76,7 +99,8 @@ def block(language: str, comment: str, text: str) -> Block:
 @pytest.fixture
 def lab(tmp_path: Path) -> Path:
     (tmp_path / "a.cpp").write_text(
-        "int main() {\n    first();\n    // BEGIN SOLUTION: do it.\n    secret();\n    // END SOLUTION\n    last();\n}\n"
+        "int main() {\n    first();\n    // BEGIN SOLUTION: do it.\n    secret();\n    // END SOLUTION\n"
+        "    last();\n}\n"
     )
     return tmp_path
 
@@ -117,10 +141,16 @@ def test_a_false_quotation_is_found(lab: Path, comment: str, text: str, fault: s
         ("$ cat\n^D", ""),
         ("$ read -p 'Input: ' a; echo got $a\nInput: it\ngot it", ""),
         ("1$ sleep 99\n2$ echo here\nhere\n1: ^C", ""),
-        ("1$ (trap 'echo Exiting; exit' INT; echo up; while :; do sleep 1; done)\nup\n2$ echo b\nb\n1: ^CExiting", ""),
+        (
+            "1$ (trap 'echo Exiting; exit' INT; echo up; while :; do sleep 1; done)\nup\n"
+            "2$ echo b\nb\n1: ^CExiting",
+            "",
+        ),
     ],
 )
-def test_a_false_transcript_is_found(tmp_path: Path, text: str, problem: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_false_transcript_is_found(
+    tmp_path: Path, text: str, problem: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(transcript, "PATIENCE", 5.0)
     found = transcript.play(block("console", "", text), tmp_path)
     assert problem in found if problem else not found, found

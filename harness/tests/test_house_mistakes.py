@@ -13,5 +13,7 @@ HARNESS = Path(__file__).resolve().parents[1]
 
 @pytest.mark.parametrize("lab", LABS)
 def test_full_marks_for_the_reference_and_every_mistake_found(lab: str) -> None:
-    matrix = subprocess.run([HARNESS / "kill-matrix", lab], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    matrix = subprocess.run(
+        [HARNESS / "kill-matrix", lab], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
     assert matrix.returncode == 0, matrix.stdout

@@ -18,7 +18,9 @@ every_picture = pytest.mark.parametrize("picture", PICTURES, ids=[path.stem for 
 @every_picture
 @pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
 def test_a_picture_says_what_its_program_does(picture: Path) -> None:
-    run = subprocess.run([ROOT / "harness" / "pictures", "--check", picture.stem], capture_output=True, text=True)
+    run = subprocess.run(
+        [ROOT / "harness" / "pictures", "--check", picture.stem], capture_output=True, text=True
+    )
     assert run.returncode == 0, run.stdout + run.stderr + f"Draw it again: harness/pictures {picture.stem}"
 
 
@@ -35,5 +37,12 @@ def test_a_picture_is_shown_by_its_handout_with_words_for_who_cannot_see_it(pict
 @every_picture
 def test_a_picture_holds_nothing_but_a_picture(picture: Path) -> None:
     for element in ElementTree.parse(picture).iter():
-        assert element.tag.rpartition("}")[2] not in {"script", "foreignObject", "image", "a", "animate", "set"}
+        assert element.tag.rpartition("}")[2] not in {
+            "script",
+            "foreignObject",
+            "image",
+            "a",
+            "animate",
+            "set",
+        }
         assert not [name for name in element.attrib if name.startswith("on") or name.endswith("href")]

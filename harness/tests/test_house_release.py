@@ -33,7 +33,7 @@ def exercises(lab: str) -> list[Path]:
 
 
 def words(line: str) -> str:
-    """The line as it is compared: blanks, braces at its ends and a trailing comment do not make it another."""
+    """The line as it is compared: without blanks, braces at its ends and a trailing comment."""
     return " ".join(line.split(" // ")[0].split()).removeprefix("} ").removesuffix(" {")
 
 
@@ -87,7 +87,9 @@ def test_every_line_that_only_the_solution_has_is_gone(released: Release) -> Non
 def test_every_exercise_has_a_line_that_stands_nowhere_else_in_its_lab(released: Release) -> None:
     """Except where the whole solution is one line: an idiom, which the lab may show elsewhere."""
     lab, target = released.lab, released.target
-    given = {words(line) for path in (target / LABS[lab]).rglob("*.?pp") for line in path.read_text().splitlines()}
+    given = {
+        words(line) for path in (target / LABS[lab]).rglob("*.?pp") for line in path.read_text().splitlines()
+    }
     copied = [
         f"{path.name}: {region.sentence}"
         for path in exercises(lab)
@@ -111,7 +113,11 @@ def test_the_solution_put_back_gives_the_original(released: Release) -> None:
 def test_a_release_holds_what_is_for_students_only(released: Release) -> None:
     lab, target = released.lab, released.target
     names = {str(path.relative_to(target)) for path in target.rglob("*")}
-    assert not [name for name in names if re.search(r"mistakes|attacks|releasing|harness/tests|instructor|answers", name)]
+    assert not [
+        name
+        for name in names
+        if re.search(r"mistakes|attacks|releasing|harness/tests|instructor|answers", name)
+    ]
     assert not [name for name in names if (later := re.search(r"lab\d\d", name)) and later[0] > lab]
     assert not [path for path in target.rglob("*") if path.is_symlink()]
     for path in (path for path in target.rglob("*") if path.is_file()):
@@ -134,7 +140,9 @@ def test_hidden_checks_are_not_released(released: Release) -> None:
         name = path.name[5:10]
         hidden = [node for node in ast.parse(path.read_text()).body if is_hidden(node, name, Term())]
         for word in (node.name.removeprefix("test_") for node in hidden if isinstance(node, ast.FunctionDef)):
-            run = subprocess.run(["grep", "-rlw", "-e", word, "-e", f"test_{word}", target], capture_output=True, text=True)
+            run = subprocess.run(
+                ["grep", "-rlw", "-e", word, "-e", f"test_{word}", target], capture_output=True, text=True
+            )
             assert not run.stdout, f"{word} is in {run.stdout}"
 
 
@@ -160,7 +168,7 @@ Grades = dict[tuple[str, str], "concurrent.futures.Future[Graded]"]
 
 @pytest.fixture(scope="module")
 def grades(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Grades]:
-    """The starters that this session asks for, graded: several at a time, for they wait for what never comes."""
+    """The starters that this session asks for, graded several at a time: most of it is waiting."""
     items = [item for item in request.session.items if isinstance(item, pytest.Function)]
     asked = [item.callspec.params for item in items if "grades" in item.fixturenames]
     wanted = sorted({(str(given["lab"]), str(given["depth"])) for given in asked})
@@ -170,7 +178,7 @@ def grades(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 
 def take_built(lab: str, target: Path) -> None:
-    """Copies the programs that are built here from files without exercises: they are the same in the starter."""
+    """Copies the programs built from files without exercises: they are the same in the starter."""
     todo = {path.name for path in exercises(lab)}
     for listing in sorted((ROOT / LABS[lab]).glob("*.d")):
         program = listing.with_suffix("")
@@ -183,10 +191,13 @@ def grade_starter(lab: str, depth: str, target: Path) -> Graded:
     students.release(lab, target, depth=depth)
     take_built(lab, target)
     command = ["harness/grade", lab, "--quiet"]
-    run = subprocess.run(command, cwd=target, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=900)
+    run = subprocess.run(
+        command, cwd=target, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=900
+    )
     tests = json.loads((target / "build/grade/results.json").read_text())["tests"]
     built_from = {
-        path.stem: set(path.read_text().replace("\\\n", " ").split()) for path in (target / LABS[lab]).glob("*.d")
+        path.stem: set(path.read_text().replace("\\\n", " ").split())
+        for path in (target / LABS[lab]).glob("*.d")
     }
     return Graded(run.returncode, run.stdout, tests, built_from)
 
@@ -206,7 +217,9 @@ def test_the_starter_builds_and_scores_nothing(lab: str, depth: str, grades: Gra
         programs = test["extra_data"]["programs"]
         concerned = {name for program in programs for name in graded.built_from.get(program, ())} & todo
         if test["extra_data"]["verdict"] == "fail":
-            assert concerned, f"{test['name']} fails, and starts no program with an exercise\n{test['output']}"
+            assert (
+                concerned
+            ), f"{test['name']} fails, and starts no program with an exercise\n{test['output']}"
             passed_over -= concerned
         else:
             assert test["extra_data"]["verdict"] == "pass", test["output"]

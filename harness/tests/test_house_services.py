@@ -22,11 +22,39 @@ LAB = "lab01"  # the one that is graded quickest
 
 # A root directory of its own, in which /autograder is the service's.
 _BOX = [
-    "bwrap", "--unshare-pid", "--die-with-parent", "--ro-bind", "/usr", "/usr", "--ro-bind", "/etc", "/etc",
-    "--symlink", "usr/bin", "/bin", "--symlink", "usr/lib", "/lib", "--symlink", "usr/lib64", "/lib64",
-    "--symlink", "usr/sbin", "/sbin", "--ro-bind", "/var", "/var", "--dev", "/dev", "--proc", "/proc",
-    "--tmpfs", "/tmp", "--tmpfs", "/run",
-]  # fmt: skip
+    "bwrap",
+    "--unshare-pid",
+    "--die-with-parent",
+    "--ro-bind",
+    "/usr",
+    "/usr",
+    "--ro-bind",
+    "/etc",
+    "/etc",
+    "--symlink",
+    "usr/bin",
+    "/bin",
+    "--symlink",
+    "usr/lib",
+    "/lib",
+    "--symlink",
+    "usr/lib64",
+    "/lib64",
+    "--symlink",
+    "usr/sbin",
+    "/sbin",
+    "--ro-bind",
+    "/var",
+    "/var",
+    "--dev",
+    "/dev",
+    "--proc",
+    "/proc",
+    "--tmpfs",
+    "/tmp",
+    "--tmpfs",
+    "/run",
+]
 
 
 @pytest.fixture
@@ -113,7 +141,9 @@ def test_classroom_reports_the_points_of_every_check(tmp_path: Path) -> None:
     assert script
     output = tmp_path / "output"
     run = subprocess.run(
-        ["bash", "-e", "-c", script[1]], cwd=tmp_path / "repository", env=os.environ | {"GITHUB_OUTPUT": str(output)}
+        ["bash", "-e", "-c", script[1]],
+        cwd=tmp_path / "repository",
+        env=os.environ | {"GITHUB_OUTPUT": str(output)},
     )
     assert run.returncode == 0
     encoded = output.read_text().removeprefix("result=").strip()
@@ -130,6 +160,8 @@ def test_classroom_reports_the_points_of_every_check(tmp_path: Path) -> None:
 def test_classroom_hears_of_a_grading_that_never_happened(tmp_path: Path) -> None:
     services.classroom(LAB, tmp_path / "repository")
     script = tmp_path / "repository" / ".github" / "classroom.py"
-    run = subprocess.run([sys.executable, script, "nothing.json", "60"], capture_output=True, text=True, check=True)
+    run = subprocess.run(
+        [sys.executable, script, "nothing.json", "60"], capture_output=True, text=True, check=True
+    )
     result = json.loads(base64.b64decode(run.stdout.removeprefix("result=")))
     assert result["status"] == "error" and result["tests"] == [] and result["max_score"] == 60

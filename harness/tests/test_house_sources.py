@@ -29,7 +29,9 @@ def told(path: Path) -> str:
 def test_every_source_is_formatted() -> None:
     sources = [*SOURCES, *UNIT_TESTS, *ROOT.glob("harness/**/*.cpp")]
     run = subprocess.run(
-        ["clang-format", "--dry-run", "--Werror", "--ferror-limit=1", *sources], capture_output=True, text=True
+        ["clang-format", "--dry-run", "--Werror", "--ferror-limit=1", *sources],
+        capture_output=True,
+        text=True,
     )
     assert run.returncode == 0, run.stderr
 
@@ -51,7 +53,9 @@ def lint(program: Path) -> str:
     if stamp.exists():
         return ""
     run = subprocess.run(
-        ["clang-tidy", "--quiet", str(program), "--", "-std=c++20", "-pthread"], capture_output=True, text=True
+        ["clang-tidy", "--quiet", str(program), "--", "-std=c++20", "-pthread"],
+        capture_output=True,
+        text=True,
     )
     if run.returncode == 0:
         stamp.parent.mkdir(parents=True, exist_ok=True)
@@ -69,15 +73,20 @@ def test_nothing_silences_the_lint_or_the_formatter() -> None:
 @every_lab
 def test_a_lab_builds_when_copied_alone(lab: Path, tmp_path: Path) -> None:
     """It needs nothing outside itself, and gives no warning."""
-    for source in sorted(path for pattern in ("Makefile", "*.?pp", "tests/*.?pp") for path in lab.glob(pattern)):
+    for source in sorted(
+        path for pattern in ("Makefile", "*.?pp", "tests/*.?pp") for path in lab.glob(pattern)
+    ):
         copy = tmp_path / source.relative_to(lab)
         copy.parent.mkdir(exist_ok=True)
         shutil.copy(source, copy)
     flags = "-std=c++20 -O0 -Wall -Wextra -Werror -pthread"
     run = subprocess.run(
         ["make", "-k", f"-j{os.cpu_count()}", f"CXXFLAGS={flags}"],
-        cwd=tmp_path, capture_output=True, text=True, env={"PATH": os.environ["PATH"]},
-    )  # fmt: skip
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        env={"PATH": os.environ["PATH"]},
+    )
     assert run.returncode == 0, run.stderr
     built = {path.name for path in tmp_path.iterdir() if os.access(path, os.X_OK) and path.is_file()}
     assert built == {path.stem for path in lab.glob("*.cpp")}
@@ -117,7 +126,9 @@ def test_a_checked_call_is_the_one_that_the_label_names() -> None:
 def false_labels(text: str) -> list[int]:
     """Returns the numbers of the lines whose check("name", …) names another call than the one it checks."""
     found = []
-    for use in re.finditer(r'\bcheck\(\s*"([^"]*)",\s*(?:static_cast<[^>]*>\()*(?:::|std::)?(\w+(\()?)?', text):
+    for use in re.finditer(
+        r'\bcheck\(\s*"([^"]*)",\s*(?:static_cast<[^>]*>\()*(?:::|std::)?(\w+(\()?)?', text
+    ):
         above = text[: use.start()].splitlines()[-10:]
         if use[3]:
             honest = use[2] == use[1] + "("
@@ -129,12 +140,16 @@ def false_labels(text: str) -> list[int]:
 
 
 def test_a_false_label_is_found() -> None:
-    assert not false_labels('check("bind", bind(a));\ncheck("bind",\n  ::bind(a));\nint r = recv(a);\ncheck("recv", r);\n')
+    assert not false_labels(
+        'check("bind", bind(a));\ncheck("bind",\n  ::bind(a));\nint r = recv(a);\ncheck("recv", r);\n'
+    )
     assert false_labels('\ncheck("bind", listen(a));\ncheck("accept", result);\n') == [2, 3]
 
 
 def test_the_exercises_are_well_formed() -> None:
-    wrong = [f"{told(source)}: {fault}" for source in SOURCES for fault in exercise_faults(source.read_text())]
+    wrong = [
+        f"{told(source)}: {fault}" for source in SOURCES for fault in exercise_faults(source.read_text())
+    ]
     assert not wrong, "\n".join(wrong)
 
 

@@ -1,7 +1,10 @@
-"""The grader against programs that behave badly: each gets the right verdict, the first rung that broke, and dies."""
+"""The grader against programs that behave badly: each gets the right verdict, the first rung that broke, and
+dies.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import textwrap
@@ -54,12 +57,17 @@ def write_lab(tree: Path, program: str, source: str) -> None:
     (lab / program).chmod(0o755)
 
 
-def grade(tmp_path: Path, check: str = "the_server_answers", around: Sequence[str] = (), **changes: str) -> dict[str, Any]:
+def grade(
+    tmp_path: Path, check: str = "the_server_answers", around: Sequence[str] = (), **changes: str
+) -> dict[str, Any]:
     """Grades the good server with these lines changed; returns the check's entry in results.json.
 
     around: a command that runs the grader.
     """
-    lines = {name: textwrap.indent(text, "    ").strip() if name == "accept" else text for name, text in (GOOD | changes).items()}
+    lines = {
+        name: textwrap.indent(text, "    ").strip() if name == "accept" else text
+        for name, text in (GOOD | changes).items()
+    }
     write_lab(tmp_path, "upper_server", PROGRAM.format(**lines))
     return run(tmp_path, check, around=around)
 
@@ -74,7 +82,9 @@ def run(
     (case,) = xml.parse(out / "junit.xml").getroot().iter("testcase")
     data: dict[str, Any] = test["extra_data"] | {"output": test["output"], "score": test["score"]}
     data["status"], data["said"] = done.returncode, done.stdout
-    assert [child.tag for child in case] == {"pass": [], "fail": ["failure"], "could not tell": ["error"]}[data["verdict"]]
+    assert [child.tag for child in case] == {"pass": [], "fail": ["failure"], "could not tell": ["error"]}[
+        data["verdict"]
+    ]
     assert data["status"] == {"pass": 0, "fail": 1, "could not tell": 3}[data["verdict"]]
     assert (data["score"] > 0) == (data["verdict"] == "pass")
     assert not leftovers(tree), "a program of the submission is still there"
@@ -97,7 +107,11 @@ def test_the_client_is_done(lab: Lab) -> None:
         ("print('don')", "fail", None),
         ("while True: print('x' * 10000)", "fail", "floods"),
         ("while True: print('x' * 10000, file=sys.stderr)", "fail", "floods"),
-        ("print('FATAL: ThreadSanitizer: not here', file=sys.stderr); sys.exit(66)", "fail", "wrong_exit_status"),
+        (
+            "print('FATAL: ThreadSanitizer: not here', file=sys.stderr); sys.exit(66)",
+            "fail",
+            "wrong_exit_status",
+        ),
         ("signal.pause()", "fail", "does_not_end"),
     ],
 )
@@ -112,9 +126,10 @@ def test_a_program_that_is_to_end(body: str, verdict: str, cause: str | None, tm
 
 def leftovers(tree: Path) -> list[int]:
     found = []
-    for process in psutil.process_iter(["cmdline"]):
-        if any(str(tree / "lab02") in word for word in process.info["cmdline"] or []):
-            found.append(process.pid)
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if any(str(tree / "lab02") in word for word in process.cmdline()):
+                found.append(process.pid)
     return found
 
 
@@ -128,7 +143,10 @@ def test_answers_byte_by_byte_are_answers(tmp_path: Path) -> None:
 
 
 def test_a_million_lines_of_log_are_no_trouble(tmp_path: Path) -> None:
-    assert grade(tmp_path, answer="c.sendall(data.upper()); [print('log') for _ in range(10**6)]")["verdict"] == "pass"
+    assert (
+        grade(tmp_path, answer="c.sendall(data.upper()); [print('log') for _ in range(10**6)]")["verdict"]
+        == "pass"
+    )
 
 
 @pytest.mark.parametrize(
@@ -150,13 +168,21 @@ def test_a_million_lines_of_log_are_no_trouble(tmp_path: Path) -> None:
         ({"answer": "os.abort()"}, "exited", "crashed"),
         ({"answer": "sys.exit(1)"}, "exited", "client_ends_server"),
         ({"answer": "signal.signal(13, signal.SIG_DFL); os.kill(os.getpid(), 13)"}, "exited", "sigpipe"),
-        ({"answer": "c.sendall(data.upper()); c.close(); sum(range(3_000_000)); os._exit(0)"}, "exited", "ended_too_early"),
+        (
+            {"answer": "c.sendall(data.upper()); c.close(); sum(range(3_000_000)); os._exit(0)"},
+            "exited",
+            "ended_too_early",
+        ),
         ({"answer": "while True: pass"}, "spins", "spins"),
         ({"accept": "while True: print('x' * 10000)"}, "exited", "floods"),
-        ({"start": "os.fork() and os._exit(0); os.setsid(); os.fork() and os._exit(0)"}, "exited", "exited_early"),
+        (
+            {"start": "os.fork() and os._exit(0); os.setsid(); os.fork() and os._exit(0)"},
+            "exited",
+            "exited_early",
+        ),
         ({"start": "print('12 passed\\n100 of 100 points')\nsys.exit(0)"}, "exited", "exited_early"),
     ],
-)  # fmt: skip
+)
 def test_the_first_rung_that_broke_is_named(
     tmp_path: Path, changes: dict[str, str], rung: str, cause: str | None
 ) -> None:
@@ -167,11 +193,15 @@ def test_the_first_rung_that_broke_is_named(
 
 def test_where_bytes_differ_both_sides_and_a_caret_are_shown(tmp_path: Path) -> None:
     output = grade(tmp_path, answer="c.sendall(b'HELLO, word\\n')")["output"]
-    assert "expected HELLO, WORLD\\n" in output and "received HELLO, word\\n" in output and "^ byte 8" in output
+    assert (
+        "expected HELLO, WORLD\\n" in output and "received HELLO, word\\n" in output and "^ byte 8" in output
+    )
 
 
 def test_a_death_is_named_by_its_signal_and_the_last_words_are_kept(tmp_path: Path) -> None:
-    output = grade(tmp_path, answer="print('oh no', file=sys.stderr, flush=True); os.kill(os.getpid(), 11)")["output"]
+    output = grade(tmp_path, answer="print('oh no', file=sys.stderr, flush=True); os.kill(os.getpid(), 11)")[
+        "output"
+    ]
     assert "SIGSEGV" in output and "stderr: oh no" in output
 
 
@@ -232,7 +262,12 @@ def test_signals_that_were_ignored_around_the_grader_are_not_in_the_program(tmp_
 
 @pytest.mark.parametrize(
     "words",
-    [["lab99"], ["lab02", "--check", "no_such_check"], ["--submission", "/nowhere"], ["lab02", "--frobnicate"]],
+    [
+        ["lab99"],
+        ["lab02", "--check", "no_such_check"],
+        ["--submission", "/nowhere"],
+        ["lab02", "--frobnicate"],
+    ],
 )
 def test_wrong_usage_says_why_and_exits_with_2(words: list[str], tmp_path: Path) -> None:
     done = subprocess.run([HARNESS / "grade", "--out", tmp_path, *words], capture_output=True, text=True)

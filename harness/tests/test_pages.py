@@ -24,10 +24,18 @@ def browser() -> Iterator[Any]:
     from selenium.webdriver.chrome.service import Service
 
     options = selenium.ChromeOptions()
-    for word in ("headless", "no-sandbox", "disable-gpu", "disable-background-networking", "disable-component-update",
-                 "disable-sync", "no-first-run", "window-size=1300,1000"):  # fmt: skip
+    for word in (
+        "headless",
+        "no-sandbox",
+        "disable-gpu",
+        "disable-background-networking",
+        "disable-component-update",
+        "disable-sync",
+        "no-first-run",
+        "window-size=1300,1000",
+    ):
         options.add_argument(f"--{word}")
-    driver = selenium.Chrome(service=Service(shutil.which("chromedriver")), options=options)
+    driver = selenium.Chrome(service=Service(shutil.which("chromedriver") or "chromedriver"), options=options)
     yield driver
     driver.quit()
 
@@ -45,10 +53,20 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "s = socket.create_server(('127.0.0.1', int(sys.argv[2])))\n"
         "print('listening on 127.0.0.1:%d' % s.getsockname()[1], flush=True)\n"
         f"hostile = {HOSTILE!r}\n"
-        "c, _ = s.accept(); c.recv(100); print(hostile, flush=True); c.sendall(hostile.encode() * 3); signal.pause()\n"
+        "c, _ = s.accept(); c.recv(100); print(hostile, flush=True)\n"
+        "c.sendall(hostile.encode() * 3); signal.pause()\n"
     )
     (lab / "upper_server").chmod(0o755)
-    command = [HARNESS / "grade", "lab02", "--tree", tree, "--checks", HARNESS / "tests" / "checks", "--out", tree / "out"]
+    command = [
+        HARNESS / "grade",
+        "lab02",
+        "--tree",
+        tree,
+        "--checks",
+        HARNESS / "tests" / "checks",
+        "--out",
+        tree / "out",
+    ]
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True)
     assert done.returncode == 1, done.stdout + done.stderr
     return tree / "out" / "report.html"
@@ -58,7 +76,9 @@ def test_the_report_opens_and_nothing_in_it_is_run(browser: Any, report: Path) -
     browser.get(report.as_uri())
     assert browser.title == "Report"
     assert not browser.find_elements("css selector", "script, img")
-    assert "</pre><sc" in browser.find_element("tag name", "main").text, "what the program sent is shown as text"
+    assert (
+        "</pre><sc" in browser.find_element("tag name", "main").text
+    ), "what the program sent is shown as text"
 
 
 def test_failures_stand_open_and_passes_open_by_keyboard(browser: Any, report: Path) -> None:
@@ -104,6 +124,6 @@ def test_the_site_is_searchable_and_whole(browser: Any, tmp_path: Path) -> None:
     entries = browser.find_elements("css selector", ".sidebar-tree a")
     assert len(entries) >= 8, "a link in the navigation for each lab"
     browser.get((tmp_path / "site" / "search.html").as_uri() + "?q=zombie")
-    from selenium.webdriver.support.ui import WebDriverWait
+    from selenium.webdriver.support.wait import WebDriverWait
 
     WebDriverWait(browser, 30).until(lambda driver: driver.find_elements("css selector", "ul.search li a"))

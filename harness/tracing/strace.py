@@ -17,13 +17,25 @@ _ITS_PEER = re.compile(r"^\d+" + _PEER.pattern)
 
 _PIPE = re.compile(r"^(?:[3-9]|\d\d+)<pipe:")  # not the standard streams, which may be pipes, too
 
-_BLOCKING = {"accept", "accept4", "recvfrom", "recvmsg", "read", "sendto", "sendmsg", "write", "select", "pselect6",
-             "poll", "ppoll", "epoll_wait", "epoll_pwait", "wait4", "waitid", "futex", "clock_nanosleep", "nanosleep",
-             "pause", "connect", "rt_sigtimedwait", "sendfile", "rt_sigsuspend", "flock"}  # fmt: skip
-_NAMES = {"recvfrom": "recv", "sendto": "send", "pselect6": "select", "ppoll": "poll", "epoll_pwait": "epoll_wait",
-          "wait4": "wait", "clock_nanosleep": "sleep", "nanosleep": "sleep", "futex": "lock or condition",
-          "accept4": "accept", "rt_sigsuspend": "sigsuspend",
-          "rt_sigtimedwait": "sigwait"}  # fmt: skip
+_BLOCKING = set(
+    "accept accept4 recvfrom recvmsg read sendto sendmsg write select pselect6 poll ppoll epoll_wait "
+    "epoll_pwait wait4 waitid futex clock_nanosleep nanosleep pause connect rt_sigtimedwait sendfile "
+    "rt_sigsuspend flock".split()
+)
+_NAMES = {
+    "recvfrom": "recv",
+    "sendto": "send",
+    "pselect6": "select",
+    "ppoll": "poll",
+    "epoll_pwait": "epoll_wait",
+    "wait4": "wait",
+    "clock_nanosleep": "sleep",
+    "nanosleep": "sleep",
+    "futex": "lock or condition",
+    "accept4": "accept",
+    "rt_sigsuspend": "sigsuspend",
+    "rt_sigtimedwait": "sigwait",
+}
 
 
 @dataclass
@@ -68,7 +80,9 @@ class Timeline:
     lanes: list[Lane] = field(default_factory=list)
     spans: list[Span] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
-    marks: list[tuple[float, str]] = field(default_factory=list)  # a moment of the whole: the step that failed
+    marks: list[tuple[float, str]] = field(
+        default_factory=list
+    )  # a moment of the whole: the step that failed
 
     def lane(self, key: str) -> Lane:
         return next(lane for lane in self.lanes if lane.key == key)
@@ -140,7 +154,11 @@ class _Reader:
 
     def _call(self, pid: str, begin: float, end: float, name: str, arguments: str, result: str) -> None:
         if pid not in self.started:
-            if name == "execve" and result.startswith("0") and f"/{self.program}\"" in arguments.split(",")[0] + '"':
+            if (
+                name == "execve"
+                and result.startswith("0")
+                and f'/{self.program}"' in arguments.split(",")[0] + '"'
+            ):
                 self.started.add(pid)
                 self.timeline.lanes.append(Lane(pid, f"{self.program} {pid}", "process", begin))
             return
@@ -148,7 +166,9 @@ class _Reader:
             shown = " ".join(filter(None, [_NAMES.get(name, name), self._whose(arguments)]))
             self.timeline.spans.append(Span(pid, begin, end, "waiting", shown))
         value = result.split(" ")[0].split("<")[0]
-        self._tell(pid, begin, end, name, arguments, result, int(value) if re.fullmatch(r"-?\d+", value) else None)
+        self._tell(
+            pid, begin, end, name, arguments, result, int(value) if re.fullmatch(r"-?\d+", value) else None
+        )
 
     def _tell(
         self, pid: str, begin: float, end: float, name: str, arguments: str, result: str, value: int | None
@@ -177,7 +197,9 @@ class _Reader:
             self._event(pid, end, f"send {whose} {value}", "bytes")
         elif name in ("read", "write") and value is not None and value > 0 and _PIPE.match(arguments):
             self._event(pid, end, f"{name} pipe {value}", "bytes")
-        elif name in ("select", "pselect6", "poll", "ppoll", "epoll_wait", "epoll_pwait") and value is not None:
+        elif (
+            name in ("select", "pselect6", "poll", "ppoll", "epoll_wait", "epoll_pwait") and value is not None
+        ):
             self._event(pid, end, f"{_NAMES.get(name, name)} → {value}")
         elif name == "close" and whose:
             self._event(pid, begin, f"close {whose}")

@@ -1,4 +1,6 @@
-"""The bytes service in the shape of the Python originals: socketserver's ForkingTCPServer, a child per client."""
+"""The bytes service in the shape of the Python originals: socketserver's ForkingTCPServer, a child per
+client.
+"""
 
 import socketserver
 import sys

@@ -1,4 +1,6 @@
-"""What grading costs: a submission beside the bare build and the bare checks that it consists of; a class, with one job and two."""
+"""What grading costs: a submission beside the bare build and the bare checks that it consists of; a class,
+with one job and two.
+"""
 
 from __future__ import annotations
 

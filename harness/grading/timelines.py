@@ -8,15 +8,15 @@ import shutil
 import signal
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 from labkit import kernel
 from labkit.box import Box
 from labkit.build import Build
-from labkit.client import Peer
-from labkit.lab import Lab, Server
-from labkit.program import adopt_orphans, default_signals, end_all
+from labkit.client import Peer, all_peers
+from labkit.lab import Lab
+from labkit.processes import adopt_orphans, end_all
+from labkit.server import Server
 from labkit.steps import CouldNotTell, Failed
 from labkit.waiting import Missed, await_fact
 from tracing import draw, strace
@@ -26,25 +26,16 @@ from .model import FAIL, HARNESS, Report, Unusable
 from .session import Selection, run_checks
 
 # What three clients say to each of the services, by the first word of a server's name.
-REQUESTS = {"upper": b"hello\n", "echo": b"hello\n", "cas": b"0 1\n", "bytes": b"5\n", "callback": b"hello\n",
-            "class": b"hello\n", "super": b"0 1\n", "file": b"hello.txt\n"}  # fmt: skip
-
-
-@contextlib.contextmanager
-def all_peers() -> Iterator[list[Peer]]:
-    """Every client that is made while the block runs."""
-    made: list[Peer] = []
-    original = Peer.__init__
-
-    def remembering(self: Peer, *arguments: object, **more: object) -> None:
-        original(self, *arguments, **more)  # type: ignore[arg-type]
-        made.append(self)
-
-    Peer.__init__ = remembering  # type: ignore[method-assign,assignment]
-    try:
-        yield made
-    finally:
-        Peer.__init__ = original  # type: ignore[method-assign]
+REQUESTS = {
+    "upper": b"hello\n",
+    "echo": b"hello\n",
+    "cas": b"0 1\n",
+    "bytes": b"5\n",
+    "callback": b"hello\n",
+    "class": b"hello\n",
+    "super": b"0 1\n",
+    "file": b"hello.txt\n",
+}
 
 
 def collect(title: str, traces: Path, peers: list[Peer]) -> Timeline:
@@ -59,9 +50,8 @@ def collect(title: str, traces: Path, peers: list[Peer]) -> Timeline:
 
 
 def trace_program(build: Build, lab: str, program: str, words: list[str], scratch: Path) -> Timeline:
-    """Three clients talk to a server, one after the other hanging up; any other program just runs to its end."""
+    """Three clients talk to a server, and hang up one after the other; any other program runs to its end."""
     adopt_orphans()
-    default_signals()
     traces, own = scratch / "traces", scratch / "own"
     traces.mkdir()
     own.mkdir()
@@ -96,7 +86,7 @@ def _converse(room: Lab, program: str, words: list[str]) -> None:
 
 
 def _let_run(room: Lab, program: str, words: list[str]) -> None:
-    """Lets a program that is no server come to its end, or to rest; one that tells its PID waits for SIGUSR1."""
+    """Lets a program that is no server come to its end, or to rest; one that tells its PID gets SIGUSR1."""
     started = room.start(program, *words)
     with contextlib.suppress(Missed, CouldNotTell):
         await_fact(lambda: started.status() is not None or "PID: " in started.stdout.text)
@@ -110,7 +100,9 @@ def _let_run(room: Lab, program: str, words: list[str]) -> None:
 
 def _at_rest(server: Server, clients: list[Peer]) -> bool:
     """Whether some client has its answer, and every process of the server sleeps."""
-    return any(client.unread() for client in clients) and all(kernel.state(member) in ("S", "Z") for member in kernel.family(server.pid))
+    return any(client.unread() for client in clients) and all(
+        kernel.state(member) in ("S", "Z") for member in kernel.family(server.pid)
+    )
 
 
 def trace_check(
@@ -142,7 +134,9 @@ def trace_check(
 def failed_timelines(
     report: Report, builds: dict[str, Build], box: Box, most: int, checks: Path
 ) -> dict[str, str]:
-    """Pictures of the first failed checks, by their names: each is run once more, under strace if that is installed."""
+    """Pictures of the first failed checks, by their names: each is run once more, under strace if that is
+    installed.
+    """
     pictures: dict[str, str] = {}
     failed = [result for result in report.results if result.verdict == FAIL and result.rung != "build"]
     for result in failed[:most] if shutil.which("strace") else []:

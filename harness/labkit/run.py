@@ -1,0 +1,127 @@
+"""A program that runs to its end: its status, and all that it printed."""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import kernel
+from .box import Box
+from .program import TOLERATED_OUTPUT, killed_for_too_much, last_lines, sanitizer_report, status_name
+from .steps import Cause, CouldNotTell, Failed, difference, show, step
+from .surroundings import Surroundings
+from .waiting import Missed, await_fact
+
+
+@dataclass
+class Run:
+    """A program that has run to its end."""
+
+    name: str
+    status: int  # negative: the signal that killed it
+    stdout: bytes
+    stderr: bytes
+    report: Failed | None = None  # a sanitizer's, if the run was to have one
+
+    def expect_status(self, status: int = 0, cause: Cause = None) -> Run:
+        with step(f"{self.name} ended with {status_name(status)}") as current:
+            if self.status != status:
+                raise Failed(
+                    status_name(self.status),
+                    cause=cause,
+                    otherwise="wrong_exit_status",
+                    details=self._words(),
+                )
+            current.outcome = "seen"
+        return self
+
+    def expect_output(self, data: bytes, cause: Cause = None) -> Run:
+        """stdout has to be these bytes."""
+        with step(f"{self.name} printed {show(data)}") as current:
+            if self.stdout != data:
+                details = [
+                    *difference(data, self.stdout),
+                    *last_lines("stderr", self.stderr.decode(errors="replace")),
+                ]
+                raise Failed("other output", rung="bytes", cause=cause, details=details)
+            current.outcome = "seen"
+        return self
+
+    def expect_match(self, pattern: str, cause: Cause = None, stream: str = "stdout") -> re.Match[str]:
+        """Some part of the output has to match the regular expression; returns the match."""
+        with step(f"{self.name} printed /{pattern}/ on {stream}") as current:
+            text: str = getattr(self, stream).decode(errors="replace")
+            match = re.search(pattern, text, re.MULTILINE)
+            if match is None:
+                raise Failed("not printed", cause=cause, details=self._words())
+            current.outcome = "seen"
+            return match
+
+    def _words(self) -> list[str]:
+        return [
+            *last_lines("stdout", self.stdout.decode(errors="replace")),
+            *last_lines("stderr", self.stderr.decode(errors="replace")),
+        ]
+
+
+def run_to_its_end(
+    name: str,
+    box: Box,
+    argv: list[str],
+    around: Surroundings,
+    given: bytes | Path = b"",
+    reported: bool = False,
+) -> Run:
+    """Runs a program with `given` (bytes or a file) on stdin. Throws Failed if it does not end.
+
+    reported: a sanitizer's report is what is looked for, and no failure.
+    """
+    with tempfile.TemporaryFile() as typed, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        if isinstance(given, bytes):
+            typed.write(given)
+            typed.seek(0)
+        with given.open("rb") if isinstance(given, Path) else typed as stdin:
+            most = TOLERATED_OUTPUT + os.fstat(stdin.fileno()).st_size
+            process = box.start(argv, around, stdin=stdin, stdout=out, stderr=err)
+        seen = 0.0
+
+        def printed() -> int:
+            return max(os.fstat(stream.fileno()).st_size for stream in (out, err))
+
+        def progressed() -> bool:
+            """It ends, or works: a program that is computing or printing is given more time."""
+            nonlocal seen
+            busy = kernel.cpu_seconds(process.pid) + printed()
+            if process.status() is None and busy - seen < 0.05:
+                return False
+            seen = busy
+            return True
+
+        try:
+            while process.status() is None and printed() <= most:
+                await_fact(progressed)
+        except Missed as missed:
+            details = kernel.table(process.pid)
+            process.kill()
+            err.seek(0)
+            raise sanitizer_report(argv[0], err.read().decode(errors="replace")) or Failed(
+                f"still runs after {missed.seconds:.1f} s", cause="does_not_end", details=details
+            ) from None
+        if printed() > most:
+            process.kill()
+            raise Failed("it printed without end, and was killed", rung="exited", cause="floods")
+        out.seek(0)
+        err.seek(0)
+        result = Run(name, process.status() or 0, out.read(most), err.read(most))
+    if report := killed_for_too_much(box, result.status):
+        raise report
+    text = result.stderr.decode(errors="replace")
+    if "cannot be preloaded" in text:
+        raise CouldNotTell("the library that injects faults was not loaded")
+    result.report = sanitizer_report(argv[0], text)
+    if result.report and not reported:
+        raise result.report
+    return result

@@ -1,0 +1,133 @@
+"""A program that listens, and the clients that are made for it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+import socket
+import time
+from collections.abc import Callable
+
+from . import kernel
+from .client import Peer
+from .program import Program
+from .steps import Failed, difference, step
+from .waiting import Missed, await_fact
+
+
+class Server(Program):
+    """A program that listens: clients are made from it. `ports` are those it was seen to listen on."""
+
+    ports: list[int]
+    address: str
+
+    @property
+    def port(self) -> int:
+        return self.ports[0]
+
+    def note_listeners(self, sockets: Callable[[int], list[kernel.Socket]], told: bool) -> None:
+        """Finds where it listens or receives, by what `sockets` returns for its PID. Throws Failed if it does
+        not.
+
+        told: it has to say so, on stdout.
+        """
+        found = sockets(self.pid)
+        if not found:
+            if self.status() is not None:
+                self.asked_to_end = True
+                self._explain_last_words()
+                cause = "exited_early" if (self.status() or 0) >= 0 else "crashed"
+                raise Failed("it has ended", rung="exited", cause=cause, details=self.evidence())
+            raise Failed("it does not listen", rung="listen", cause="not_listening", details=self.evidence())
+        if told:
+            with contextlib.suppress(Missed):
+                await_fact(lambda: self.stdout.text.count("\n") >= len(found) or self.status() is not None)
+        found = (
+            sockets(self.pid) or found
+        )  # a UDP socket that is being connected to a peer was there for a moment
+        self.ports = [entry.port for entry in found]
+        self.address = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(found[0].address, found[0].address)
+        spelled = [
+            f"listening on [{s.address}]:{s.port}"
+            if ":" in s.address
+            else f"listening on {s.address}:{s.port}"
+            for s in found
+        ]
+        lines = self.stdout.text.splitlines()[: len(spelled)]
+        if told and sorted(lines) != sorted(spelled):
+            details = difference("\n".join(spelled).encode(), "\n".join(lines).encode())
+            what = "it listens, and says something else"
+            raise Failed(what, rung="listen", cause="wrong_first_line", details=details)
+
+    def connect(self, name: str, port: int | None = None, receive_buffer: int = 0) -> Peer:
+        """Connects a client; `name` is what the steps call it. receive_buffer: bytes, for a client that is to
+        be slow.
+        """
+        with step(f"{name} connects"):
+            begin = time.time()
+            return Peer(self._socket(port, receive_buffer), name, self, begin)
+
+    def connect_all(self, *names: str) -> list[Peer]:
+        """Connects several clients, in this order: one step."""
+        with step(f"{', '.join(names)} connect" if len(names) < 9 else f"{len(names)} clients connect"):
+            return [Peer(self._socket(None, 0), name, self, time.time()) for name in names]
+
+    def crowd(self, most: int) -> list[Peer]:
+        """Connects `most` clients, or as many as the harness may have descriptors for: one step."""
+        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        count = min(most, hard - 200)
+        with step(f"{count} clients connect"):
+            return [Peer(self._socket(None, 0), f"client {number}", self) for number in range(1, count + 1)]
+
+    def errno_of_client(self, name: str) -> int:
+        """Connects a client that only reads; returns the errno with which connect or recv fails, 0 if neither
+        does.
+
+        For a server that resets at once: the reset may come before the client has looked at its new
+        connection.
+        """
+        with step(f"{name} connects and reads") as current, socket.socket() as client:
+            client.setblocking(False)
+            client.connect_ex((self.address, self.port))
+            number = 0
+
+            def ended() -> bool:
+                nonlocal number
+                try:
+                    client.recv(1)
+                except BlockingIOError:
+                    return False
+                except OSError as error:
+                    number = error.errno or 0
+                return True
+
+            try:
+                await_fact(ended)
+            except Missed:
+                raise self.failure("nothing came, not even an end") from None
+            current.outcome = os.strerror(number) if number else "no error"
+            return number
+
+    def _socket(self, port: int | None, receive_buffer: int) -> socket.socket:
+        family = socket.AF_INET6 if ":" in self.address else socket.AF_INET
+        client = socket.socket(family, socket.SOCK_STREAM)
+        if receive_buffer:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        client.setblocking(False)
+        client.connect_ex((self.address, port or self.port))
+        try:
+            await_fact(lambda: client.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) or _connected(client))
+        except Missed:
+            raise self.failure("no connection: the handshake is not completed", rung="connect") from None
+        if not _connected(client):
+            raise self.failure("the connection is refused", rung="connect")
+        return client
+
+
+def _connected(client: socket.socket) -> bool:
+    with contextlib.suppress(OSError):
+        client.getpeername()
+        return True
+    return False
