@@ -87,6 +87,9 @@ def test_a_number_is_at_most_64_bits(lab: Lab) -> None:
     asked(lab, "stdin_cas", [(f"0 {LARGEST}", "0"), (f"{LARGEST} 1", str(LARGEST)), ("1 1", "1")], cause="largest_refused")
     beyond = [f"0 {LARGEST + 1}", f"{LARGEST + 1} 5", "0 " + "9" * 1000, f"{2 * LARGEST + 2} 7"]
     asked(lab, "stdin_cas", [(line, "Out of Range") for line in beyond], cause="wrapped")
+    # An overflow that is looked for by "the new value is smaller" is missed by many of these.
+    drawn = [lab.random.randint(LARGEST + 1, 1000 * LARGEST) for _ in range(300)]
+    asked(lab, "stdin_cas", [(f"0 {number}", "Out of Range") for number in drawn], cause="wrapped")
     half = [("0 3", "0"), (f"3 {LARGEST + 1}", "Out of Range"), (f"{LARGEST + 1} 5", "Out of Range"), ("3 3", "3")]
     asked(lab, "stdin_cas", half, cause="stored_half")
     asked(lab, "stdin_cas", [(f"{LARGEST + 1}", "Bad Syntax"), (f"1 {LARGEST + 1} x", "Bad Syntax")], cause="syntax_comes_first")

@@ -2,11 +2,11 @@
 
 import itertools
 import re
+import socket
 from ast import literal_eval
 from collections.abc import Callable
 
-from labkit import Lab, Server, check, expect, kernel, step, wait_until
-from labkit import shortage
+from labkit import Lab, Server, check, expect, kernel, shortage, show, step, wait_until
 from labkit.client import Peer
 
 DATE = rb"\w{3} \w{3} [ \d]\d \d\d:\d\d:\d\d \d{4}"
@@ -19,6 +19,7 @@ ONE_SEND = {
 CLIENTS = {
     "empty_recv_misread": "recv returned 0, the client's end of file, and the server went on asking.",
     "descriptor_left_open": "The connection of a client that has gone was not closed.",
+    "spins_while_blocked": "While a client does not read, the server sends again and again. A blocking send waits.",
     "sigpipe": "A send to a client that had gone raised SIGPIPE, which ends a process that does not prepare for it "
     "(MSG_NOSIGNAL).",
 }
@@ -49,6 +50,12 @@ FRAMES = {
     "separator_kept": "The separator is no part of the message.",
     "prefix_in_one_piece": "The two bytes of the length may come in two pieces.",
     "signed_prefix": "A length byte above 127 was taken for a negative number.",
+}
+NAMES = {
+    "an_address_is_missing": "getaddrinfo returns a list: go on from each entry to its ai_next.",
+    "not_streams_only": "Without ai_socktype in the hints each address comes once for every type of socket.",
+    "not_bound": "Try each address: make a socket of its family, bind it, and keep the first that bind accepts.",
+    "an_error_is_ignored": "getaddrinfo returns an error number, not -1, and leaves no list: gai_strerror has the reason.",
 }
 AS_PRINTED = {
     "not_broken_any_more": "cas_server is wrong on purpose: each recv one line, `\\n\\r` behind each reply.",
@@ -145,8 +152,10 @@ def a_client_that_never_reads(server: Server, request: bytes) -> None:
     bob = server.connect("bob")
     bob.send(request)
     bob.expect_waiting()
+    server.expect_idle(cause="spins_while_blocked")
     ann.reset()
     bob.expect_accepted()
+    bob.close()
 
 
 def a_crowd(server: Server, talk: Callable[[Peer], None]) -> None:
@@ -182,7 +191,7 @@ def send_cut(lab: Lab, peer: Peer, data: bytes) -> None:
 # --- upper
 
 
-@check(points=4, read="first-server", causes=ONE_SEND | CLIENTS)
+@check(points=7, read="first-server", causes=ONE_SEND | CLIENTS)
 def test_upper_server_answers_in_upper_case(lab: Lab) -> None:
     """The whole conversation: what goes in comes back in upper case, until the client's end of file."""
     server = lab.server("upper_server")
@@ -195,7 +204,7 @@ def test_upper_server_answers_in_upper_case(lab: Lab) -> None:
     ann.expect_eof(cause=lambda: "descriptor_left_open" if "disconnected" in server.stdout.text else "empty_recv_misread")
 
 
-@check(points=4, read="short-send", causes=ONE_SEND)
+@check(points=5, read="short-send", causes=ONE_SEND)
 def test_upper_server_sends_every_byte(lab: Lab) -> None:
     """send returns how many bytes it took; here it takes at most seven at a time, as it may."""
     server = lab.server("upper_server", faults={"send": 7})
@@ -219,7 +228,7 @@ def test_upper_server_changes_ascii_letters_and_no_other_byte(lab: Lab) -> None:
             ann.expect(bytes([after]), cause="text_only")
 
 
-@check(points=4, read="who-waits")
+@check(points=3, read="who-waits", after="upper_server_answers_in_upper_case")
 def test_the_second_client_waits_while_the_first_is_served(lab: Lab) -> None:
     """An iterative server comes back to accept when it has finished with a client, and not before."""
     server = lab.server("upper_server")
@@ -236,7 +245,7 @@ def test_the_second_client_waits_while_the_first_is_served(lab: Lab) -> None:
     bob.expect(b"ME TOO")
 
 
-@check(points=4, read="who-waits", causes=CLIENTS)
+@check(points=4, read="who-waits", causes=CLIENTS, after="upper_server_answers_in_upper_case")
 def test_two_hundred_clients_wait_and_all_are_served(lab: Lab) -> None:
     """Who waits in the backlog is served in the order of arrival; and when all have gone, nothing of them is left."""
     server = lab.server("upper_server")
@@ -259,7 +268,7 @@ def test_two_hundred_clients_wait_and_all_are_served(lab: Lab) -> None:
     server.stop()
 
 
-@check(points=4, read="rude-clients", causes=CLIENTS)
+@check(points=5, read="rude-clients", causes=CLIENTS, after="upper_server_answers_in_upper_case")
 def test_no_client_ends_upper_server(lab: Lab) -> None:
     """A client may reset the connection, leave replies unread or say nothing: that is no reason to stop serving."""
     server = lab.server("upper_server")
@@ -272,24 +281,30 @@ def test_no_client_ends_upper_server(lab: Lab) -> None:
     server.stop()
 
 
-@check(points=7, read="accept-fails", causes=shortage.CAUSES)
+@check(points=4, read="accept-fails", causes=shortage.CAUSES, after="upper_server_answers_in_upper_case")
 def test_a_server_without_descriptors_rests(lab: Lab) -> None:
     """accept fails at once while the system has no descriptor: the server says so once, rests, and goes on."""
     shortage.rests_when_accept_fails(lab, "upper_server", request=b"ping\n", reply=b"PING\n")
     shortage.rests_when_accept_fails(lab, "cas_server_lines", request=b"0 0\n", reply=b"0\n")
 
 
-@check(points=3, read="rude-clients", causes=CLIENTS | ONE_SEND, hidden=True)
+@check(points=3, read="rude-clients", causes=CLIENTS | ONE_SEND, hidden=True, after="upper_server_answers_in_upper_case")
 def test_a_client_that_never_reads_stops_upper_server_only_while_it_is_there(lab: Lab) -> None:
     """Its replies fill the buffers, then send waits, and everybody else. When it goes, the server goes on."""
     server = lab.server("upper_server")
     a_client_that_never_reads(server, b"ping\n" * 200)
+    late = server.connect("a client that reads late", receive_buffer=4096)
+    taken = late.send_unread(b"pong\n" * 4_000_000)
+    late.half_close()
+    got = late.read_to_eof(cause="short_send_ignored")
+    expect(got == (b"PONG\n" * 4_000_000)[:taken], "all that it sent comes back in upper case",
+           otherwise=f"{len(got)} bytes of {taken}", cause="short_send_ignored")  # fmt: skip
     got = a_hundred_megabytes(server)
     expect(got == b"X" * 100_000_000, "a hundred megabytes come back", otherwise=f"{len(got)} bytes", cause="short_send_ignored")
     server.stop()
 
 
-@check(points=3, read="first-server", causes=ADDRESSES)
+@check(points=4, read="first-server", causes=ADDRESSES, after="upper_server_answers_in_upper_case")
 def test_upper_server_starts_again_at_once_on_its_port(lab: Lab) -> None:
     """The side that closes first keeps the port for a minute (TIME_WAIT): a server that is to start again asks for it."""
     server = lab.server("upper_server")
@@ -321,7 +336,7 @@ def test_upper_server_starts_again_at_once_on_its_port(lab: Lab) -> None:
     again.stop()
 
 
-@check(points=3, read="first-server", causes=ADDRESSES)
+@check(points=4, read="first-server", causes=ADDRESSES, after="upper_server_answers_in_upper_case")
 def test_upper_server_listens_where_it_is_told(lab: Lab) -> None:
     """One address, of IPv4 or IPv6; a port that is taken and a wrong option are told, each in its own way."""
     six = lab.server("upper_server", "-a", "::1")
@@ -336,7 +351,7 @@ def test_upper_server_listens_where_it_is_told(lab: Lab) -> None:
     six.stop()
 
 
-@check(points=3, read="recv-is-not-a-reply", causes=BYTES)
+@check(points=7, read="recv-is-not-a-reply", causes=BYTES)
 def test_upper_client_prints_whole_replies(lab: Lab) -> None:
     """A reply comes in as many pieces as the network likes; and a line of three megabytes is a line, too."""
     listener = lab.listen()
@@ -365,7 +380,7 @@ def test_upper_client_prints_whole_replies(lab: Lab) -> None:
 # --- echo
 
 
-@check(points=4, read="echo", causes=ONE_SEND | {"no_simulated_work": "With -d SECONDS the server sleeps so long for each client, before it reads."})
+@check(points=3, read="echo", causes=ONE_SEND | {"no_simulated_work": "With -d SECONDS the server sleeps so long for each client, before it reads."})
 def test_echo_server_sends_each_chunk_back_with_the_date(lab: Lab) -> None:
     """`Echo=>CHUNK at DATE`: and whole, also when send takes seven bytes at a time."""
     server = lab.server("echo_server", faults={"send": 7})
@@ -381,7 +396,7 @@ def test_echo_server_sends_each_chunk_back_with_the_date(lab: Lab) -> None:
     busy.stop()
 
 
-@check(points=2, read="rude-clients", causes=CLIENTS | ONE_SEND)
+@check(points=2, read="rude-clients", causes=CLIENTS | ONE_SEND, after="echo_server_sends_each_chunk_back_with_the_date")
 def test_no_client_ends_echo_server(lab: Lab) -> None:
     """What holds for the first server holds for every server: one client's end is nobody else's."""
     server = lab.server("echo_server")
@@ -399,7 +414,7 @@ def test_no_client_ends_echo_server(lab: Lab) -> None:
     server.stop()
 
 
-@check(points=3, read="echo", causes=BYTES)
+@check(points=2, read="echo", causes=BYTES)
 def test_echo_client_waits_for_the_date(lab: Lab) -> None:
     """A reply is longer than the question; it is whole when its date is."""
     listener = lab.listen()
@@ -420,7 +435,7 @@ def test_echo_client_waits_for_the_date(lab: Lab) -> None:
     run.expect_match(rf"\A{lines}\Z", cause="one_recv")
 
 
-@check(points=2, read="echo")
+@check(points=0, read="echo")
 def test_echo_many_starts_clients_at_once_and_waits_for_all(lab: Lab) -> None:
     """Five clients knock before the first is served, and each one's end is told."""
     server = lab.server("echo_server")
@@ -442,7 +457,7 @@ def test_echo_many_starts_clients_at_once_and_waits_for_all(lab: Lab) -> None:
 # --- compare and swap
 
 
-@check(points=4, read="pass-1", causes=AS_PRINTED)
+@check(points=0, read="pass-1", causes=AS_PRINTED)
 def test_cas_server_takes_each_recv_for_a_line(lab: Lab) -> None:
     """Wrong on purpose: one line in one piece is served, anything else is not; and its line ends are turned round."""
     server = lab.server("cas_server")
@@ -466,7 +481,7 @@ def test_cas_server_takes_each_recv_for_a_line(lab: Lab) -> None:
     server.stop()
 
 
-@check(points=2, read="rude-clients", causes=CLIENTS)
+@check(points=0, read="rude-clients", causes=CLIENTS)
 def test_no_client_ends_cas_server(lab: Lab) -> None:
     """It is wrong about lines, and about nothing else: no client ends it."""
     server = lab.server("cas_server")
@@ -488,7 +503,7 @@ def test_no_client_ends_cas_server(lab: Lab) -> None:
     server.stop()
 
 
-@check(points=0, read="three-clients")
+@check(points=3, read="three-clients")
 def test_the_cas_clients_send_what_they_should(lab: Lab) -> None:
     """One line in one send, any bytes in one send, one line in four; each then half-closes and prints all that comes."""
     for name, words, sent in (
@@ -513,7 +528,7 @@ def test_the_cas_clients_send_what_they_should(lab: Lab) -> None:
         split.expect_output(b"Bad Syntax\n\r" * 4)
 
 
-@check(points=5, read="pass-2", causes=LINES | ONE_SEND)
+@check(points=7, read="pass-2", causes=LINES | ONE_SEND)
 def test_cas_server_lines_assembles_lines(lab: Lab) -> None:
     """One line in four pieces is one request; three lines in one piece are three; half a line at the end is none."""
     server = lab.server("cas_server_lines")
@@ -538,7 +553,7 @@ def test_cas_server_lines_assembles_lines(lab: Lab) -> None:
     server.stop()
 
 
-@check(points=2, read="pass-2", causes=LINES | ONE_SEND)
+@check(points=3, read="pass-2", causes=LINES | ONE_SEND, after="cas_server_lines_assembles_lines")
 def test_one_register_serves_all_clients(lab: Lab) -> None:
     """What one client has stored the next one finds."""
     server = lab.server("cas_server_lines")
@@ -550,7 +565,7 @@ def test_one_register_serves_all_clients(lab: Lab) -> None:
         client.expect_eof()
 
 
-@check(points=3, read="short-send", causes=ONE_SEND)
+@check(points=3, read="short-send", causes=ONE_SEND, after="cas_server_lines_assembles_lines")
 def test_cas_server_lines_sends_every_byte(lab: Lab) -> None:
     """Forty replies at once, and send takes seven bytes at a time."""
     server = lab.server("cas_server_lines", faults={"send": 7})
@@ -559,7 +574,7 @@ def test_cas_server_lines_sends_every_byte(lab: Lab) -> None:
     ann.expect(b"Bad Syntax\n" * 40, cause={"bytes": "short_send_ignored"})
 
 
-@check(points=4, read="too-long", causes=LINES | ONE_SEND)
+@check(points=4, read="too-long", causes=LINES | ONE_SEND, after="cas_server_lines_assembles_lines")
 def test_a_line_too_long_is_refused_and_the_refusal_arrives(lab: Lab) -> None:
     """65 536 bytes are a line, 65 537 are not: the client is told, sees an orderly end, and the next one is served."""
     server = lab.server("cas_server_lines")
@@ -584,13 +599,18 @@ def test_a_line_too_long_is_refused_and_the_refusal_arrives(lab: Lab) -> None:
         cat.half_close()
     cat.expect(b"Line too long\n", cause="reset_too_early")
     cat.expect_eof(cause="reset_too_early")
+    eve = server.connect("eve")
+    with server.paused():
+        eve.send(b"x" * (MAX_LINE + 1) + b"\n0 0\n")
+    eve.expect(b"Line too long\n", cause="limit_wrong")
+    eve.close()
     dan = server.connect("dan")
     dan.send(b"5 5\n")
     dan.expect(b"0\n")
     server.stop()
 
 
-@check(points=3, read="too-long", causes=LINES, hidden=True)
+@check(points=3, read="too-long", causes=LINES, hidden=True, after="cas_server_lines_assembles_lines")
 def test_a_line_without_end_takes_no_memory(lab: Lab) -> None:
     """A hundred megabytes and no newline: a server that keeps them for one client has none left for the next."""
     server = lab.server("cas_server_lines")
@@ -607,7 +627,7 @@ def test_a_line_without_end_takes_no_memory(lab: Lab) -> None:
     server.stop()
 
 
-@check(points=4, read="pass-2", causes=LINES | ONE_SEND)
+@check(points=4, read="pass-2", causes=LINES | ONE_SEND, after="cas_server_lines_assembles_lines")
 def test_any_cutting_of_the_stream_gets_the_same_replies(lab: Lab) -> None:
     """Where the stream is cut is the network's business, and may not be seen in the replies."""
     server = lab.server("cas_server_lines")
@@ -636,7 +656,7 @@ def test_any_cutting_of_the_stream_gets_the_same_replies(lab: Lab) -> None:
     ann.expect(expected, cause="recv_taken_for_line")
 
 
-@check(points=3, read="rude-clients", causes=CLIENTS | ONE_SEND)
+@check(points=3, read="rude-clients", causes=CLIENTS | ONE_SEND, after="cas_server_lines_assembles_lines")
 def test_no_client_ends_cas_server_lines(lab: Lab) -> None:
     """Replies unread, half a line, a reset in the middle: each ends one connection."""
     server = lab.server("cas_server_lines")
@@ -663,6 +683,11 @@ def framed(lab: Lab, kind: str, stream: bytes, sizes: list[int]) -> tuple[list[b
     return unquoted[b"message"], b"".join(unquoted[b"left"])
 
 
+def shown(messages: list[bytes], rest: bytes) -> str:
+    """What a decoder has found, in a line."""
+    return ", ".join(map(show, messages[:4])) + f" and {show(rest)} left over"
+
+
 def expect_framed(lab: Lab, kind: str, stream: bytes, messages: list[bytes], rest: bytes, cause: str) -> None:
     """Any cutting gives these messages."""
     cuttings = [[len(stream)], [1], [3], [len(stream) - 1, 1], [lab.random.randint(1, 7) for _ in range(9)]]
@@ -672,8 +697,8 @@ def expect_framed(lab: Lab, kind: str, stream: bytes, messages: list[bytes], res
             got == (messages, rest),
             f"the messages are the same in pieces of {', '.join(map(str, sizes))} bytes",
             otherwise="others",
-            cause=cause if got[0] else "nothing_found",
-            details=[f"expected {messages} and {rest!r} left over", f"found    {got[0]} and {got[1]!r} left over"],
+            cause=cause if got[0] or cause == "signed_prefix" else "nothing_found",
+            details=[f"expected {shown(messages, rest)}", f"found    {shown(*got)}"],
         )
 
 
@@ -698,9 +723,12 @@ def test_messages_behind_their_length_are_found(lab: Lab) -> None:
     expect_framed(lab, "prefix", b"\0\2\n\0\1\0rest", [b"\n\0"], b"\1\0rest", "too_early")
     long = bytes(i % 251 for i in range(0x1FF))
     expect_framed(lab, "prefix", b"\1\xff" + long + b"\0\1x", [long, b"x"], b"", "signed_prefix")
+    for high in (0x80, 0xFF):
+        large = bytes(high * 256 + 1)
+        expect_framed(lab, "prefix", bytes([high, 1]) + large + b"\0\1x", [large, b"x"], b"", "signed_prefix")
 
 
-@check(points=1, read="framing")
+@check(points=0, read="framing")
 def test_a_connection_may_carry_one_message(lab: Lab) -> None:
     """Until the end of the connection, or, without any framing, whatever recv happened to return."""
     messages, rest = framed(lab, "close", b"startconnect", [7, 2])
@@ -709,10 +737,32 @@ def test_a_connection_may_carry_one_message(lab: Lab) -> None:
     expect((messages, rest) == ([b"startco", b"nnect"], b""), "without framing each piece passes for a message")
 
 
+# --- addresses
+
+
+@check(points=4, read="addresses", causes=NAMES)
+def test_addresses_binds_to_a_name(lab: Lab) -> None:
+    """A name may stand for several addresses: each is printed, and the first that this machine can bind is bound."""
+    run = lab.run("addresses").expect_status()
+    found = {address[0] for *_, address in socket.getaddrinfo("localhost", 0, type=socket.SOCK_STREAM)}
+    printed = re.findall(rb"^localhost 0 is \[?([^]\n]*?)\]?:0$", run.stdout, re.MULTILINE)
+    told = [address.decode() for address in printed]
+    expect(set(told) == found, f"localhost is {', '.join(sorted(found))}", otherwise=", ".join(told) or "nothing",
+           cause="an_address_is_missing")  # fmt: skip
+    expect(len(told) == len(found), "each address stands there once", otherwise=", ".join(told), cause="not_streams_only")
+    run.expect_match(r"^bound to (127\.0\.0\.1|\[::1\]):\d+$", cause="not_bound")
+    one = lab.run("addresses", "127.0.0.1", "0").expect_status()
+    one.expect_match(r"^bound to 127\.0\.0\.1:[1-9]\d*$", cause="not_bound")
+    none = lab.run("addresses", "192.0.2.1", "80").expect_status(1, cause="not_bound")
+    none.expect_match(r"^addresses: bind: none of these", stream="stderr", cause="not_bound")
+    unknown = lab.run("addresses", "127.0.0.1", "no such service").expect_status(1, cause="an_error_is_ignored")
+    unknown.expect_match(r"^addresses: getaddrinfo: 127\.0\.0\.1: ", stream="stderr", cause="an_error_is_ignored")
+
+
 # --- the kernel's part
 
 
-@check(points=2, read="backlog")
+@check(points=0, read="backlog")
 def test_the_backlog_takes_one_client_more_than_it_says(lab: Lab) -> None:
     """Linux completes the handshake of one client more than the backlog, and drops the segments of the others."""
     run = lab.run("backlog").expect_status()
@@ -722,6 +772,10 @@ def test_the_backlog_takes_one_client_more_than_it_says(lab: Lab) -> None:
     run.expect_match(r"^the server accepts one client\n    waiting for accept: [34] .*\nclient [56] has asked again after .* ESTABLISHED$")
     small = lab.run("backlog", "-l", "0", "-n", "3").expect_status()
     expect(small.stdout.count(b"SYN_SENT") == 2, "with a backlog of 0 one of three is")
+    deferred = lab.run("backlog", "-o", "-n", "3", "-w", "0.1").expect_status()
+    waiting = re.findall(rb"waiting for accept: (\d) \(backlog 3\), half open: (\d)$", deferred.stdout, re.MULTILINE)
+    expect(waiting == [(b"0", b"1"), (b"0", b"2"), (b"0", b"3"), (b"0", b"2")],
+           "with TCP_DEFER_ACCEPT handshakes stay half open until a byte comes", otherwise=str(waiting))  # fmt: skip
 
 
 @check(points=0, read="socket-options")
@@ -750,7 +804,7 @@ def test_socket_families_tries_them_all(lab: Lab) -> None:
     run.expect_match(r"^hello over a local socket$")
 
 
-@check(points=2, read="ephemeral-port")
+@check(points=0, read="ephemeral-port")
 def test_a_client_can_connect_to_itself(lab: Lab) -> None:
     """A port in the range of the clients' own ports is a bad one for a server: the client may meet itself there."""
     run = lab.run("ephemeral_port").expect_status()
@@ -761,7 +815,7 @@ def test_a_client_can_connect_to_itself(lab: Lab) -> None:
     run.expect_match("^sent hello, received hello$")
 
 
-@check(points=2, read="nagle")
+@check(points=0, read="nagle")
 def test_a_request_in_two_writes_waits_for_an_acknowledgement(lab: Lab) -> None:
     """Two small writes: the second waits until the first is acknowledged, which the other side is in no hurry to do."""
     run = lab.run("nagle").expect_status()
