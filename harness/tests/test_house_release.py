@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from grading.model import Term
-from labkit.build import LABS
+from labkit.build import LABS, dependencies
 from releasing import depths, regions, students
 from releasing.visible import is_hidden, visible_checks
 
@@ -155,7 +155,7 @@ def test_links_in_the_handouts_lead_somewhere(released: Release) -> None:
 
 @dataclass
 class Graded:
-    """A starter's grades: the grader's exit status, what it printed, its tests, each program's files."""
+    """A starter's grades: the grader's exit status, what it printed, its tests, the files of each solved program."""
 
     status: int
     printed: str
@@ -195,11 +195,7 @@ def grade_starter(lab: str, depth: str, target: Path) -> Graded:
         command, cwd=target, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=900
     )
     tests = json.loads((target / "build/grade/results.json").read_text())["tests"]
-    built_from = {
-        path.stem: set(path.read_text().replace("\\\n", " ").split())
-        for path in (target / LABS[lab]).glob("*.d")
-    }
-    return Graded(run.returncode, run.stdout, tests, built_from)
+    return Graded(run.returncode, run.stdout, tests, dependencies(ROOT / LABS[lab]))
 
 
 @every_lab
