@@ -3,8 +3,8 @@
 //   ./upper_server_graceful             in one terminal; later Ctrl-C
 //   nc localhost 4444                   in two others; type a line in each
 //
-// Look at the signal handler: it sets a flag and rings a bell, and main does the rest where any call is
-// allowed. The bell is an eventfd, which poll waits for beside the listener; lab08 does the same with a pipe.
+// Look at the signal handler: it sets a flag and wakes main, and main does the rest, where any call
+// is allowed. poll waits for an eventfd beside the listener; lab08 does the same with a pipe.
 // Look at how a thread that waits in recv is woken: shutdown ends the reading of its connection. A client
 // that does not read cannot keep the server: after two seconds its connection is cut off. Next:
 // upper_server_slow_pool.
@@ -48,20 +48,21 @@ struct visitor {
 };
 
 std::atomic<bool> stopping = false;
-int bell = -1;
+// An eventfd: poll waits for it beside the listener.
+int wakeup = -1;
 
-/// Wakes main; async-signal-safe. A thread rings at its end, the signal handler rings for the end of all.
-void ring() {
+/// Wakes main; async-signal-safe. A thread does so at its end, and the signal handler for the end of all.
+void wake_main() {
     const int saved = errno;
     const std::uint64_t one = 1;
-    // Best effort: it can only fail when 2^64 - 2 rings were not heard yet.
-    [[maybe_unused]] const auto written = write(bell, &one, sizeof one);
+    // Best effort: it can only fail when 2^64 - 2 wake-ups were not read yet.
+    [[maybe_unused]] const auto written = write(wakeup, &one, sizeof one);
     errno = saved;
 }
 
 extern "C" void on_stop(int) {
     stopping = true;
-    ring();
+    wake_main();
 }
 
 /// Serves one client until it sends no more. Throws std::system_error if the connection breaks.
@@ -90,16 +91,16 @@ void serve_visitor(visitor& mine) {
     shutdown(mine.connection.get(), SHUT_RDWR);
     std::osyncstream{std::cout} << "disconnected " << to_string(mine.client) << '\n';
     mine.has_gone = true;
-    ring();
+    wake_main();
 }
 
-/// Waits until the listener is ready or the bell rings, at most `limit` milliseconds; -1 is no limit.
+/// Waits until the listener is ready or main is woken, at most `limit` milliseconds; -1 is no limit.
 void wait_for_news(const unique_fd& listener, int limit) {
-    std::array<pollfd, 2> watched{{{listener.get(), POLLIN, 0}, {bell, POLLIN, 0}}};
+    std::array<pollfd, 2> watched{{{listener.get(), POLLIN, 0}, {wakeup, POLLIN, 0}}};
     if (poll(watched.data(), watched.size(), limit) == -1 && errno != EINTR) check("poll", -1);
-    std::uint64_t rings = 0;
-    // EAGAIN if it has not rung.
-    if (read(bell, &rings, sizeof rings) == -1 && errno != EAGAIN) check("read", -1);
+    std::uint64_t times = 0;
+    // EAGAIN if nothing has woken it.
+    if (read(wakeup, &times, sizeof times) == -1 && errno != EAGAIN) check("read", -1);
 }
 
 /// Shuts down each connection, so that its thread ends; joins those that have ended within two seconds or so.
@@ -120,8 +121,8 @@ void say_goodbye(std::list<visitor>& visitors) {
 int main(int argc, char* argv[]) try {
     const options given{argc, argv, "pa", "[-p PORT] [-a ADDRESS]"};
     start_log();
-    const unique_fd owned_bell{check("eventfd", eventfd(0, EFD_NONBLOCK))};
-    bell = owned_bell.get();
+    const unique_fd owned_wakeup{check("eventfd", eventfd(0, EFD_NONBLOCK))};
+    wakeup = owned_wakeup.get();
     struct sigaction action = {};
     action.sa_handler = on_stop;
     // The threads' recv and send go on after the handler.
