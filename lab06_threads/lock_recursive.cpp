@@ -61,6 +61,7 @@ int main(int argc, char* argv[]) try {
     pthread_mutex_lock(&plain);
     std::cout << "a plain mutex, locked twice: " << strerror(pthread_mutex_lock(&plain)) << '\n';
     pthread_mutex_unlock(&plain);
+    std::cout << "and unlocked twice: " << strerror(pthread_mutex_unlock(&plain)) << '\n';
     pthread_mutex_destroy(&plain);
     pthread_mutexattr_destroy(&checking);
 

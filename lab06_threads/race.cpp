@@ -4,9 +4,9 @@
 //   make tsan/race && tsan/race         ThreadSanitizer says why, even when the number happens to be right
 //
 // Look at what one addition is: read the counter, add 1, write it back. Two threads that both read 41 both
-// write 42. Each thread makes way for others once in the middle (yield), so that this happens on a busy
-// machine, too; volatile makes the compiler do each step. Without these two the compiler makes one step of
-// all 50 000 additions, and the error hides. The cures are race_lock and race_atomic.
+// write 42. Each thread yields once in the middle: that loses most of the additions, on a busy machine, too.
+// volatile makes the compiler read and write each time. Without these two, -O2 makes one instruction of all
+// 50 000 additions: it is still a race, which shows rarely. The cures are race_lock and race_atomic.
 #include <err.h>
 
 #include <barrier>

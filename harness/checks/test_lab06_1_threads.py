@@ -76,7 +76,7 @@ def test_race_is_one(lab: Lab) -> None:
         cause="not_broken",
     )
     with step("race is run until an addition is lost, twenty times at most", quiet=True) as current:
-        values = []
+        values: list[int] = []
         while not values or (values[-1] == 500_000 and len(values) < 20):
             run = lab.run("race", variant="")
             run.expect_match(r"^Expected value: 500000$")
@@ -118,6 +118,7 @@ def test_a_recursive_lock_is_free_at_the_last_unlock(lab: Lab) -> None:
     """Its owner may lock it again; for other threads it is free after as many unlocks."""
     lab.run("lock_recursive").expect_status(0).expect_output(
         b"a plain mutex, locked twice: Resource deadlock avoided\n"
+        b"and unlocked twice: Operation not permitted\n"
         b"inside move_apples: another thread does not get the lock\n"
         b"after move_apples: another thread does not get the lock\n"
         b"after swap_apples_for_pears: another thread gets the lock\n"
@@ -132,6 +133,36 @@ def test_transfers_in_both_directions_do_not_deadlock(lab: Lab) -> None:
     for variant in ("tsan", None):
         run = lab.run("lock_order", variant=variant)
         run.expect_status(0).expect_output(b"ann 100, bob 100\n", cause="coins_lost")
+
+
+@check(points=0, read="a-race", causes=BROKEN)
+def test_a_race_is_reported_only_in_the_order_that_shows_it(lab: Lab) -> None:
+    """A lock between two racing writes orders them by luck: no report is no proof."""
+    lucky = lab.run("race_lucky", "ann", "bob", variant="tsan").expect_status(0)
+    lucky.expect_output(b"value 2\n", cause="not_broken")
+    run = lab.run("race_lucky", "bob", "ann", variant="tsan", reported=True)
+    found = run.report and run.report.cause == "data_race"
+    expect(found, "ThreadSanitizer reports a data race", cause="not_broken")
+
+
+@check(points=0, read="two-cures", causes=BROKEN)
+def test_a_relaxed_flag_orders_nothing_else(lab: Lab) -> None:
+    """A release store and an acquire load put the message before its reading; relaxed ones do not."""
+    run = lab.run("publish", "release", variant="tsan").expect_status(0)
+    run.expect_output(b"the whole message\n")
+    run = lab.run("publish", "relaxed", variant="tsan", reported=True)
+    found = run.report and run.report.cause == "data_race"
+    expect(found, "ThreadSanitizer reports a data race", cause="not_broken")
+
+
+@check(points=0, read="the-end-of-a-thread", causes=BROKEN)
+def test_fork_copies_one_thread_and_every_lock(lab: Lab) -> None:
+    """The child has one thread, and a locked mutex whose owner is not there."""
+    lab.run("fork_with_threads", variant="").expect_status(0).expect_output(
+        b"parent: 2 threads, the mutex is locked\nchild: 1 thread, the mutex is locked\n"
+        b"parent: 1 thread, the mutex is free\n",
+        cause="not_broken",
+    )
 
 
 @check(points=0, read="semaphores-and-events")

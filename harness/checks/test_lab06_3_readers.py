@@ -55,7 +55,7 @@ def test_readers_print_at_the_same_time(lab: Lab) -> None:
             program.expect_alive()
 
 
-@check(points=4, read="conditions", causes=READERS)
+@check(points=3, read="conditions", causes=READERS)
 def test_idle_readers_are_woken_for_each_line_and_for_the_end(lab: Lab) -> None:
     """Three readers sleep; one character wakes them all, and two find nothing: they sleep again. The end
     is for all."""
@@ -64,11 +64,19 @@ def test_idle_readers_are_woken_for_each_line_and_for_the_end(lab: Lab) -> None:
         program.expect_at_rest()
         for count in range(1, 6):
             program.type("x\n")
-            wait_until(lambda: len(characters(program)) == count or "done" in program.stdout.text, "it is printed",  # noqa: B023
-                       cause="lost_wakeup")  # fmt: skip
+            wait_until(
+                lambda: len(characters(program)) == count or "done" in program.stdout.text,  # noqa: B023
+                "it is printed",
+                cause="lost_wakeup",
+            )
             program.expect_at_rest()
-            expect(program.threads() == 4 and "done" not in program.stdout.text, "all three readers are still there",
-                   cause="left_early", otherwise=f"{program.threads() - 1} are")  # fmt: skip
+            stayed = program.threads() == 4 and "done" not in program.stdout.text
+            expect(
+                stayed,
+                "all three readers are still there",
+                cause="left_early",
+                otherwise=f"{program.threads() - 1} are",
+            )
         program.end_input()
         program.expect_exit(0, cause="not_all_woken")
         expect(program.stdout.text.count("I'm done!") == 3, "all three are done")
@@ -100,8 +108,9 @@ def test_every_character_is_printed_once_and_all_readers_end(lab: Lab) -> None:
                 readers > 1 or got == wanted, "one reader prints them in order", otherwise=show(got.encode())
             )
             last = {number: character for number, character in said}
-            expect(last == dict.fromkeys(range(1, readers + 1), ""), "each reader says that it is done, and nothing after it",
-                   otherwise=str(last), cause="left_early")  # fmt: skip
+            wanted_last = dict.fromkeys(range(1, readers + 1), "")
+            what = "each reader says that it is done, and nothing after it"
+            expect(last == wanted_last, what, otherwise=str(last), cause="left_early")
 
 
 @check(points=2, read="polling", causes=READERS)
