@@ -105,7 +105,7 @@ def come_and_go(server: Server, clients: int, request: bytes, reply: bytes) -> N
     )
 
 
-@check(points=1, read="a-thread-for-each-client", causes=SERVERS)
+@check(points=1, read="a-thread-for-each-client", causes=SERVERS, after="each_client_has_a_thread")
 def test_fifteen_hundred_clients_leave_nothing_behind(lab: Lab) -> None:
     """A thread that has ended and was neither joined nor detached keeps its stack."""
     come_and_go(lab.server("cas_server", variant=""), 1500, b"0 0\n", b"0\n")
@@ -130,7 +130,7 @@ def test_upper_server_global_answers_the_wrong_client(lab: Lab) -> None:
         server.stop()
 
 
-@check(points=2, read="a-thread-for-each-client", causes=SERVERS)
+@check(points=2, read="a-thread-for-each-client", causes=SERVERS, after="each_client_has_a_thread")
 def test_no_client_ends_the_server(lab: Lab) -> None:
     """A reset, a close with replies unread, a visit without a word: each ends one connection, and nothing
     else."""
@@ -149,7 +149,7 @@ def test_no_client_ends_the_server(lab: Lab) -> None:
         server.stop()
 
 
-@check(points=2, read="a-thread-for-each-client", causes=SERVERS)
+@check(points=2, read="a-thread-for-each-client", causes=SERVERS, after="each_client_has_a_thread")
 def test_a_thread_that_cannot_be_started_costs_one_client(lab: Lab) -> None:
     """Thread creation can fail, for a limit or for memory: that client is turned away, and the server goes
     on. But a program that needs several threads does not begin with fewer: it ends."""
@@ -171,7 +171,7 @@ def test_a_thread_that_cannot_be_started_costs_one_client(lab: Lab) -> None:
         run.expect_match("Resource temporarily unavailable", stream="stderr")
 
 
-@check(points=1, read="the-end-of-a-server", causes=SERVERS)
+@check(points=1, read="the-end-of-a-server", causes=SERVERS, after="each_client_has_a_thread")
 def test_servers_end_at_once_with_clients_connected(lab: Lab) -> None:
     """Threads still work when the process ends: nothing that they use may be destroyed under them."""
     for name in ("upper_server", "upper_server_pool", "cas_server", "bytes_server", "class_server"):
@@ -191,7 +191,9 @@ def test_servers_end_at_once_with_clients_connected(lab: Lab) -> None:
            otherwise=f"{server.stdout.text.count('Exiting')} times")  # fmt: skip
 
 
-@check(points=1, read="a-thread-for-each-client", causes=SERVERS, hidden=True)
+@check(
+    points=1, read="a-thread-for-each-client", causes=SERVERS, hidden=True, after="each_client_has_a_thread"
+)
 def test_ten_thousand_clients_leave_nothing_behind(lab: Lab) -> None:
     """What is lost once per client ends a server after days; here after seconds."""
     come_and_go(lab.server("upper_server", variant=""), 10_000, b"x", b"X")
@@ -306,7 +308,7 @@ def full_or_dead(server: Server) -> bool:
     return len(server.descriptors()) == 16 or server.status() is not None
 
 
-@check(points=2, read="no-descriptor-left", causes=FULL | SERVERS)
+@check(points=2, read="no-descriptor-left", causes=FULL | SERVERS, after="each_client_has_a_thread")
 def test_a_full_server_rests(lab: Lab) -> None:
     """A client for which no descriptor is left stays in the backlog. accept fails, and would fail
     again at once: the server says so once, rests, serves the others, and takes the client later."""

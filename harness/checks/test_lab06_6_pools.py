@@ -70,7 +70,7 @@ def test_the_next_client_waits_until_a_thread_is_free(lab: Lab) -> None:
         threaded(server, 2, cause="pool_grows")
 
 
-@check(points=2, read="pools", causes=POOL)
+@check(points=2, read="pools", causes=POOL, after="the_next_client_waits_until_a_thread_is_free")
 def test_no_client_shrinks_the_pool(lab: Lab) -> None:
     """Whatever a client does to its thread, the thread comes back: after three rude ones, four are served
     at once."""
@@ -91,7 +91,7 @@ def test_no_client_shrinks_the_pool(lab: Lab) -> None:
             client.expect(answer, cause="pool_shrinks")
 
 
-@check(points=2, read="pools", causes=POOL)
+@check(points=2, read="pools", causes=POOL, after="the_next_client_waits_until_a_thread_is_free")
 def test_a_busy_pool_accepts_no_more_than_its_queue_holds(lab: Lab) -> None:
     """Backpressure: two are served, two wait in the queue, one for room in it; the others stay in the
     backlog. They are served in the order in which they came."""
@@ -156,7 +156,12 @@ def test_at_a_clean_end_each_client_is_told_and_each_thread_joined(lab: Lab) -> 
         ended(server)
 
 
-@check(points=2, read="a-clean-end", causes=END)
+@check(
+    points=2,
+    read="a-clean-end",
+    causes=END,
+    after="at_a_clean_end_each_client_is_told_and_each_thread_joined",
+)
 def test_no_client_keeps_the_server_from_its_end(lab: Lab) -> None:
     """A client that asks for much and reads nothing is cut off in the end: the others are told all the
     same."""
@@ -211,7 +216,7 @@ def test_slow_requests_are_at_work_at_the_same_time(lab: Lab) -> None:
         server.stop()
 
 
-@check(points=1, read="slow-requests", causes=SLOW)
+@check(points=1, read="slow-requests", causes=SLOW, after="slow_requests_are_at_work_at_the_same_time")
 def test_a_busy_pool_reads_no_more_than_its_queue_holds(lab: Lab) -> None:
     """Backpressure: two requests are at work, two wait in the queue, and the others are not read; clients are
     still accepted. When the pool is free again, each gets its turn."""
@@ -238,7 +243,7 @@ def test_a_busy_pool_reads_no_more_than_its_queue_holds(lab: Lab) -> None:
     expect(len(ann.unread()) < 690, "meanwhile ann has not got all her replies", cause="starves")
 
 
-@check(points=2, read="slow-requests", causes=SLOW)
+@check(points=2, read="slow-requests", causes=SLOW, after="slow_requests_are_at_work_at_the_same_time")
 def test_replies_keep_the_order_of_the_requests(lab: Lab) -> None:
     """A client sends many requests and waits for no reply. Eight threads work on them, and none overtakes
     another."""
@@ -251,7 +256,7 @@ def test_replies_keep_the_order_of_the_requests(lab: Lab) -> None:
     server.stop()
 
 
-@check(points=1, read="slow-requests", causes=SLOW)
+@check(points=1, read="slow-requests", causes=SLOW, after="slow_requests_are_at_work_at_the_same_time")
 def test_a_client_may_go_while_its_request_is_at_work(lab: Lab) -> None:
     """Its reply goes to no other client, the loop does not spin meanwhile, and its descriptor is closed in
     the end."""
