@@ -71,7 +71,7 @@ int main(int argc, char* argv[]) try {
         std::osyncstream{std::cout} << "connected " << to_string(client) << '\n';
         // BEGIN SOLUTION: start a thread that owns the connection; if there can be none, turn this client away.
         try {
-            // Nobody waits for the end of this thread.
+            // No thread waits for the end of this one.
             std::thread{serve_client, std::move(connection), client}.detach();
         } catch (const std::system_error& error) {
             warnx("thread: %s", error.what());

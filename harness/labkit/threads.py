@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .lab import Server
+from .server import Server
 from .waiting import wait_until
 
 
