@@ -3,115 +3,44 @@
 //   ./bytes_server_prethreaded -n 10    in one terminal
 //   echo 10 | nc localhost 2000         in another: ten stars
 //
-// Look at the diff to bytes_server: accept has moved into the thread. There is no lock around it, as in
-// upper_server_pool: the kernel wakes one of those that wait for a client, and no two get the same. lab07 has
-// processes wait like this, and counts who is woken.
+// Look at the diff to bytes_server: accept has moved into the threads. No lock is around it, as in
+// upper_server_lock: the kernel wakes one of the threads that wait for a client, and gives it to no other.
+// lab07 has processes wait like this, and counts how many are woken.
 #include <err.h>
-#include <signal.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <algorithm>
-#include <array>
-#include <atomic>
-#include <charconv>
-#include <chrono>
-#include <cstdio>
 #include <exception>
 #include <functional>
 #include <iostream>
-#include <optional>
-#include <span>
-#include <string>
-#include <string_view>
 #include <syncstream>
+#include <system_error>
 #include <thread>
 #include <vector>
 
-#include "line_buffer.hpp"
+#include "bytes_service.hpp"
+#include "failed_accept.hpp"
+#include "listener.hpp"
+#include "log.hpp"
 #include "options.hpp"
 #include "posix.hpp"
-#include "send_all.hpp"
+#include "stop.hpp"
 
-constexpr std::size_t most_bytes = std::size_t{1} << 30;
-
-std::atomic_flag stopping;
-
-extern "C" void on_stop(int) {
-    // In a signal handler only async-signal-safe calls (man 7 signal-safety): no std::cout, no exit.
-    // _exit ends all threads at once; exit would destroy std::cout while they still use it.
-    if (stopping.test_and_set()) pause();  // another thread is here: sa_mask holds back signals for one only
-    const auto written = write(STDOUT_FILENO, "Exiting\n", 8);
-    _exit(written == 8 ? 0 : 1);
-}
-
-/// Returns the number that `line` asks for; nothing if it is not a decimal number from 1 to most_bytes.
-std::optional<std::size_t> parse_request(std::string_view line) {
-    std::size_t count = 0;
-    const auto [end, error] = std::from_chars(line.data(), line.data() + line.size(), count);
-    if (error != std::errc{} || end != line.data() + line.size()) return std::nullopt;
-    if (count < 1 || count > most_bytes) return std::nullopt;
-    return count;
-}
-
-/// Answers one request line. Throws std::system_error if the client is gone.
-void reply(const unique_fd& connection, std::string_view line) {
-    const std::optional<std::size_t> count = parse_request(line);
-    if (!count) return send_all(connection, std::string_view{"Bad Request\n"});
-    std::array<char, 65536> stars;  // the same block again and again: no client costs more memory than this
-    stars.fill('*');
-    for (std::size_t left = *count; left > 0;) {
-        const std::size_t size = std::min(left, stars.size());
-        send_all(connection, std::span{stars}.first(size));
-        left -= size;
-    }
-}
-
-/// Says that no more will be sent, and reads what the client sends until it closes, within bounds: closing
-/// a socket with unread bytes would throw away what the client has not received yet.
-void finish(const unique_fd& connection) {
-    check("shutdown", shutdown(connection.get(), SHUT_WR));
-    const timeval second{.tv_sec = 1, .tv_usec = 0};
-    check("setsockopt", setsockopt(connection.get(), SOL_SOCKET, SO_RCVTIMEO, &second, sizeof second));
-    std::array<char, 65536> rest;  // until its end of file, but not for ever
-    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds{2};
-    while (recv(connection.get(), rest.data(), rest.size(), 0) > 0)
-        if (std::chrono::steady_clock::now() > deadline) return;
-}
-
-/// Serves one client: a line, its reply, the end. Throws std::system_error if the client is gone.
-void serve(const unique_fd& connection) {
-    std::array<char, 1024> buffer;
-    line_buffer lines;
-    std::optional<std::string> line;
-    try {
-        while (!(line = lines.next())) {
-            const auto received = check("recv", recv(connection.get(), buffer.data(), buffer.size(), 0));
-            if (received == 0) return;  // half a line is no line
-            lines.append({buffer.data(), static_cast<std::size_t>(received)});
-        }
-        reply(connection, *line);
-    } catch (const line_too_long& error) {
-        send_all(connection, error.what() + std::string{"\n"});
-    }
-    finish(connection);
-}
-
-/// What each thread does, for ever: takes a client and serves it.
+/// What each thread does, for ever: accepts a client and serves it.
 void work(const unique_fd& listener) {
     while (true) {
         endpoint client;
         const unique_fd connection{accept(listener.get(), client.get(), &client.size)};
-        if (connection.get() == -1 && errno != ECONNABORTED) {
-            warn("accept");
-            sleep(1);  // no descriptor or memory: the client waits on, accept would fail again at once
+        if (connection.get() == -1) {
+            rest_after_failed_accept();
+            continue;
         }
-        if (connection.get() == -1) continue;  // that client has gone again: man 2 accept, "Error handling"
-        std::osyncstream{std::cout} << "connected " << to_string(client) << '\n';  // a line in one piece
+        std::osyncstream{std::cout} << "connected " << to_string(client) << '\n';
         try {
             serve(connection);
-        } catch (const std::exception& error) {  // ends this client's connection, and not this thread
-            std::osyncstream{std::cerr} << program_invocation_short_name << ": " << error.what() << '\n';
+        } catch (const std::exception& error) {
+            // It ends this client's connection, and not this thread.
+            warnx("%s", error.what());
         }
         std::osyncstream{std::cout} << "disconnected " << to_string(client) << '\n';
     }
@@ -119,34 +48,20 @@ void work(const unique_fd& listener) {
 
 int main(int argc, char* argv[]) try {
     const options given{argc, argv, "pan", "[-p PORT] [-a ADDRESS] [-n THREADS]"};
-    endpoint here = resolve(given.text('a', "127.0.0.1"), given.port(2000)).front();
     const int count = given.number('n', 10, 1, 10'000);
-    setvbuf(stdout, nullptr, _IOLBF, BUFSIZ);  // each log line at once, also into a pipe
-
-    struct sigaction stop {};
-    stop.sa_handler = on_stop;
-    sigfillset(&stop.sa_mask);  // a second signal waits: "Exiting" is printed once
-    check("sigaction", sigaction(SIGINT, &stop, nullptr));
-    check("sigaction", sigaction(SIGTERM, &stop, nullptr));
-
-    const unique_fd listener{check("socket", socket(here.storage.ss_family, SOCK_STREAM, 0))};
-    const int on = 1;
-    check("setsockopt", setsockopt(listener.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on));
-    check("bind", bind(listener.get(), here.get(), here.size));
-    check("listen", listen(listener.get(), SOMAXCONN));
-    check("getsockname", getsockname(listener.get(), here.get(), &here.size));
-    std::cout << "listening on " << to_string(here) << '\n';
+    start_log();
+    exit_on_stop_signals();
+    const unique_fd listener = listen_on(given.address(), given.port(2000));
 
     std::vector<std::jthread> threads;
     try {
         for (int number = 1; number <= count; ++number) threads.emplace_back(work, std::cref(listener));
-    } catch (const std::exception& error) {  // to leave main would be to wait for those that have begun
-        std::cerr << program_invocation_short_name << ": thread: " << error.what() << '\n';
+    } catch (const std::system_error& error) {
+        // Leaving main would join the threads that have begun, and they never end.
+        warnx("thread: %s", error.what());
         _exit(1);
     }
     for (std::jthread& thread : threads) thread.join();
-    return 0;
 } catch (const std::exception& error) {
-    std::cerr << program_invocation_short_name << ": " << error.what() << '\n';
-    return 1;
+    errx(1, "%s", error.what());
 }

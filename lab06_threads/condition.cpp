@@ -2,10 +2,13 @@
 //
 //   ./condition -n 3                    three eaters, ten cakes
 //
-// Look at the three things that belong together: the state (cakes), the mutex of everybody who uses it, and
-// the condition variable, on which a thread sleeps with the mutex unlocked. wait(lock, ready) is a loop:
-// while (!ready()) wait(lock). It must be, since between the waking and the locking another may have
-// eaten the cake, and since wait may return for no reason at all. multiprint_condition is yours to write.
+// Look at the three things that belong together: the state (cakes), the mutex that every thread locks to use
+// it, and the condition variable, on which a thread sleeps with the mutex unlocked. wait(lock, ready) is a
+// loop: while (!ready()) wait(lock). It must be: between the waking and the locking another eater may take
+// the cake, and wait may return without a reason (a spurious wake-up). multiprint_condition is yours to
+// write.
+#include <err.h>
+
 #include <condition_variable>
 #include <exception>
 #include <iostream>
@@ -19,15 +22,17 @@
 constexpr int cakes_a_day = 10;
 
 std::mutex kitchen;
-std::condition_variable baked;
-int cakes = 0;        // on the table
-bool closed = false;  // no more will come
+std::condition_variable cake_or_closed;
+// On the table.
+int cakes = 0;
+// No more will come.
+bool closed = false;
 
 void eat(int number) {
     int eaten = 0;
     while (true) {
         std::unique_lock lock{kitchen};
-        baked.wait(lock, [] { return cakes > 0 || closed; });
+        cake_or_closed.wait(lock, [] { return cakes > 0 || closed; });
         if (cakes == 0) break;
         --cakes;
         ++eaten;
@@ -40,7 +45,8 @@ void close_kitchen() {
         const std::lock_guard lock{kitchen};
         closed = true;
     }
-    baked.notify_all();  // this concerns everybody
+    // The end concerns every eater.
+    cake_or_closed.notify_all();
 }
 
 int main(int argc, char* argv[]) try {
@@ -51,7 +57,8 @@ int main(int argc, char* argv[]) try {
     try {
         for (int number = 1; number <= count; ++number) eaters.emplace_back(eat, number);
     } catch (...) {
-        close_kitchen();  // one cannot be had: the others end now, or main would wait for them for ever
+        // Thread creation failed: release the others. Leaving this block joins them.
+        close_kitchen();
         throw;
     }
     for (int made = 0; made < cakes_a_day; ++made) {
@@ -59,10 +66,10 @@ int main(int argc, char* argv[]) try {
             const std::lock_guard lock{kitchen};
             ++cakes;
         }
-        baked.notify_one();  // one cake, one eater
+        // One cake is for one eater.
+        cake_or_closed.notify_one();
     }
     close_kitchen();
 } catch (const std::exception& error) {
-    std::cerr << program_invocation_short_name << ": " << error.what() << '\n';
-    return 1;
+    errx(1, "%s", error.what());
 }

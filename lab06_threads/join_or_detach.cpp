@@ -1,19 +1,20 @@
-// The end of a thread: somebody joins it, or it is detached. Forgetting both ends the whole program.
+// The end of a thread: another thread joins it, or it is detached. To forget both ends the whole program.
 //
-//   ./join_or_detach -d 1 -w 0.2        a thread that works for a second, and who waits how long for it
+//   ./join_or_detach -d 1 -w 0.2        a thread works for a second, and main waits 0.2 s at most
 //   ./join_or_detach forget             aborts: std::terminate
 //
-// Look at what a join with a time limit is made of. std::thread has none: the thread tells its end by a
-// future, and wait_for waits for that. A detached thread can be waited for in no other way; when main
-// returns, it is cut off wherever it is. The next program, race, has ten threads that do get in each other's
-// way.
+// Look at how a join with a time limit is made. std::thread has none: the thread tells its end by a future,
+// and wait_for waits for that. There is no other way to wait for a detached thread; when main returns, the
+// thread is cut off, wherever it is. In the next program, race, ten threads get in each other's way.
+#include <err.h>
+
 #include <chrono>
-#include <cstdio>
 #include <exception>
 #include <future>
 #include <iostream>
 #include <thread>
 
+#include "log.hpp"
 #include "options.hpp"
 
 using seconds = std::chrono::duration<double>;
@@ -31,11 +32,12 @@ int main(int argc, char* argv[]) try {
     const seconds work{given.number('d', 1.0, 0.0, 3600.0)};
     const seconds limit{given.number('w', 0.2, 0.0, 3600.0)};
     if (!given.words.empty() && given.words[0] != "forget") given.wrong("'" + given.words[0] + "'?");
-    setvbuf(stdout, nullptr, _IOLBF, BUFSIZ);  // each line at once, also into a pipe
+    start_log();
 
     std::thread thread;
     std::future<void> end = start(thread, work);
-    if (!given.words.empty()) return 0;  // the destructor finds the thread neither joined nor detached
+    // The destructor finds the thread neither joined nor detached.
+    if (!given.words.empty()) return 0;
 
     const bool ended = end.wait_for(limit) == std::future_status::ready;
     std::cout << "join, at most " << limit.count() << " s: " << (ended ? "ended" : "still running") << '\n';
@@ -48,6 +50,5 @@ int main(int argc, char* argv[]) try {
     end.wait();
     std::cout << "detached: it has told its end itself" << '\n';
 } catch (const std::exception& error) {
-    std::cerr << program_invocation_short_name << ": " << error.what() << '\n';
-    return 1;
+    errx(1, "%s", error.what());
 }

@@ -3,9 +3,10 @@
 //
 //   ./lock_recursive
 //
-// Look at the mutex that is not recursive: to lock it twice is to wait for oneself, for ever. One that checks
-// for errors, as here, says so. The recursive one counts, and is free at the last unlock, not at the first.
+// Look at the mutex that is not recursive: a thread that locks it twice waits for itself, for ever. This one
+// checks for errors, and says so. The recursive one counts: it is free after the last unlock, not the first.
 // Better than either: public functions that lock, and private ones that do not (blocking_queue.hpp).
+#include <err.h>
 #include <pthread.h>
 
 #include <cstring>
@@ -39,12 +40,14 @@ void move_pears(int by) {
     pears += by;
 }
 
-/// Nobody may see the apples gone and the pears not yet there: the lock is held from the first to the last.
+/// No thread may see the apples gone and the pears not yet there: the lock is held from the first step to the
+/// last.
 void swap_apples_for_pears(int number) {
     const std::lock_guard lock{stock_mutex};
-    move_apples(-number);  // locks again
+    // Both functions lock again.
+    move_apples(-number);
     try_from_another_thread("after move_apples");
-    move_pears(number);  // and again
+    move_pears(number);
 }
 
 int main(int argc, char* argv[]) try {
@@ -58,6 +61,7 @@ int main(int argc, char* argv[]) try {
     pthread_mutex_lock(&plain);
     std::cout << "a plain mutex, locked twice: " << strerror(pthread_mutex_lock(&plain)) << '\n';
     pthread_mutex_unlock(&plain);
+    std::cout << "and unlocked twice: " << strerror(pthread_mutex_unlock(&plain)) << '\n';
     pthread_mutex_destroy(&plain);
     pthread_mutexattr_destroy(&checking);
 
@@ -65,6 +69,5 @@ int main(int argc, char* argv[]) try {
     try_from_another_thread("after swap_apples_for_pears");
     std::cout << apples << " apples, " << pears << " pears\n";
 } catch (const std::exception& error) {
-    std::cerr << program_invocation_short_name << ": " << error.what() << '\n';
-    return 1;
+    errx(1, "%s", error.what());
 }

@@ -1,11 +1,13 @@
-// Producer and consumers by condition variable: the same, and nobody looks who has not been told to.
+// Producer and consumers by condition variable: a thread looks at the buffer only after it was woken.
 //
 //   ./multiprint_condition -n 3           type a line; an empty line or end of file ends all
-//   pidstat -w -p $(pgrep multiprint) 1   in another terminal, while nobody types: not once awake
+//   pidstat -w -p $(pgrep multiprint) 1   in another terminal, while you type nothing: no switch
 //
-// Look at the diff to multiprint_polling: to sleep, unlocked, and to be woken with the mutex locked again is
-// one call. One condition variable serves the readers, who wait for characters, and the producer, who waits
-// for none to be left: whoever changes the buffer cannot know whom it concerns. Next: multiprint_queue.
+// Look at the diff to multiprint_polling: one call unlocks the mutex, sleeps, and locks it again when woken.
+// One condition variable serves the readers, which wait for characters, and the producer, which waits until
+// none is left: a thread that changes the buffer cannot know which kind it wakes. Next: multiprint_queue.
+#include <err.h>
+
 #include <chrono>
 #include <condition_variable>
 #include <exception>
@@ -24,21 +26,24 @@ using seconds = std::chrono::duration<double>;
 
 struct work_buffer {
     std::mutex mutex;
-    std::condition_variable changed;  // characters or ended
-    std::string characters;           // not yet taken
-    bool ended = false;               // no more will come
+    // Characters or ended.
+    std::condition_variable changed;
+    // Those not yet taken.
+    std::string characters;
+    // No more will come.
+    bool ended = false;
 };
 
 /// Waits for a character and takes it; returns nothing at the end.
 std::optional<char> take(work_buffer& work) {
     std::unique_lock lock{work.mutex};
-    // BEGIN SOLUTION: sleep, with the mutex unlocked, until there are characters or it is the end.
+    // BEGIN SOLUTION: sleep, with the mutex unlocked, until there are characters or no more will come.
     work.changed.wait(lock, [&work] { return !work.characters.empty() || work.ended; });
     // END SOLUTION
     if (work.characters.empty()) return std::nullopt;
     const char c = work.characters.front();
     work.characters.erase(0, 1);
-    // BEGIN SOLUTION: wake everybody who may wait for this.
+    // BEGIN SOLUTION: wake all threads that may wait for this change.
     work.changed.notify_all();
     // END SOLUTION
     return c;
@@ -47,7 +52,7 @@ std::optional<char> take(work_buffer& work) {
 /// Waits until the readers have taken all of the last line, and gives them the next; an empty one is the end.
 void put(work_buffer& work, const std::string& line) {
     std::unique_lock lock{work.mutex};
-    // BEGIN SOLUTION: sleep until the last line is taken, put in the next, wake everybody who waits for it.
+    // BEGIN SOLUTION: sleep until the last line is taken, put in the next, wake all threads that wait for it.
     work.changed.wait(lock, [&work] { return work.characters.empty(); });
     work.characters = line;
     work.ended = line.empty();
@@ -60,7 +65,8 @@ void print_all(work_buffer& work, int number, seconds time) {
     const std::string name = "Thread-" + std::to_string(number);
     while (const std::optional<char> c = take(work)) {
         std::osyncstream{std::cout} << name << ": " << *c << std::endl;
-        std::this_thread::sleep_for(time);  // as if to print were hard work
+        // Simulated work: as if to print took long.
+        std::this_thread::sleep_for(time);
     }
     std::osyncstream{std::cout} << name << ": I'm done!" << std::endl;
 }
@@ -71,21 +77,23 @@ int main(int argc, char* argv[]) try {
     const seconds time{given.number('d', 1.0, 0.0, 3600.0)};
 
     work_buffer work;
-    std::vector<std::jthread> readers;  // joined at the end
+    // Joined at the end of this block.
+    std::vector<std::jthread> readers;
     try {
         for (int number = 1; number <= count; ++number)
             readers.emplace_back(print_all, std::ref(work), number, time);
     } catch (...) {
-        put(work, "");  // one cannot be had: the others end now, or main would wait for them for ever
+        // Thread creation failed: release the others. Leaving this block joins them.
+        put(work, "");
         throw;
     }
     std::string line;
     do {
         std::osyncstream{std::cout} << "Input: " << std::flush;
-        if (!std::getline(std::cin, line)) line.clear();  // end of file
+        // At the end of file the line is empty, too.
+        if (!std::getline(std::cin, line)) line.clear();
         put(work, line);
     } while (!line.empty());
 } catch (const std::exception& error) {
-    std::cerr << program_invocation_short_name << ": " << error.what() << '\n';
-    return 1;
+    errx(1, "%s", error.what());
 }

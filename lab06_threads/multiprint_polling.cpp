@@ -1,11 +1,13 @@
 // Producer and consumers by lock and sleep: a line is typed, several readers print its characters.
 //
 //   ./multiprint_polling -n 3           type a line; an empty line or end of file ends all
-//   pidstat -w -p $(pgrep multiprint) 1 in another terminal, while nobody types: it is awake all the time
+//   pidstat -w -p $(pgrep multiprint) 1 in another terminal, while you type nothing: many switches
 //
-// Look at take and put: who finds nothing to do unlocks, sleeps a little and looks again. With the mutex held
-// while it sleeps nobody could change anything. A short sleep wastes the processor, a long one time:
-// multiprint_condition, the next program, needs no sleep.
+// Look at take and put: a thread that finds nothing to do unlocks, sleeps a little and looks again. If it
+// slept with the mutex locked, no other thread could change anything. A short sleep wastes CPU time, a long
+// one makes the reader late: multiprint_condition, the next program, needs no sleep.
+#include <err.h>
+
 #include <chrono>
 #include <exception>
 #include <functional>
@@ -25,15 +27,18 @@ constexpr std::chrono::milliseconds pause_between_looks{20};
 
 struct work_buffer {
     std::mutex mutex;
-    std::string characters;  // not yet taken
-    bool ended = false;      // no more will come
+    // Those not yet taken.
+    std::string characters;
+    // No more will come.
+    bool ended = false;
 };
 
 /// Waits for a character and takes it; returns nothing at the end.
 std::optional<char> take(work_buffer& work) {
     std::unique_lock lock{work.mutex};
     while (work.characters.empty() && !work.ended) {
-        lock.unlock();  // so that somebody can change what we wait for
+        // Another thread must be able to change what this one waits for.
+        lock.unlock();
         std::this_thread::sleep_for(pause_between_looks);
         lock.lock();
     }
@@ -60,7 +65,8 @@ void print_all(work_buffer& work, int number, seconds time) {
     const std::string name = "Thread-" + std::to_string(number);
     while (const std::optional<char> c = take(work)) {
         std::osyncstream{std::cout} << name << ": " << *c << std::endl;
-        std::this_thread::sleep_for(time);  // as if to print were hard work
+        // Simulated work: as if to print took long.
+        std::this_thread::sleep_for(time);
     }
     std::osyncstream{std::cout} << name << ": I'm done!" << std::endl;
 }
@@ -71,21 +77,23 @@ int main(int argc, char* argv[]) try {
     const seconds time{given.number('d', 1.0, 0.0, 3600.0)};
 
     work_buffer work;
-    std::vector<std::jthread> readers;  // joined at the end
+    // Joined at the end of this block.
+    std::vector<std::jthread> readers;
     try {
         for (int number = 1; number <= count; ++number)
             readers.emplace_back(print_all, std::ref(work), number, time);
     } catch (...) {
-        put(work, "");  // one cannot be had: the others end now, or main would wait for them for ever
+        // Thread creation failed: release the others. Leaving this block joins them.
+        put(work, "");
         throw;
     }
     std::string line;
     do {
         std::osyncstream{std::cout} << "Input: " << std::flush;
-        if (!std::getline(std::cin, line)) line.clear();  // end of file
+        // At the end of file the line is empty, too.
+        if (!std::getline(std::cin, line)) line.clear();
         put(work, line);
     } while (!line.empty());
 } catch (const std::exception& error) {
-    std::cerr << program_invocation_short_name << ": " << error.what() << '\n';
-    return 1;
+    errx(1, "%s", error.what());
 }

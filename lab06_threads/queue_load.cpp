@@ -1,4 +1,4 @@
-// Puts load on a blocking_queue: as many producers as consumers, and afterwards the list of who got what.
+// Puts load on a blocking_queue: as many producers as consumers, and afterwards a list of what each got.
 //
 //   ./queue_load -n 8 -c 16 -i 1000000 | tail -1   a million items through room for sixteen
 //   make tsan/queue_load && tsan/queue_load -i 10000 > /dev/null
@@ -6,6 +6,8 @@
 // Look at the list: a line CONSUMER PRODUCER ITEM for each item, each consumer's in the order of its gets.
 // Producer p puts the items 0, 1, 2 … of its own. None is there twice and none is missing, and no consumer
 // sees a producer's items in another order than they were put.
+#include <err.h>
+
 #include <chrono>
 #include <exception>
 #include <functional>
@@ -18,12 +20,14 @@
 #include "blocking_queue.hpp"
 #include "options.hpp"
 
-using item = std::pair<int, int>;  // the producer, and the how-manieth of its items
+// The producer, and which of its items.
+using item = std::pair<int, int>;
 
 int main(int argc, char* argv[]) try {
     const options given{argc, argv, "nci", "[-n PRODUCERS] [-c CAPACITY] [-i ITEMS]"};
     const int count = given.number('n', 8, 1, 1000);
-    const int items = given.number('i', 1'000'000, 1, 100'000'000) / count;  // for each producer
+    // For each producer.
+    const int items = given.number('i', 1'000'000, 1, 100'000'000) / count;
     fifo_queue<item> queue{given.number<std::size_t>('c', 16, 0, 1'000'000'000)};
 
     const auto begin = std::chrono::steady_clock::now();
@@ -42,8 +46,9 @@ int main(int argc, char* argv[]) try {
         });
     }
     for (std::thread& producer : producers) producer.join();
-    queue.join();   // all is done,
-    queue.close();  // and the consumers may end
+    // All items are done: the consumers may end.
+    queue.join();
+    queue.close();
     for (std::thread& consumer : consumers) consumer.join();
     const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - begin;
 
@@ -52,6 +57,5 @@ int main(int argc, char* argv[]) try {
             std::cout << consumer << ' ' << producer << ' ' << i << '\n';
     std::cout << "# " << items * count / taken.count() << " items a second\n";
 } catch (const std::exception& error) {
-    std::cerr << program_invocation_short_name << ": " << error.what() << '\n';
-    return 1;
+    errx(1, "%s", error.what());
 }

@@ -5,6 +5,8 @@
 //
 // Look at what it cannot do: one variable in one step, no more. What takes two needs a lock: see lock_order.
 // And counter = counter + 1 would be two steps, each of them atomic, and as wrong as race.
+#include <err.h>
+
 #include <atomic>
 #include <barrier>
 #include <chrono>
@@ -28,7 +30,8 @@ int main(int argc, char* argv[]) try {
     std::vector<std::thread> threads;
     for (int number = 1; number <= count; ++number)
         threads.emplace_back([&start] {
-            start.arrive_and_wait();  // all begin together
+            // All begin together.
+            start.arrive_and_wait();
             for (int i = 0; i < increments; ++i) {
                 // BEGIN SOLUTION: add 1 to the counter in one step.
                 ++counter;
@@ -41,6 +44,5 @@ int main(int argc, char* argv[]) try {
     std::cout << "Expected value: " << count * increments << "\nObtained value: " << counter << '\n'
               << taken.count() / count / increments << " ns per increment\n";
 } catch (const std::exception& error) {
-    std::cerr << program_invocation_short_name << ": " << error.what() << '\n';
-    return 1;
+    errx(1, "%s", error.what());
 }

@@ -1,9 +1,11 @@
-// The first cure: a lock. Who adds holds the mutex from the reading to the writing back.
+// The first cure: a lock. A thread that adds holds the mutex from the reading to the writing back.
 //
 //   ./race_lock                         always right; compare its nanoseconds with race's
 //   make tsan/race_lock && tsan/race_lock   and silent
 //
 // Look at the price: most of it is threads that go to sleep and are woken. race_atomic is the other cure.
+#include <err.h>
+
 #include <barrier>
 #include <chrono>
 #include <exception>
@@ -17,7 +19,8 @@
 constexpr int increments = 50'000;
 
 int counter = 0;
-std::mutex counter_mutex;  // whoever uses the counter holds it
+// Each thread that uses the counter holds this.
+std::mutex counter_mutex;
 
 int main(int argc, char* argv[]) try {
     const options given{argc, argv, "n", "[-n THREADS]"};
@@ -28,7 +31,8 @@ int main(int argc, char* argv[]) try {
     std::vector<std::thread> threads;
     for (int number = 1; number <= count; ++number)
         threads.emplace_back([&start] {
-            start.arrive_and_wait();  // all begin together
+            // All begin together.
+            start.arrive_and_wait();
             for (int i = 0; i < increments; ++i) {
                 // BEGIN SOLUTION: let one thread at a time read, add and write.
                 const std::lock_guard lock{counter_mutex};
@@ -42,6 +46,5 @@ int main(int argc, char* argv[]) try {
     std::cout << "Expected value: " << count * increments << "\nObtained value: " << counter << '\n'
               << taken.count() / count / increments << " ns per increment\n";
 } catch (const std::exception& error) {
-    std::cerr << program_invocation_short_name << ": " << error.what() << '\n';
-    return 1;
+    errx(1, "%s", error.what());
 }

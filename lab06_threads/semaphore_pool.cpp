@@ -1,12 +1,13 @@
-// A semaphore: a pool has five things, and as many threads as like may ask for one.
+// A semaphore: a pool has five things, and any number of threads may ask for one.
 //
 //   ./semaphore_pool -n 12 -d 0.5       twelve threads use one of the five for half a second each
 //
-// Look at the numbers in use: up to five, never more; the sixth thread waits until one is given back. The
-// semaphore counts and makes wait, it does not know which thing is free: the list does, under its own lock.
-// The next program, event, makes wait without counting.
+// Look at the numbers in use: five at most; the sixth thread waits until a thing is given back. The semaphore
+// counts, and makes threads wait. It does not know which thing is free: the list does, under a lock of its
+// own. The next program, event, makes threads wait without counting.
+#include <err.h>
+
 #include <chrono>
-#include <cstdio>
 #include <exception>
 #include <iostream>
 #include <mutex>
@@ -15,6 +16,7 @@
 #include <thread>
 #include <vector>
 
+#include "log.hpp"
 #include "options.hpp"
 
 constexpr int pool_size = 5;
@@ -25,11 +27,13 @@ std::vector<int> pool{5, 4, 3, 2, 1};
 
 void use_one(int number, std::chrono::duration<double> work) {
     const std::string name = "Thread-" + std::to_string(number);
-    available.acquire();  // waits while there are none
+    // This waits while none is free.
+    available.acquire();
     int thing = 0;
     {
         const std::lock_guard lock{pool_mutex};
-        thing = pool.back();  // there is one: the semaphore has promised it
+        // One is there: the semaphore has promised it.
+        thing = pool.back();
         pool.pop_back();
         std::cout << name << ": takes " << thing << ", " << pool_size - pool.size() << " in use" << '\n';
     }
@@ -46,11 +50,10 @@ int main(int argc, char* argv[]) try {
     const options given{argc, argv, "nd", "[-n THREADS] [-d SECONDS]"};
     const int count = given.number('n', 12, 1, 10'000);
     const std::chrono::duration<double> work{given.number('d', 0.5, 0.0, 3600.0)};
-    setvbuf(stdout, nullptr, _IOLBF, BUFSIZ);  // each line at once, also into a pipe
+    start_log();
 
     std::vector<std::jthread> threads;
     for (int number = 1; number <= count; ++number) threads.emplace_back(use_one, number, work);
 } catch (const std::exception& error) {
-    std::cerr << program_invocation_short_name << ": " << error.what() << '\n';
-    return 1;
+    errx(1, "%s", error.what());
 }

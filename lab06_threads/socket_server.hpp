@@ -4,19 +4,22 @@
 
 #include <err.h>
 #include <signal.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <exception>
 #include <iostream>
+#include <string>
 #include <syncstream>
 #include <thread>
 #include <utility>
 
+#include "end_with_parent.hpp"
+#include "failed_accept.hpp"
+#include "listener.hpp"
 #include "posix.hpp"
 
-/// What is to be done for one client; each gets an object of its own. Derive from it and write handle.
+/// What to do for one client; each gets an object of its own. Derive from it and write handle.
 class request_handler {
  public:
     explicit request_handler(const unique_fd& request) : request_{request} {}
@@ -26,38 +29,30 @@ class request_handler {
     virtual void handle() = 0;
 
  protected:
-    const unique_fd& request_;  // the connection
+    // The connection.
+    const unique_fd& request_;
 };
 
 /// Handles one client after the other.
 template <typename Handler>
 class tcp_server {
  public:
-    explicit tcp_server(endpoint here)
-        : listener_{check("socket", socket(here.storage.ss_family, SOCK_STREAM, 0))} {
-        const int on = 1;
-        check("setsockopt", setsockopt(listener_.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on));
-        check("bind", bind(listener_.get(), here.get(), here.size));
-        check("listen", listen(listener_.get(), SOMAXCONN));
-        check("getsockname", getsockname(listener_.get(), here.get(), &here.size));
-        std::cout << "listening on " << to_string(here) << '\n';
-    }
+    tcp_server(const std::string& address, int port) : listener_{listen_on(address, port)} {}
     virtual ~tcp_server() = default;
 
     [[noreturn]] void serve_forever() {
         while (true) {
             endpoint client;
             unique_fd connection{accept(listener_.get(), client.get(), &client.size)};
-            if (connection.get() == -1 && errno != ECONNABORTED) {
-                warn("accept");
-                sleep(1);  // no descriptor or memory: the client waits on, accept would fail again at once
+            if (connection.get() == -1) {
+                rest_after_failed_accept();
+                continue;
             }
-            if (connection.get() == -1) continue;  // that client has gone again
             std::osyncstream{std::cout} << "connected " << to_string(client) << '\n';
             try {
                 process_request(std::move(connection), client);
-            } catch (
-                const std::exception& error) {  // no thread or process to be had: the client is turned away
+            } catch (const std::exception& error) {
+                // No thread or process could be started: turn this client away.
                 report(error, client);
             }
         }
@@ -69,7 +64,7 @@ class tcp_server {
         finish_request(connection, client);
     }
 
-    /// What: the handler's part, whichever thread or process it is done in.
+    /// What: the handler's part, in any thread or process.
     void finish_request(const unique_fd& connection, const endpoint& client) {
         try {
             Handler{connection}.handle();
@@ -83,7 +78,7 @@ class tcp_server {
 
  private:
     static void report(const std::exception& error, const endpoint& client) {
-        std::osyncstream{std::cerr} << program_invocation_short_name << ": " << error.what() << '\n';
+        warnx("%s", error.what());
         std::osyncstream{std::cout} << "disconnected " << to_string(client) << '\n';
     }
 };
@@ -106,23 +101,25 @@ class threading : public Server {
 template <typename Server>
 class forking : public Server {
  public:
-    explicit forking(endpoint here) : Server{here} {
-        struct sigaction forget {};
-        forget.sa_handler = SIG_IGN;  // children leave no zombies: see lab04
-        check("sigaction", sigaction(SIGCHLD, &forget, nullptr));
+    forking(const std::string& address, int port) : Server{address, port} {
+        // Children leave no zombies: lab04's echo_server_sigign.
+        struct sigaction action = {};
+        action.sa_handler = SIG_IGN;
+        check("sigaction", sigaction(SIGCHLD, &action, nullptr));
     }
 
  protected:
     void process_request(unique_fd connection, endpoint client) override {
         const pid_t parent = getpid();
-        if (check("fork", fork()) != 0) return;  // the parent's copy of the connection is closed here
+        // The parent's copy of the connection is closed when it returns.
+        if (check("fork", fork()) != 0) return;
         try {
-            check("prctl", prctl(PR_SET_PDEATHSIG, SIGTERM));  // the child ends when the parent ends,
-            if (getppid() != parent) _exit(0);                 // or has ended already
+            end_with_parent(parent);
             this->listener_.reset();
             this->finish_request(connection, client);
             _exit(0);
-        } catch (const std::exception& error) {  // never back into the accept loop
+        } catch (const std::exception& error) {
+            // Never back into the accept loop.
             warnx("%s", error.what());
             _exit(1);
         }

@@ -1,11 +1,11 @@
-// What it costs to start somebody: a thread against a process, in a small program and in a big one.
+// What it costs to start a thread and a process, in a small program and in a big one.
 //
-//   ./spawn_cost                        memory, microseconds for each, how many times a fork is dearer
+//   ./spawn_cost                        memory, microseconds for each, and the ratio of the two
 //   ./spawn_cost -n 20                  quicker, and rougher
 //
-// Look at how the two columns grow. Memory that a process has in use is not copied by fork, but its page
-// tables are; a thread needs a stack, whatever else there is. "10 to 100 times" is true of programs of a
-// certain size.
+// Look at how the two columns grow. fork does not copy the memory that a process uses, but it copies the page
+// tables; a thread needs a stack, and no more. "10 to 100 times" is true of programs of a certain size.
+#include <err.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -51,7 +51,8 @@ int main(int argc, char* argv[]) try {
 
     std::cout << std::fixed << std::setprecision(0) << "memory in use    thread      fork  ratio\n";
     for (const std::size_t mebibytes : {0U, 1U, 10U, 100U}) {
-        const std::vector<char> memory(mebibytes << 20, 'x');  // written to, and so really there
+        // Written to, so the kernel has really given it.
+        const std::vector<char> memory(mebibytes << 20, 'x');
         const microseconds thread = median(times, start_thread);
         const microseconds process = median(times, start_process);
         std::cout << std::setw(9) << mebibytes << " MiB" << std::setw(7) << thread.count() << " us"
@@ -59,6 +60,5 @@ int main(int argc, char* argv[]) try {
                   << std::endl;
     }
 } catch (const std::exception& error) {
-    std::cerr << program_invocation_short_name << ": " << error.what() << '\n';
-    return 1;
+    errx(1, "%s", error.what());
 }

@@ -1,10 +1,11 @@
-// Threads of one process: what they share and what each has for itself.
+// Threads of one process: what they share, and what each has for itself.
 //
 //   ./thread_hello -n 3                 prints a line a thread; Enter (or end of file) ends the program
 //   ps -L -o pid,lwp,comm -C thread_hello   in another terminal, before that: one process, four threads
 //
-// Look at the numbers: one process number and one global for all; a thread number, an errno and a local
-// variable (that is, a stack) for each. The next program, join_or_detach, is about their end.
+// Look at the numbers: one PID and one global for all; a thread ID, an errno and a local variable (that is, a
+// stack) for each. The next program, join_or_detach, is about their end.
+#include <err.h>
 #include <pthread.h>
 #include <unistd.h>
 
@@ -22,7 +23,8 @@
 int global = 0;
 
 void hello(const std::string& name, std::latch& all_said, std::latch& end) {
-    pthread_setname_np(pthread_self(), name.c_str());  // best effort: at most 15 bytes; ps and top show it
+    // Best effort: at most 15 bytes; ps and top show it.
+    pthread_setname_np(pthread_self(), name.c_str());
     int local = 0;
     std::osyncstream{std::cout} << name << ": process " << getpid() << ", thread " << gettid()
                                 << ", global at " << &global << ", local at " << &local << ", errno at "
@@ -37,12 +39,14 @@ int main(int argc, char* argv[]) try {
 
     std::latch all_said{count};
     std::latch end{1};
-    std::vector<std::jthread> threads;  // a jthread joins at its end: main waits here for all of them
+    // The destructor of a jthread joins: main waits at the end of this block for all of them.
+    std::vector<std::jthread> threads;
     try {
         for (int number = 1; number <= count; ++number)
             threads.emplace_back(hello, "hello-" + std::to_string(number), std::ref(all_said), std::ref(end));
     } catch (...) {
-        end.count_down();  // one cannot be had: the others end now, or main would wait for them for ever
+        // Thread creation failed: release the others. Leaving this block joins them.
+        end.count_down();
         throw;
     }
     all_said.wait();
@@ -50,6 +54,5 @@ int main(int argc, char* argv[]) try {
     std::cin.get();
     end.count_down();
 } catch (const std::exception& error) {
-    std::cerr << program_invocation_short_name << ": " << error.what() << '\n';
-    return 1;
+    errx(1, "%s", error.what());
 }

@@ -1,4 +1,4 @@
-// Broken: all threads use one global connection, that of the client who came last. Replies go astray.
+// Broken: all threads use one global connection, that of the last client. Replies go to the wrong client.
 //
 //   ./upper_server_global               in one terminal
 //   nc localhost 4444                   in a second: type "one", then, when the third has connected, "two"
@@ -6,103 +6,61 @@
 //
 // Look at where TWO arrives. The variable is atomic, so this is no data race, and ThreadSanitizer (make tsan)
 // finds nothing: a value can be read and written without a race and still be another client's.
-// The cure is upper_server's: what belongs to one client is handed to its thread, and is nobody else's.
+// The cure is upper_server's: what belongs to one client is passed to its thread, and to no other.
 #include <err.h>
-#include <signal.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include <array>
 #include <atomic>
-#include <cstdio>
 #include <exception>
 #include <iostream>
 #include <span>
 #include <syncstream>
-#include <system_error>
-#include <thread>
 #include <utility>
 
+#include "failed_accept.hpp"
+#include "listener.hpp"
+#include "log.hpp"
 #include "options.hpp"
 #include "posix.hpp"
+#include "stop.hpp"
+#include "thread_per_client.hpp"
+#include "to_upper.hpp"
 
-std::atomic_flag stopping;
+// The connection of the client that is served; but several are served at once.
+std::atomic<int> conn = -1;
 
-extern "C" void on_stop(int) {
-    // In a signal handler only async-signal-safe calls (man 7 signal-safety): no std::cout, no exit.
-    // _exit ends all threads at once; exit would destroy std::cout while they still use it.
-    if (stopping.test_and_set()) pause();  // another thread is here: sa_mask holds back signals for one only
-    const auto written = write(STDOUT_FILENO, "Exiting\n", 8);
-    _exit(written == 8 ? 0 : 1);
-}
-
-/// Returns `c` in upper case if it is an ASCII letter; any other byte as it is, whatever the locale.
-char to_upper(char c) {
-    return c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c;
-}
-
-std::atomic<int> conn = -1;  // the connection of the client being served, of whom there may be two
-
-/// Serves one client until it says that it will send no more. Throws std::system_error if it is gone.
+/// Serves one client until it sends no more. Throws std::system_error if the connection breaks.
 void serve() {
     std::array<char, 16384> buffer;
     while (true) {
         const auto received = check("recv", recv(conn, buffer.data(), buffer.size(), 0));
-        if (received == 0) return;  // the client's end of file
+        // 0 is the client's end of file.
+        if (received == 0) return;
         const std::span chunk{buffer.data(), static_cast<std::size_t>(received)};
-        for (char& c : chunk) c = to_upper(c);
-        check("send", send(conn, chunk.data(), chunk.size(), MSG_NOSIGNAL));  // one short line, one send
+        to_upper(chunk);
+        // One send, as in the lecture: enough for a short line.
+        check("send", send(conn, chunk.data(), chunk.size(), MSG_NOSIGNAL));
     }
-}
-
-/// A client's thread, which owns the connection and closes it at its end; whichever it serves meanwhile.
-void serve_client([[maybe_unused]] unique_fd connection, endpoint client) {
-    try {
-        serve();
-    } catch (const std::exception& error) {  // ends this client's connection, and nobody else's
-        std::osyncstream{std::cerr} << program_invocation_short_name << ": " << error.what() << '\n';
-    }
-    std::osyncstream{std::cout} << "disconnected " << to_string(client) << '\n';  // a line in one piece
 }
 
 int main(int argc, char* argv[]) try {
     const options given{argc, argv, "pa", "[-p PORT] [-a ADDRESS]"};
-    endpoint here = resolve(given.text('a', "127.0.0.1"), given.port(4444)).front();
-    setvbuf(stdout, nullptr, _IOLBF, BUFSIZ);  // each log line at once, also into a pipe
-
-    struct sigaction stop {};
-    stop.sa_handler = on_stop;
-    sigfillset(&stop.sa_mask);  // a second signal waits: "Exiting" is printed once
-    check("sigaction", sigaction(SIGINT, &stop, nullptr));
-    check("sigaction", sigaction(SIGTERM, &stop, nullptr));
-
-    const unique_fd listener{check("socket", socket(here.storage.ss_family, SOCK_STREAM, 0))};
-    const int on = 1;
-    check("setsockopt", setsockopt(listener.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on));
-    check("bind", bind(listener.get(), here.get(), here.size));
-    check("listen", listen(listener.get(), SOMAXCONN));
-    check("getsockname", getsockname(listener.get(), here.get(), &here.size));
-    std::cout << "listening on " << to_string(here) << '\n';
+    start_log();
+    exit_on_stop_signals();
+    const unique_fd listener = listen_on(given.address(), given.port(4444));
 
     while (true) {
         endpoint client;
         unique_fd connection{accept(listener.get(), client.get(), &client.size)};
-        if (connection.get() == -1 && errno != ECONNABORTED) {
-            warn("accept");
-            sleep(1);  // no descriptor or memory: the client waits on, accept would fail again at once
+        if (connection.get() == -1) {
+            rest_after_failed_accept();
+            continue;
         }
-        if (connection.get() == -1) continue;  // that client has gone again: man 2 accept, "Error handling"
         std::osyncstream{std::cout} << "connected " << to_string(client) << '\n';
         conn = connection.get();
-        try {
-            std::thread{serve_client, std::move(connection), client}.detach();  // nobody waits for its end
-        } catch (const std::system_error& error) {  // no thread to be had: this client is turned away
-            std::osyncstream{std::cerr} << program_invocation_short_name << ": thread: " << error.what()
-                                        << '\n';
-            std::osyncstream{std::cout} << "disconnected " << to_string(client) << '\n';
-        }
+        start_client_thread(std::move(connection), client, [](const unique_fd&) { serve(); });
     }
 } catch (const std::exception& error) {
-    std::cerr << program_invocation_short_name << ": " << error.what() << '\n';
-    return 1;
+    errx(1, "%s", error.what());
 }

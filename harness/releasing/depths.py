@@ -22,7 +22,8 @@ MAIN = {
     "lab03": ("udp_upper_server.cpp", "udp_upper_client_retry.cpp", "take_server.cpp", "take_client.cpp"),
     "lab04": ("upper_server.cpp", "super_server.cpp"),
     "lab05": ("upper_server.cpp", "upper_server_poll.cpp"),
-    "lab06": ("blocking_queue.hpp", "upper_server.cpp", "upper_server_pool.cpp", "upper_server_slow_pool.cpp"),
+    "lab06": ("blocking_queue.hpp", "rw_lock.hpp", "upper_server.cpp", "upper_server_pool.cpp",
+              "upper_server_slow_pool.cpp"),
     "lab07": ("bytes_server.cpp", "bytes_server_passing.cpp"),
     "lab08": ("self_pipe.cpp", "socket_stream.hpp", "file_server_copy.cpp", "chat_server.cpp", "chat_server_threads.cpp"),
 }  # fmt: skip

@@ -1,0 +1,148 @@
+"""What is true of lab06's multiprint programs: one producer, several readers."""
+
+from __future__ import annotations
+
+import re
+
+from labkit import Lab, check, expect, kernel, show, wait_until
+from labkit.program import Program
+
+
+READERS = {
+    "lock_held_while_sleeping": "A reader kept the mutex while it slept: no other could take a character "
+    "meanwhile.",
+    "left_early": "A reader that was woken and found nothing took that for the end: look again, in a loop.",
+    "not_all_woken": "The change concerned all threads, and one was woken: the others sleep on.",
+    "lost_wakeup": "A thread sleeps though there is work for it: it was not woken, or it was before it "
+    "slept.",
+    "characters_lost": "Not every character was printed exactly once.",
+    "polls": "It wakes up again and again though nothing has changed: wait on a condition variable instead.",
+    "done_too_early": "The next line was handed out while a character of the last one was still being "
+    "printed.",
+}
+MULTIPRINTS = ("multiprint_polling", "multiprint_condition", "multiprint_queue")
+
+
+def printed(text: str) -> list[tuple[int, str]]:
+    """What the readers have said: (reader, character), the character '' for I'm done!; prompts are left
+    out."""
+    lines = re.findall(r"^(?:Input: )*Thread-(\d+): (?:(I'm done!)|(.))$", text, re.MULTILINE)
+    return [(int(number), character) for number, _, character in lines]
+
+
+def characters(program: Program) -> str:
+    return "".join(sorted(character for _, character in printed(program.stdout.text)))
+
+
+@check(points=3, read="locks", causes=READERS)
+def test_readers_print_at_the_same_time(lab: Lab) -> None:
+    """A reader takes its time for a character, an hour here: without the lock, so that the others take
+    theirs."""
+    for name in MULTIPRINTS:
+        for variant in ("tsan", None):
+            program = lab.start(name, "-n", "3", "-d", "3600", stdin=True, variant=variant)
+            if variant is None and name != "multiprint_polling":
+                program.expect_at_rest()
+            program.type("abc\n")
+            wait_until(
+                lambda: characters(program) == "abc" or program.stderr.data,  # noqa: B023
+                "all three characters are printed",
+                cause=lambda: "lock_held_while_sleeping"
+                if characters(program)
+                else "lost_wakeup",  # noqa: B023
+                instead=lambda: repr(characters(program)),  # noqa: B023
+            )
+            program.expect_alive()
+
+
+@check(points=3, read="conditions", causes=READERS)
+def test_idle_readers_are_woken_for_each_line_and_for_the_end(lab: Lab) -> None:
+    """Three readers sleep; one character wakes them all, and two find nothing: they sleep again. The end
+    is for all."""
+    for name in ("multiprint_condition", "multiprint_queue"):
+        program = lab.start(name, "-n", "3", "-d", "0", stdin=True)
+        program.expect_at_rest()
+        for count in range(1, 6):
+            program.type("x\n")
+            wait_until(
+                lambda: len(characters(program)) == count or "done" in program.stdout.text,  # noqa: B023
+                "it is printed",
+                cause="lost_wakeup",
+            )
+            program.expect_at_rest()
+            stayed = program.threads() == 4 and "done" not in program.stdout.text
+            expect(
+                stayed,
+                "all three readers are still there",
+                cause="left_early",
+                otherwise=f"{program.threads() - 1} are",
+            )
+        program.end_input()
+        program.expect_exit(0, cause="not_all_woken")
+        expect(program.stdout.text.count("I'm done!") == 3, "all three are done")
+
+
+@check(points=4, read="the-end-of-the-input", causes=READERS)
+def test_every_character_is_printed_once_and_all_readers_end(lab: Lab) -> None:
+    """No character is lost, and none is printed twice. At the end of the input, of any form, each reader
+    says so."""
+    for name in MULTIPRINTS:
+        for readers, given, wanted in (
+            (3, b"hello, world\nInput: me\n\nnot this\n", "hello, worldInput: me"),
+            (1, b"one after the other\n", "one after the other"),
+            (4, b"no newline", "no newline"),
+            (100, b"ab\n", "ab"),
+            (2, b"", ""),
+            (2, b"\n", ""),
+        ):
+            run = lab.run(name, "-n", str(readers), "-d", "0", input=given).expect_status(0)
+            said = printed(run.stdout.decode())
+            got = "".join(character for _, character in said)
+            expect(
+                sorted(got) == sorted(wanted),
+                "every character is printed once",
+                otherwise=show(got.encode()),
+                cause="characters_lost",
+            )
+            expect(
+                readers > 1 or got == wanted, "one reader prints them in order", otherwise=show(got.encode())
+            )
+            last = {number: character for number, character in said}
+            wanted_last = dict.fromkeys(range(1, readers + 1), "")
+            what = "each reader says that it is done, and nothing after it"
+            expect(last == wanted_last, what, otherwise=str(last), cause="left_early")
+
+
+@check(points=2, read="polling", causes=READERS)
+def test_only_polling_wakes_up_for_nothing(lab: Lab) -> None:
+    """Nothing is typed: there is nothing to do. The polling readers wake up fifty times a second to see
+    that."""
+    polling, *others = [lab.start(name, "-n", "3", stdin=True) for name in MULTIPRINTS]
+    for program in others:
+        program.expect_at_rest()
+    idle = [kernel.context_switches(program.pid) for program in others]
+    before = kernel.context_switches(polling.pid)
+    wait_until(
+        lambda: kernel.context_switches(polling.pid) >= before + 100,
+        "multiprint_polling has woken up 100 times",
+    )
+    for program, count in zip(others, idle):
+        woken = kernel.context_switches(program.pid) - count
+        expect(woken <= 2, f"meanwhile {program.name} has not", cause="polls", otherwise=f"{woken} times")
+
+
+@check(points=2, read="a-queue-that-waits", causes=READERS)
+def test_the_next_line_waits_until_the_last_one_is_printed(lab: Lab) -> None:
+    """join returns when the work is done, not when it is taken: a character that is being printed is not
+    done."""
+    program = lab.start("multiprint_queue", "-n", "3", "-d", "3600", stdin=True)
+    program.type("a\n")
+    wait_until(lambda: characters(program) == "a", "the first line is being printed", cause="lost_wakeup")
+    program.type("b\n")
+    program.expect_at_rest()
+    expect(
+        characters(program) == "a",
+        "the second line waits",
+        cause="done_too_early",
+        otherwise="it is printed, too",
+    )

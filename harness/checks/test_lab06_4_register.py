@@ -1,0 +1,85 @@
+"""What is true of lab06's readers–writer lock: register_rw has its threads come and go as a check types."""
+
+from __future__ import annotations
+
+from labkit import Lab, check, expect
+from labkit.driven import Driver
+
+LOCK = {
+    "wrong_result": "The call did not return what it should.",
+    "readers_wait": "A reader waited for another reader: readers share the lock.",
+    "not_alone": "A writer held the lock together with another thread.",
+    "writer_starves": "A reader overtook a writer that waited: if readers come and go, the writer waits for "
+    "ever.",
+    "reader_starves": "A writer overtook readers that waited: if writers come and go, the readers wait for "
+    "ever.",
+    "lost_wakeup": "The lock is free for a thread that waits for it, and the thread was not woken.",
+}
+
+
+def register(lab: Lab, variant: str | None = None) -> Driver:
+    return Driver(lab.start("register_rw", stdin=True, variant=variant))
+
+
+@check(points=3, read="readers-and-writers", causes=LOCK)
+def test_readers_share_and_a_writer_is_alone(lab: Lab) -> None:
+    """Readers read at the same time. A writer waits for all of them, and all wait for it."""
+    driver = register(lab)
+    for thread in ("ann", "bob", "cat"):
+        driver.does(thread, "read", "0", "readers_wait")
+    driver.waits("dan", "write 7", "not_alone")
+    for thread in ("cat", "ann"):
+        driver.does(thread, "done", "done", "lost_wakeup")
+        driver.still_waits("dan", "write 7", "not_alone")
+    driver.does("bob", "done", "done", "lost_wakeup")
+    driver.ends("dan", "write 7", "written", "lost_wakeup")
+    driver.waits("eve", "write 8", "not_alone")
+    driver.does("dan", "done", "done", "lost_wakeup")
+    driver.ends("eve", "write 8", "written", "lost_wakeup")
+    driver.waits("ann", "read", "not_alone")
+    driver.does("eve", "done", "done", "lost_wakeup")
+    driver.ends("ann", "read", "8", "lost_wakeup")
+    driver.does("bob", "read", "8", "readers_wait")
+
+
+@check(points=3, read="readers-and-writers", causes=LOCK)
+def test_no_reader_overtakes_a_writer_and_no_writer_a_reader(lab: Lab) -> None:
+    """Readers that come and go do not starve a writer, and writers that come and go do not starve readers."""
+    driver = register(lab)
+    driver.does("ann", "read", "0", "readers_wait")
+    driver.waits("bob", "write 1", "not_alone")
+    driver.waits("cat", "read", "writer_starves")
+    driver.waits("dan", "read", "writer_starves")
+    driver.waits("eve", "write 2", "not_alone")
+    driver.does("ann", "done", "done", "lost_wakeup")
+    driver.ends("bob", "write 1", "written", "lost_wakeup")
+    driver.does("bob", "done", "done", "lost_wakeup")
+    driver.program.expect_at_rest()
+    overtaken = driver.result("eve", "write 2") is not None
+    expect(not overtaken, "eve, who came last, has not written", cause="reader_starves")
+    driver.ends("cat", "read", "1", "lost_wakeup")
+    driver.ends("dan", "read", "1", "readers_wait")
+    driver.still_waits("eve", "write 2", "not_alone")
+    driver.waits("fay", "read", "writer_starves")
+    driver.does("cat", "done", "done", "lost_wakeup")
+    driver.still_waits("eve", "write 2", "not_alone")
+    driver.does("dan", "done", "done", "lost_wakeup")
+    driver.ends("eve", "write 2", "written", "lost_wakeup")
+    driver.does("eve", "done", "done", "lost_wakeup")
+    driver.ends("fay", "read", "2", "lost_wakeup")
+
+
+@check(points=2, read="readers-and-writers", causes=LOCK)
+def test_what_a_writer_wrote_every_later_reader_sees(lab: Lab) -> None:
+    """The lock puts a write before the reads after it: without that, the sanitizer sees a race."""
+    driver = register(lab, variant="tsan")
+    for thread, order, wanted in (
+        ("ann", "read", "0"), ("ann", "done", "done"), ("bob", "write 1", "written"), ("bob", "done", "done"),
+        ("cat", "write 2", "written"), ("cat", "done", "done"), ("ann", "read", "2"), ("dan", "read", "2"),
+        ("dan", "done", "done"), ("ann", "done", "done"), ("eve", "write 3", "written"),
+        ("eve", "done", "done"),
+    ):  # fmt: skip
+        driver.does(thread, order, wanted, "lost_wakeup")
+        driver.program.expect_alive()
+    driver.program.end_input()
+    driver.program.expect_exit(0)

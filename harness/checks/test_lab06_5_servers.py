@@ -1,0 +1,194 @@
+"""What is true of lab06's servers with a thread per client."""
+
+from __future__ import annotations
+
+from labkit import Lab, check, expect, kernel, wait_until
+from labkit.counting import count_together
+from labkit.threads import threaded
+
+DATE = rb"\w{3} \w{3} [ \d]\d \d\d:\d\d:\d\d \d{4}"
+
+SERVERS = {
+    "thread_leak": "Something of each client's thread is left after its end: join it or detach it.",
+    "descriptor_leak": "A connection stays open after its client has gone: which thread owns the descriptor?",
+    "one_after_the_other": "A client had to wait for another one: each must have a thread of its own.",
+    "lock_held_while_serving": "A thread kept a lock while it served its client: no other thread can go on.",
+}
+BROKEN = {
+    "not_broken": "The program no longer shows the mistake that it was made to show.",
+}
+REGISTER = {
+    "two_winners": "Two clients made the same swap: it must be one step for all other threads.",
+}
+
+
+@check(points=3, read="a-thread-for-each-client", causes=SERVERS)
+def test_each_client_has_a_thread(lab: Lab) -> None:
+    """A silent client is silent in a thread of its own: the others are served, and its end is that
+    thread's end."""
+    server = lab.server("upper_server")
+    ann, bob, cat = server.connect_all("ann", "bob", "cat")
+    threaded(server, 3, cause="one_after_the_other")
+    for client in (cat, bob):
+        client.send(b"me first\n")
+        client.expect(b"ME FIRST\n", cause="one_after_the_other")
+    ann.send(b"the last words\n")
+    ann.half_close()
+    ann.expect(b"THE LAST WORDS\n")
+    ann.expect_eof(cause="descriptor_leak")
+    threaded(server, 2, cause="thread_leak")
+    server.expect_idle()
+
+
+@check(points=3, read="whose-connection", causes=SERVERS)
+def test_what_threads_use_is_their_own_or_locked(lab: Lab) -> None:
+    """A thread may run long after its start, when what it refers to is another client's: it needs its own
+    copy."""
+    for name, reply in (("upper_server", b"1 2\n"), ("upper_server_pool", b"1 2\n"), ("cas_server", b"0\n")):
+        server = lab.server(name, variant="tsan")
+        ann, bob = server.connect_all("ann", "bob")
+        for client in (bob, ann):
+            client.send(b"1 2\n")
+            client.expect(reply, cause="lock_held_while_serving" if "pool" in name else "one_after_the_other")
+        ann.half_close()
+        ann.expect_eof(cause="descriptor_leak")
+        cat = server.connect("cat")
+        for client in (cat, bob):
+            client.send(b"1 2\n")
+            client.expect(reply)
+        server.stop()
+
+
+@check(points=0, read="whose-connection", causes=BROKEN)
+def test_upper_server_global_answers_the_wrong_client(lab: Lab) -> None:
+    """One global connection for all threads: replies go to the client that came last."""
+    for variant in (None, "tsan"):
+        server = lab.server("upper_server_global", variant=variant)
+        ann = server.connect("ann")
+        ann.send(b"one")
+        ann.expect(b"ONE")
+        # ann's thread waits for ann, as long as no other client has come.
+        server.expect_at_rest()
+        bob = server.connect("bob")
+        wait_until(lambda: server.stdout.text.count("\nconnected") == 2, "bob is in the log")  # noqa: B023
+        threaded(server, 2)
+        ann.send(b"two")
+        bob.expect(b"TWO", cause="not_broken")
+        expect(not ann.unread(), "ann got nothing")
+        server.stop()
+
+
+# --- echo, cas, bytes, classes
+
+
+@check(points=1, read="a-thread-for-each-client", causes=SERVERS)
+def test_work_for_one_client_holds_up_no_other(lab: Lab) -> None:
+    """The work for five clients is done at the same time, each in its thread; then each gets its own echo."""
+    server = lab.server("echo_server", "-d", "1")
+    clients = server.connect_all("ann", "bob", "cat", "dan", "eve")
+    for client in clients:
+        client.send(client.name.encode())
+    threaded(server, 5, cause="one_after_the_other")
+    for client in clients:
+        client.expect_match(rb"Echo=>" + client.name.encode() + rb" at " + DATE + rb"\Z")
+        client.half_close()
+        client.expect_eof()
+
+
+@check(points=0, read="classes", causes=SERVERS)
+def test_one_handler_serves_in_threads_in_processes_or_one_after_the_other(lab: Lab) -> None:
+    """The handler is the same; the mix-in decides. Here the work for a client takes an hour, and eight
+    come."""
+    names = [f"client {number}" for number in range(1, 9)]
+    server = lab.server("class_server", "-m", "thread", "-d", "3600")
+    server.connect_all(*names)
+    threaded(server, 8, cause="one_after_the_other")
+    server.stop()
+    server = lab.server("class_server", "-m", "fork", "-d", "3600")
+    server.connect_all(*names)
+    wait_until(
+        lambda: len(server.children()) == 8, "the server has eight children", cause="one_after_the_other"
+    )
+    server.stop()
+    server = lab.server("class_server", "-m", "serial", "-d", "3600")
+    first, *others = server.connect_all(*names)
+    first.expect_accepted()
+    server.expect_at_rest()
+    for client in others:
+        client.expect_waiting()
+    expect(
+        server.threads() == 1 and not server.children(), "no other thread or process is there to serve them"
+    )
+    for how in ("thread", "fork", "serial"):
+        server = lab.server("class_server", "-m", how, "-d", "0")
+        for name in ("ann", "bob"):
+            client = server.connect(name)
+            client.send(name.encode())
+            client.expect_match(rb"Echo=>" + name.encode() + rb" at " + DATE + rb"\Z")
+            client.half_close()
+            client.expect_eof()
+        wait_until(lambda: not server.children(), "no child is left")  # noqa: B023
+
+
+@check(points=4, read="one-register", causes=REGISTER)
+def test_swaps_of_two_threads_are_never_one(lab: Lab) -> None:
+    """Two clients swap in turn. Without a lock between their threads that is a race, however slowly they
+    do it."""
+    server = lab.server("cas_server", variant="tsan")
+    ann, bob = server.connect_all("ann", "bob")
+    for client, line, reply in (
+        (ann, b"0 1\n", b"0\n"), (bob, b"1 2\n", b"1\n"), (ann, b"2 3\n0 0\n", b"2\n3\n"),
+        (bob, b"nine\n3 ", b"Bad Syntax\n"), (bob, b"18446744073709551616\n", b"Out of Range\n"),
+    ):  # fmt: skip
+        client.send(line)
+        client.expect(reply)
+        server.expect_alive()
+    cat = server.connect("cat")
+    cat.send(b"9" * 70_000)
+    cat.expect(b"Line too long\n")
+    cat.expect_eof()
+    server.stop()
+
+
+@check(points=2, read="one-register", causes=REGISTER)
+def test_sixteen_clients_count_to_eight_thousand(lab: Lab) -> None:
+    """Each adds 500 by compare and swap, and tries again when another was faster: no step is lost or made
+    twice."""
+    count_together(lab.server("cas_server"))
+
+
+@check(points=1, read="what-a-thread-costs")
+def test_bytes_servers_send_as_many_as_were_asked_for(lab: Lab) -> None:
+    """A line with a number, so many bytes, the end: also if the line comes in pieces, or another client reads
+    nothing."""
+    for name in ("bytes_server", "bytes_server_prethreaded"):
+        server = lab.server(name, variant="")
+        slow = server.connect("a slow client", receive_buffer=4096)
+        slow.send(b"1073741824\n")
+        for request, reply in (
+            (b"1\n", b"*"), (b"007\n", b"*" * 7), (b"200000\nand more", b"*" * 200_000),
+            (b"0\n", b"Bad Request\n"), (b"-1\n", b"Bad Request\n"), (b"1073741825\n", b"Bad Request\n"),
+            (b"1" * 70_000, b"Line too long\n"),
+        ):  # fmt: skip
+            client = server.connect("ann")
+            client.send(request)
+            client.expect(reply)
+            client.expect_eof()
+            client.close()
+        bob = server.connect("bob")
+        bob.send(b"10")
+        bob.half_close()
+        bob.expect_eof()
+        memory = kernel.memory(server.pid)
+        expect(memory < 32 << 20, "the server has less than 32 MiB", otherwise=f"{memory >> 20} MiB")
+
+
+@check(points=0, read="what-a-thread-costs")
+def test_spawn_cost_measures_both(lab: Lab) -> None:
+    """The ratio of a process's cost to a thread's depends on the memory that the process uses: look
+    yourself."""
+    run = lab.run("spawn_cost", "-n", "5").expect_status(0)
+    for memory in (0, 1, 10, 100):
+        run.expect_match(rf"^ +{memory} MiB +\d+ us +\d+ us +\d+$")
+    wrong = lab.run("spawn_cost", "-n", "none").expect_status(2)
+    wrong.expect_match(r"^usage: spawn_cost \[-n TIMES\]$", stream="stderr")

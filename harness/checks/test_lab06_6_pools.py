@@ -1,0 +1,280 @@
+"""What is true of lab06's servers with a fixed number of threads, and of the one that ends cleanly."""
+
+from __future__ import annotations
+
+import signal
+
+from labkit import Lab, Server, check, expect, kernel, wait_until
+from labkit.client import Peer
+from labkit.threads import expect_gone, threaded
+
+POOL = {
+    "pool_shrinks": "A client's error has cost the pool a thread: it is missing ever after.",
+    "pool_grows": "More clients are served at once than the pool has threads.",
+    "lock_held_while_serving": "The thread kept the accept lock while it served its client: no other can "
+    "accept.",
+    "no_backpressure": "The server accepts clients without bound while its threads are busy: bound the "
+    "queue.",
+    "turned_away": "A client that came while the pool was busy was turned away: it must wait.",
+    "spins_when_full": "While the pool is busy the server uses the CPU: it must sleep until there is room.",
+}
+END = {
+    "not_told": "At the end of the server a client was not told: it must get `Goodbye` and then the end of "
+    "file.",
+    "reply_lost": "At the end of the server a client lost the reply to what it had sent before.",
+    "not_joined": "The server ended before the threads of its clients had: join every thread.",
+    "still_accepts": "The server went on accepting clients after it was told to end.",
+    "one_keeps_the_server": "A client that does not read, or a silent one, keeps the server from ending.",
+    "descriptor_leak": "A connection stays open after its client has gone, until the next client comes or "
+    "for ever.",
+}
+SLOW = {
+    "loop_works": "The loop itself worked, or waited for the pool: meanwhile it serves no client.",
+    "one_after_the_other": "The requests of several clients were worked on one after the other: hand each "
+    "to the pool.",
+    "lost_wakeup": "A reply was ready, or there was room in the queue, and the loop slept on: wake it by "
+    "the eventfd.",
+    "spins": "The loop does not sleep: read the eventfd, and do not watch a client whose request is at "
+    "work; poll "
+    "reports its hang-up whatever it is watched for.",
+    "no_backpressure": "Requests are taken without bound while the pool is busy.",
+    "out_of_order": "A client's replies did not come in the order of its requests, or not all came.",
+    "starves": "A client's request waited until all requests of others were served: take the clients in "
+    "turn.",
+}
+ASKING = (("upper_server_pool", b"hello\n", b"HELLO\n"), ("upper_server_lock", b"hello\n", b"HELLO\n"),
+          ("bytes_server_prethreaded", b"3\n", b"***"))  # fmt: skip
+
+
+@check(points=2, read="pools", causes=POOL)
+def test_the_next_client_waits_until_a_thread_is_free(lab: Lab) -> None:
+    """A pool of two serves two at a time; the third is connected, waits, and is then served like any
+    other."""
+    for name, ask, answer in ASKING:
+        server = lab.server(name, "-n", "2")
+        threaded(server, 2)
+        ann, bob = server.connect_all("ann", "bob")
+        for client in (bob, ann):
+            client.expect_accepted(cause="lock_held_while_serving")
+        server.expect_at_rest()
+        cat = server.connect("cat")
+        cat.send(ask)
+        bob.send(ask)
+        bob.expect(answer, cause="lock_held_while_serving")
+        if name != "bytes_server_prethreaded":
+            server.expect_at_rest()
+            expect(not cat.unread(), "cat, the third, has no answer yet", cause="pool_grows")
+            expect(not cat.eof, "cat's connection is still open", cause="turned_away")
+            ann.close()
+        cat.expect(answer)
+        threaded(server, 2, cause="pool_grows")
+
+
+@check(points=2, read="pools", causes=POOL, after="the_next_client_waits_until_a_thread_is_free")
+def test_no_client_shrinks_the_pool(lab: Lab) -> None:
+    """Whatever a client does to its thread, the thread comes back: after three rude ones, four are served
+    at once."""
+    for name, ask, answer in ASKING:
+        server = lab.server(name, "-n", "4")
+        for client in server.connect_all("ann", "bob", "cat"):
+            client.send(b"4\n")
+            client.expect_match(rb"4|\*")
+            client.send(b"5\n")
+            client.reset()
+        expect_gone(server, 3)
+        threaded(server, 4, cause="pool_shrinks")
+        clients = server.connect_all("dan", "eve", "fay", "gus")
+        for client in clients:
+            client.expect_accepted(cause="pool_shrinks")
+        for client in clients:
+            client.send(ask)
+            client.expect(answer, cause="pool_shrinks")
+
+
+@check(points=2, read="pools", causes=POOL, after="the_next_client_waits_until_a_thread_is_free")
+def test_a_busy_pool_accepts_no_more_than_its_queue_holds(lab: Lab) -> None:
+    """Backpressure: two are served, two wait in the queue, one for room in it; the others stay in the
+    backlog. They are served in the order in which they came."""
+    server = lab.server("upper_server_pool", "-n", "2")
+    before = len(server.descriptors())
+    clients = server.connect_all(*(f"client {number}" for number in range(1, 21)))
+    for client in clients:
+        client.send(client.name.encode())
+    for client in clients[:2]:
+        client.expect(client.name.upper().encode())
+    server.expect_at_rest()
+    held = len(server.descriptors()) - before
+    expect(
+        held <= 5, "at most five connections are accepted", cause="no_backpressure", otherwise=f"{held} are"
+    )
+    server.expect_idle(cause="spins_when_full")
+    for gone, client in zip(clients, clients[2:]):
+        gone.close()
+        client.expect(client.name.upper().encode())
+    server.stop()
+
+
+# --- a clean end
+
+
+def ended(server: Server) -> None:
+    """Waits for the end, with status 0; the last line is `Exiting`, after all the clients' ends."""
+    server.expect_exit(0, cause="one_keeps_the_server")
+    lines = server.stdout.text.splitlines()
+    expect(lines[-1] == "Exiting" and lines.count("Exiting") == 1, "the last line is `Exiting`, once",
+           cause="not_joined", otherwise=lines[-1])  # fmt: skip
+    came, went = (sum(line.startswith(word) for line in lines) for word in ("connected", "disconnected"))
+    what = "each client that has connected is said to have disconnected"
+    expect(came == went, what, cause="not_joined", otherwise=f"{went} of {came} are")
+
+
+@check(points=3, read="a-clean-end", causes=END)
+def test_at_a_clean_end_each_client_is_told_and_each_thread_joined(lab: Lab) -> None:
+    """SIGTERM or SIGINT: each client gets the replies to what it has sent, then `Goodbye`, then the end of
+    file."""
+    for number, variant in ((signal.SIGTERM, None), (signal.SIGINT, "tsan")):
+        server = lab.server("upper_server_graceful", variant=variant)
+        clients = server.connect_all("ann", "bob", "cat", "dan")
+        threaded(server, 4)
+        ann, bob, cat, dan = clients
+        dan.half_close()
+        dan.expect_eof(cause="descriptor_leak")
+        threaded(server, 3)
+        wait_until(
+            lambda: len(server.descriptors()) <= 8, "dan's connection is closed", cause="descriptor_leak"
+        )  # noqa: B023
+        ann.send(b"hello\n")
+        ann.expect(b"HELLO\n")
+        server.expect_at_rest()
+        with server.paused():
+            bob.send(b"the last words\n")
+            server.send_signal(number)
+        bob.expect(b"THE LAST WORDS\n", cause="reply_lost")
+        for client in (bob, ann, cat):
+            client.expect(b"Goodbye\n", cause="not_told")
+            client.expect_eof(cause="not_told")
+        ended(server)
+
+
+@check(
+    points=2,
+    read="a-clean-end",
+    causes=END,
+    after="at_a_clean_end_each_client_is_told_and_each_thread_joined",
+)
+def test_no_client_keeps_the_server_from_its_end(lab: Lab) -> None:
+    """A client that asks for much and reads nothing is cut off in the end: the others are told all the
+    same."""
+    server = lab.server("upper_server_graceful")
+    ann, bob = server.connect_all("ann", "bob")
+    ann.send_unread(b"a" * 30_000_000)
+    threaded(server, 2)
+    server.send_signal(signal.SIGTERM)
+    bob.expect(b"Goodbye\n", cause="not_told")
+    bob.expect_eof(cause="not_told")
+    ended(server)
+
+
+# --- slow requests
+
+
+def unread(server: Server, clients: list[Peer]) -> int:
+    """How many of the clients have sent something that the server has not read."""
+    ports = {client.local_port for client in clients}
+    sockets = kernel.own_sockets(server.pid)
+    return sum(entry.unread > 0 for entry in sockets if entry.peer_port in ports)
+
+
+@check(points=2, read="slow-requests", causes=SLOW)
+def test_slow_requests_are_at_work_at_the_same_time(lab: Lab) -> None:
+    """Three requests take an hour each, in three threads; the loop goes on. A reply wakes it, and it
+    sleeps again."""
+    server = lab.server("upper_server_slow_pool", "-d", "3600", "-n", "3")
+    threaded(server, 3, cause="one_after_the_other")
+    clients = server.connect_all("ann", "bob", "cat")
+    for client in clients:
+        client.expect_accepted(cause="loop_works")
+        client.send(client.name.encode())
+    what = "the server has read all three requests"
+    wait_until(lambda: unread(server, clients) == 0, what, cause="one_after_the_other")
+    server.connect("dan").expect_accepted(cause="loop_works")
+    server.expect_idle(cause="spins")
+    server.stop()
+    for variant in (None, "tsan"):
+        server = lab.server("upper_server_slow_pool", "-d", "0.05", "-n", "2", variant=variant)
+        clients = server.connect_all("ann", "bob", "cat", "dan", "eve")
+        for turn in ("one", "two"):
+            for client in clients:
+                client.send(f"{client.name} {turn}\n".encode())
+            for client in clients:
+                client.expect(f"{client.name} {turn}\n".upper().encode(), cause="lost_wakeup")
+        clients[0].send(b"the last words")
+        clients[0].half_close()
+        clients[0].expect(b"THE LAST WORDS", cause="lost_wakeup")
+        clients[0].expect_eof()
+        server.expect_idle(cause="spins")
+        server.stop()
+
+
+@check(points=1, read="slow-requests", causes=SLOW, after="slow_requests_are_at_work_at_the_same_time")
+def test_a_busy_pool_reads_no_more_than_its_queue_holds(lab: Lab) -> None:
+    """Backpressure: two requests are at work, two wait in the queue, and the others are not read; clients are
+    still accepted. When the pool is free again, each gets its turn."""
+    server = lab.server("upper_server_slow_pool", "-d", "3600", "-n", "2")
+    clients = server.connect_all(*(f"client {number}" for number in range(1, 13)))
+    for client in clients:
+        client.expect_accepted(cause="loop_works")
+        client.send(client.name.encode())
+    wait_until(lambda: unread(server, clients) <= 8, "four requests are read", cause="lost_wakeup",
+               instead=lambda: f"{12 - unread(server, clients)} are")  # fmt: skip
+    server.connect("dan").expect_accepted(cause="loop_works")
+    server.expect_at_rest()
+    left = unread(server, clients)
+    expect(left >= 8, "the other eight are not", cause="no_backpressure", otherwise=f"{left} are not")
+    server.expect_idle(cause="spins")
+    server.stop()
+    server = lab.server("upper_server_slow_pool", "-d", "0.02", "-n", "1", faults={"recv": 7})
+    ann, bob, cat = server.connect_all("ann", "bob", "cat")
+    for client in (ann, bob):
+        client.send(b"request" * 100)
+    ann.expect(b"REQUEST", cause="lost_wakeup")
+    cat.send(b"me, too")
+    cat.expect(b"ME, TOO", cause="starves")
+    expect(len(ann.unread()) < 690, "meanwhile ann has not got all her replies", cause="starves")
+
+
+@check(points=2, read="slow-requests", causes=SLOW, after="slow_requests_are_at_work_at_the_same_time")
+def test_replies_keep_the_order_of_the_requests(lab: Lab) -> None:
+    """A client sends many requests and waits for no reply. Eight threads work on them, and none overtakes
+    another."""
+    server = lab.server("upper_server_slow_pool", "-d", "0", "-n", "8", faults={"recv": 7})
+    ann, bob = server.connect_all("ann", "bob")
+    for client in (ann, bob):
+        client.send(b"".join(b"%06d\n" % number for number in range(1000)))
+    for client in (ann, bob):
+        client.expect(b"".join(b"%06d\n" % number for number in range(1000)), cause="out_of_order")
+    server.stop()
+
+
+@check(points=1, read="slow-requests", causes=SLOW, after="slow_requests_are_at_work_at_the_same_time")
+def test_a_client_may_go_while_its_request_is_at_work(lab: Lab) -> None:
+    """Its reply goes to no other client, the loop does not spin meanwhile, and its descriptor is closed in
+    the end."""
+    server = lab.server("upper_server_slow_pool", "-d", "3600", "-n", "1")
+    ann = server.connect("ann")
+    ann.send(b"ann's request")
+    wait_until(lambda: unread(server, [ann]) == 0, "ann's request is at work")
+    ann.reset()
+    server.expect_idle(cause="spins")
+    server.stop()
+    server = lab.server("upper_server_slow_pool", "-d", "0.3", "-n", "1")
+    before = len(server.descriptors())
+    ann = server.connect("ann")
+    ann.send(b"ann's request")
+    wait_until(lambda: unread(server, [ann]) == 0, "ann's request is at work")
+    ann.reset()
+    bob = server.connect("bob")
+    bob.send(b"bob's request")
+    bob.expect(b"BOB'S REQUEST")
+    wait_until(lambda: len(server.descriptors()) == before + 1, "ann's connection is closed")
+    server.expect_alive()

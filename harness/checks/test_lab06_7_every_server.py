@@ -1,0 +1,158 @@
+"""What is true of every server of lab06: rude clients, shortages, the end, and what clients leave behind."""
+
+from __future__ import annotations
+
+import signal
+from functools import partial
+
+from labkit import Lab, Server, check, expect, kernel, shortage, step, wait_until
+from labkit.threads import expect_gone, threaded
+
+SERVERS = {
+    "thread_leak": "Something of each client's thread is left after its end: join it or detach it.",
+    "descriptor_leak": "A connection stays open after its client has gone: which thread owns the descriptor?",
+    "no_thread_unnoticed": "A thread could not be started, and the client was not turned away: say the "
+    "reason on stderr, and close its connection.",
+}
+FULL = shortage.CAUSES | {
+    "full_serves_nobody": "While no descriptor is left, the clients that have connected are not served.",
+}
+# Every server of the lab, in the order of its teaching: with words that make it serve at once.
+SERVING: tuple[tuple[str, list[str]], ...] = (
+    ("upper_server", []), ("upper_server_lock", []), ("upper_server_pool", []), ("upper_server_graceful", []),
+    ("upper_server_slow_pool", ["-d", "0"]), ("echo_server", ["-d", "0"]), ("class_server", ["-d", "0"]),
+    ("cas_server", []), ("bytes_server", []), ("bytes_server_prethreaded", []),
+)  # fmt: skip
+THREE = {"echo_server": b"Echo=>3\n at ", "class_server": b"Echo=>3\n at ", "cas_server": b"Bad Syntax\n",
+         "bytes_server": rb"\*{3}", "bytes_server_prethreaded": rb"\*{3}"}  # fmt: skip
+POOLS = ("upper_server_lock", "upper_server_pool", "upper_server_slow_pool", "bytes_server_prethreaded")
+
+
+@check(points=2, read="a-thread-for-each-client", causes=SERVERS, after="each_client_has_a_thread")
+def test_no_client_ends_the_server(lab: Lab) -> None:
+    """A reset, a close with replies unread, a visit without a word: each ends one connection, and nothing
+    else."""
+    for name, words in SERVING:
+        server = lab.server(name, *words)
+        ann, bob, cat = server.connect_all("ann", "bob", "cat")
+        ann.send(b"1 2\n")
+        ann.reset()
+        bob.send_unread(b"9000000\n" * 1000)
+        bob.close()
+        cat.close()
+        expect_gone(server, 3)
+        dan = server.connect("dan")
+        dan.send(b"3\n")
+        dan.expect_match(THREE.get(name, b"3\n"))
+        server.stop()
+
+
+@check(points=2, read="a-thread-for-each-client", causes=SERVERS, after="each_client_has_a_thread")
+def test_a_thread_that_cannot_be_started_costs_one_client(lab: Lab) -> None:
+    """Thread creation can fail, for a limit or for memory: that client is turned away, and the server goes
+    on. But a program that needs several threads does not begin with fewer: it ends."""
+    for name, words in SERVING:
+        if name in POOLS:
+            continue
+        server = lab.server(name, *words, faults={"thread": 1})
+        ann = server.connect("ann")
+        ann.expect_eof(cause="no_thread_unnoticed")
+        pattern = rf"^{name}: .*Resource temporarily unavailable"
+        server.expect_match(pattern, stream="stderr", cause="no_thread_unnoticed")
+        bob = server.connect("bob")
+        threaded(server, 1)
+        bob.close()
+        threaded(server, 0)
+    several = [f"{name} -p 0" for name in POOLS]
+    several += ["thread_hello", "event", "condition", "multiprint_polling"]
+    for line in several:
+        name, *words = line.split()
+        run = lab.run(name, *words, "-n", "4", faults={"threads": 2}).expect_status(1)
+        run.expect_match("Resource temporarily unavailable", stream="stderr")
+
+
+def full_or_dead(server: Server) -> bool:
+    return len(server.descriptors()) == 16 or server.status() is not None
+
+
+@check(points=2, read="no-descriptor-left", causes=FULL, after="each_client_has_a_thread")
+def test_a_full_server_rests(lab: Lab) -> None:
+    """A client for which no descriptor is left stays in the backlog. accept fails, and would fail again at
+    once: the server says so once, rests, serves the others, and takes the client later."""
+    for name, words in SERVING:
+        many = ["-n", "20"] if name in POOLS else []
+        # Not sanitized: a sanitizer needs descriptors, too.
+        server = lab.server(name, *words, *many, descriptors=16, variant="")
+        clients = server.connect_all(*(f"client {number}" for number in range(1, 15)))
+        wait_until(partial(full_or_dead, server), "it has used all its descriptors")
+        reason = f"{name}: accept: {shortage.REASON}"
+        server.expect_idle(cause="spins_when_full")
+        expect(
+            server.status() is None, "the server goes on", otherwise="it has ended", cause="ends_when_full"
+        )
+        wait_until(lambda: reason in server.stderr.text, f"stderr says {reason!r}",  # noqa: B023
+                   cause="accept_failed_silently")  # fmt: skip
+        clients[-1].expect_waiting()
+        clients[0].send(b"3\n")
+        clients[0].expect_match(THREE.get(name, b"3\n"), cause="full_serves_nobody")
+        times = server.stderr.text.count(shortage.REASON)
+        expect(times == 1, "it says so once", otherwise=f"{times} times", cause="accept_failed_noisily")
+        for client in clients[:4]:
+            client.close()
+        clients[-1].send(b"3\n")
+        clients[-1].expect_match(THREE.get(name, b"3\n"), cause="never_again")
+        server.stop()
+
+
+@check(points=1, read="the-end-of-a-server", causes=SERVERS, after="each_client_has_a_thread")
+def test_servers_end_at_once_with_clients_connected(lab: Lab) -> None:
+    """Threads still work when the process ends: nothing that they use may be destroyed under them."""
+    for name in ("upper_server", "upper_server_pool", "cas_server", "bytes_server", "class_server"):
+        server = lab.server(name, variant="tsan")
+        clients = server.connect_all("ann", "bob", "cat")
+        clients[0].send_unread(b"1000000\n" * 10_000)
+        server.stop()
+        for client in clients:
+            client.close()
+    server = lab.server("upper_server")
+    server.connect_all("ann", "bob", "cat")
+    with server.paused():
+        server.send_signal(signal.SIGTERM)
+        server.send_signal(signal.SIGINT)
+    server.expect_exit(0)
+    expect(server.stdout.text.count("Exiting") == 1, "`Exiting` is printed once, for both signals",
+           otherwise=f"{server.stdout.text.count('Exiting')} times")  # fmt: skip
+
+
+def come_and_go(server: Server, clients: int, request: bytes, reply: bytes) -> None:
+    """So many clients, one after the other, leave no thread, no descriptor and no memory."""
+    before = 0
+    with step(f"{clients} clients come and go, one after the other", quiet=True):
+        for count in range(clients):
+            client = server.connect("a client")
+            client.send(request)
+            client.expect(reply)
+            client.close()
+            if count == 200:
+                before = kernel.memory(server.pid)
+    threaded(server, 0, cause="thread_leak")
+    wait_until(lambda: len(server.descriptors()) <= 4, "no descriptor is left", cause="descriptor_leak",
+               instead=lambda: f"{len(server.descriptors()) - 4} more")  # fmt: skip
+    grown = kernel.memory(server.pid) - before
+    expect(
+        grown < 4 << 20, "no memory is left over", cause="thread_leak", otherwise=f"{grown >> 10} KiB more"
+    )
+
+
+@check(points=1, read="a-thread-for-each-client", causes=SERVERS, after="each_client_has_a_thread")
+def test_fifteen_hundred_clients_leave_nothing_behind(lab: Lab) -> None:
+    """A thread that has ended and was neither joined nor detached keeps its stack."""
+    come_and_go(lab.server("cas_server", variant=""), 1500, b"0 0\n", b"0\n")
+
+
+@check(
+    points=1, read="a-thread-for-each-client", causes=SERVERS, hidden=True, after="each_client_has_a_thread"
+)
+def test_ten_thousand_clients_leave_nothing_behind(lab: Lab) -> None:
+    """What is lost once per client ends a server after days; here after seconds."""
+    come_and_go(lab.server("upper_server", variant=""), 10_000, b"x", b"X")
