@@ -21,8 +21,14 @@ from .text import printable
 from .writers import write_atomically
 
 UNPACK_MEMORY, UNPACK_SECONDS = 1 << 30, 60  # of address space and of CPU time, for one archive
-_ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
-_OTHER_ARCHIVES = (".rar", ".7z", ".gz", ".bz2", ".xz", ".zst")  # a submission, too, but one that nobody can unpack here
+_ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz", ".tbz2", ".tar.xz", ".txz")
+# A submission, too, but one that cannot be unpacked here.
+_OTHER_ARCHIVES = (".rar", ".7z", ".gz", ".bz2", ".xz", ".zst")
+_SOURCES = (".cpp", ".hpp")
+_CANVAS = re.compile(
+    r"(?P<who>.+?)(?:_LATE)?_(?P<user>\d+)_\d+_.+"
+)  # doejane_LATE_12345_67890_upper_server-1.cpp
+_MOODLE = re.compile(r"(?P<who>.+)_assignsubmission_(?P<kind>file|onlinetext)_?")
 
 
 @dataclass(frozen=True)
@@ -31,11 +37,14 @@ class Submission:
 
     name: str
     slug: str
-    path: Path
+    path: Path  # a directory, an archive, or the first of `files`
+    files: tuple[Path, ...] = ()  # where a service hands out one student's files beside everybody else's
 
 
 def submissions(directory: Path) -> tuple[list[Submission], list[str]]:
-    """The sub-directories and archives of a directory, by name; and the names of what is neither, dot files apart.
+    """The submissions in a directory, by name; and the names of what is none, dot files apart.
+
+    They are sub-directories, archives, and sources that a service has named for their student.
 
     Throws Unusable if there is no submission.
     """
@@ -43,63 +52,109 @@ def submissions(directory: Path) -> tuple[list[Submission], list[str]]:
         raise Unusable(f"{directory}: there is no such directory")
     found: list[Submission] = []
     others: list[str] = []
-    for path in sorted(directory.iterdir(), key=lambda entry: entry.name):
-        name = path.name
-        if name.startswith("."):
-            continue
-        ending = next((end for end in _ARCHIVES + _OTHER_ARCHIVES if name.lower().endswith(end)), "")
-        if path.is_symlink() or not (path.is_dir() or (path.is_file() and ending)):
-            others.append(name.encode("utf-8", "replace").decode())
-            continue
-        if path.is_file():
-            name = name[: -len(ending)]
+    flat: dict[str, list[Path]] = {}
+    entries = sorted(directory.iterdir(), key=lambda entry: entry.name)
+    with_files = {
+        match["who"]
+        for path in entries
+        if (match := _MOODLE.fullmatch(path.name)) and match["kind"] == "file"
+    }
+
+    def add(name: str, path: Path, files: tuple[Path, ...] = ()) -> None:
         name = name.encode("utf-8", "replace").decode()
         slug = re.sub(r"[^A-Za-z0-9._-]+", "_", name)[:60].strip(".") or "_"
         if slug != name or any(other.slug == slug for other in found):
             slug += "-" + hashlib.sha256(path.name.encode("utf-8", "surrogateescape")).hexdigest()[:8]
-        found.append(Submission(name, slug, path))
+        found.append(Submission(name, slug, path, files))
+
+    for path in (path for path in entries if not path.name.startswith(".")):
+        ending = next((end for end in _ARCHIVES + _OTHER_ARCHIVES if path.name.lower().endswith(end)), "")
+        canvas, moodle = _CANVAS.fullmatch(path.name), _MOODLE.fullmatch(path.name)
+        if path.is_file() and not path.is_symlink() and canvas and path.suffix in _SOURCES:
+            flat.setdefault(f"{canvas['who']}_{canvas['user']}", []).append(path)
+        elif path.is_symlink() or not (path.is_dir() or (path.is_file() and ending)):
+            others.append(path.name.encode("utf-8", "replace").decode())
+        elif moodle and moodle["kind"] == "onlinetext" and moodle["who"] in with_files:
+            others.append(path.name)  # what was typed beside the files
+        else:
+            add(path.name[: -len(ending)] if path.is_file() else path.name, path)
+    for name, files in flat.items():
+        add(name, files[0], tuple(files))
     if not found:
         raise Unusable(f"{directory} has no sub-directory and no archive: one submission each is expected")
-    return found, others
+    return sorted(found, key=lambda submission: submission.name), others
 
 
-def unpack(archive: Path, into: Path) -> None:
-    """Unpacks an archive under limits (unpack.py). Throws Unusable if it is at fault, OSError if this machine is."""
+def unpack(archive: Path, into: Path) -> list[str]:
+    """Unpacks an archive under limits (unpack.py); returns what it says of what it passed over.
+
+    Throws Unusable if the archive is at fault, OSError if this machine is.
+    """
     if not archive.name.lower().endswith(_ARCHIVES):
         raise Unusable(f"{archive.suffix} archives cannot be unpacked: hand in a zip or tar file")
     limits = ["/usr/bin/prlimit", f"--as={UNPACK_MEMORY}", f"--cpu={UNPACK_SECONDS}", "--"]
     into.mkdir(parents=True)
-    command = [*limits, "/usr/bin/python3", "-I", str(Path(__file__).with_name("unpack.py"))]
+    command = [*limits, "/usr/bin/python3", "-I", "-X", "utf8", str(Path(__file__).with_name("unpack.py"))]
     command += [str(archive.absolute()), str(into)]
-    run = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace")
+    run = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace")
     if run.returncode == 3:
         raise OSError(run.stderr.strip())
+    said = run.stdout.splitlines()
+    notes = said[:5] + ([f"{len(said) - 5} more were passed over."] if len(said) > 5 else [])
     if run.returncode != 0:
         raise Unusable(run.stderr.strip() if run.returncode == 1 else "the archive takes too much to unpack")
+    return notes
 
 
-def _lone_archive(directory: Path) -> Path | None:
-    """The archive that is all there is in a directory: so Moodle hands out what was handed in as a file."""
+def _archive_in(directory: Path) -> Path | None:
+    """The archive in a directory that has no source beside it: so services hand out what was one file.
+
+    Throws Unusable if there are several.
+    """
     entries = [path for path in directory.iterdir() if not path.name.startswith((".", "__MACOSX"))]
-    lone = entries[0] if len(entries) == 1 and entries[0].is_file() and not entries[0].is_symlink() else None
-    return lone if lone and lone.name.lower().endswith(_ARCHIVES + _OTHER_ARCHIVES) else None
+    archives = [
+        path
+        for path in entries
+        if path.is_file()
+        and not path.is_symlink()
+        and path.name.lower().endswith(_ARCHIVES + _OTHER_ARCHIVES)
+    ]
+    if not archives or any(path.suffix in _SOURCES or path.is_dir() for path in entries):
+        return None
+    if len(archives) > 1:
+        raise Unusable(f"there are several archives: {', '.join(path.name for path in archives)}: leave one")
+    return archives[0]
 
 
 @contextmanager
-def unpacked(submission: Submission, work: Path) -> Iterator[Path]:
-    """The submission as a directory; an archive's, also of one in a directory or in another archive, is made in `work`,
-    and removed afterwards."""
+def unpacked(submission: Submission, work: Path) -> Iterator[tuple[Path, list[str]]]:
+    """The submission as a directory, and notes on how it became one.
+
+    What has to be made for that, of an archive (also one in a directory or in another archive) or of single files,
+    is made in `work`, and removed afterwards.
+    """
     target = work / submission.slug
     shutil.rmtree(target, ignore_errors=True)
     place = submission.path
+    notes: list[str] = []
     try:
+        if submission.files:
+            place = target / "files"
+            place.mkdir(parents=True)
+            for file in submission.files:
+                shutil.copy(file, place, follow_symlinks=False)
         for depth in "123":
-            archive = _lone_archive(place) if place.is_dir() else place
+            archive = _archive_in(place) if place.is_dir() else place
             if archive is None:
                 break
             place = target / depth / submission.slug
-            unpack(archive, place)
-        yield place
+            notes += unpack(archive, place)
+        moodle = _MOODLE.fullmatch(submission.path.name)
+        if moodle and moodle["kind"] == "onlinetext":
+            raise Unusable("only text was typed into Moodle's editor (onlinetext): ask for the files")
+        yield place, notes
+    except Unusable as error:
+        raise Unusable(" ".join([str(error), *notes])) from None
     finally:
         shutil.rmtree(target, ignore_errors=True)
 
@@ -116,7 +171,7 @@ class Row:
 
     @property
     def state(self) -> str:
-        """"graded", "provisional" (something could not be told), or why it was not graded."""
+        """ "graded", "provisional" (something could not be told), or why it was not graded."""
         if reason := self.results.get("extra_data", {}).get("not_graded"):
             return str(reason)
         if any(test["extra_data"]["verdict"] == COULD_NOT_TELL for test in self.tests):
@@ -158,7 +213,11 @@ def write_not_graded(submission: Submission, out: Path, reason: str) -> None:
     write_atomically(results_path(submission, out), json.dumps(results, indent=1))
 
 
-COLUMNS = {"plain": ("student", "score"), "moodle": ("Email address", "Grade"), "canvas": ("SIS Login ID", "Score")}
+COLUMNS = {
+    "plain": ("student", "score"),
+    "moodle": ("Email address", "Grade"),
+    "canvas": ("SIS Login ID", "Score"),
+}
 
 
 def grades_csv(rows: list[Row], name_column: str, score_column: str) -> str:
@@ -193,7 +252,7 @@ def _no_formula(text: str) -> str:
 
 
 def statistics(rows: list[Row]) -> dict[str, Any]:
-    """Of the class page: the distribution of scores, and for each check how many passed and the causes of the others."""
+    """Of the class page: the distribution of scores, and for each check how many passed and the causes else."""
     graded = [row for row in rows if row.tests]
     possible = max((sum(float(test["max_score"]) for test in row.tests) for row in graded), default=100.0)
     bins = [0] * 10
@@ -218,7 +277,9 @@ def statistics(rows: list[Row]) -> dict[str, Any]:
     return {
         "possible": possible,
         "bins": bins,
-        "checks": sorted(checks.values(), key=lambda entry: [int(part) for part in entry["number"].split(".")]),
+        "checks": sorted(
+            checks.values(), key=lambda entry: [int(part) for part in entry["number"].split(".")]
+        ),
         "median": scores[len(scores) // 2] if scores else 0.0,
         "graded": len(graded),
     }

@@ -6,7 +6,7 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -197,7 +197,8 @@ def _took_too_long(*_: object) -> None:
 
 
 def run_checks(
-    builds: dict[str, Build], box: Box, selection: Selection, told: Callable[[Result, Report], None], out: Path
+    builds: dict[str, Build], box: Box, selection: Selection, told: Callable[[Result, Report], None], out: Path,
+    notes: Sequence[str] = (),
 ) -> Session:
     """Runs the selected checks on what was built; returns the session with its report. Throws Unusable."""
     adopt_orphans()
@@ -211,6 +212,7 @@ def run_checks(
         fresh_network()
     for directory in {build.directory for build in builds.values()}:
         prove_start(box, directory)
+    session.report.surroundings.extend(notes)
     session.report.surroundings.append(f"Sandbox: {described(box.tier)}.")
     session.report.surroundings.append(f"A deadline was {waiting.calibrate():.1f} s on this machine, and more under load.")
     checks = selection.directory

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import os
-import re
 import shutil
 import stat
 import tempfile
@@ -13,16 +13,10 @@ from pathlib import Path
 
 from labkit.build import LABS
 
+from .finding import exercise_files, find
 from .model import ROOT, Unusable
 
 LARGEST_SOURCE = 1 << 20  # bytes; a larger file is not a solution
-_EXERCISE = re.compile(r"^ *// (BEGIN SOLUTION|TODO): ", re.MULTILINE)
-
-
-def exercise_files(lab: str) -> list[str]:
-    """The files of a lab that students write: those with exercise regions in the instructor's tree."""
-    sources = sorted((ROOT / LABS[lab]).glob("*.?pp"))
-    return [path.name for path in sources if _EXERCISE.search(path.read_text(errors="replace"))]
 
 
 def read_untrusted(path: Path) -> bytes | None:
@@ -47,57 +41,40 @@ def read_untrusted(path: Path) -> bytes | None:
     return content
 
 
-def directories(submission: Path, labs: list[str]) -> dict[str, Path]:
-    """Where the submission has the labs: as lab05_select in it, or one level deeper; or it is itself a lab's
-    directory.
-
-    A link on the way counts for nothing: it may lead to somebody else's work.
-    """
-    found: dict[str, Path] = {}
-    for lab in labs:
-        candidates = [submission / LABS[lab], *sorted(submission.glob(f"*/{LABS[lab]}"))]
-        places = [
-            path
-            for path in candidates
-            if path.is_dir() and path.resolve() == submission.resolve() / path.relative_to(submission)
-        ]
-        if places:
-            found[lab] = places[0]
-    itself = labs if len(labs) == 1 else [lab for lab in labs if submission.name == LABS[lab]]
-    if not found and itself and any((submission / name).is_file() for name in exercise_files(itself[0])):
-        found[itself[0]] = submission
-    return found
+def as_utf8(content: bytes) -> bytes:
+    """The content of a source in UTF-8: a byte order mark says where it is in UTF-16, as some editors save it."""
+    for mark, encoding in ((codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16")):
+        if content.startswith(mark):
+            return content.decode(encoding, errors="replace").encode()
+    return content
 
 
 @contextlib.contextmanager
-def work_copy(submission: Path, labs: list[str]) -> Iterator[tuple[Path, list[str]]]:
-    """A tree with the instructor's labs and the submission's exercises in it; also returns the labs that were
-    found.
+def work_copy(submission: Path, labs: list[str]) -> Iterator[tuple[Path, list[str], list[str]]]:
+    """A tree with the instructor's labs and the submission's exercises in it, the labs found, and notes on how.
 
     Throws Unusable if the submission has none of them.
     """
     if not submission.is_dir():
         raise Unusable(f"{submission}: there is no such directory")
-    found = directories(submission, labs)
-    if not found:
-        wanted = ", ".join(LABS[lab] for lab in labs)
-        raise Unusable(
-            f"{submission.name} has none of {wanted}: give the directory that contains it, or name one lab"
-        )
+    found = find(submission, labs)
     tree = Path(tempfile.mkdtemp(prefix="submission-"))
     tree.chmod(0o755)
     try:
-        for lab, place in found.items():
+        for lab, exercises in found.labs.items():
             copy = tree / LABS[lab]
             shutil.copytree(ROOT / LABS[lab], copy, ignore=shutil.ignore_patterns("asan", "tsan", "tests"))
             copy.chmod(0o755)  # also where the instructor keeps the labs from others
             for name in exercise_files(lab):
-                content = read_untrusted(place / name)
+                content = read_untrusted(exercises[name]) if name in exercises else None
                 if content == (copy / name).read_bytes():
                     continue  # the reference itself
                 (copy / name).unlink()
-                if content is not None:  # a missing exercise is missing, not the instructor's
-                    (copy / name).write_bytes(content)
-        yield tree, list(found)
+                if content is None:  # a missing exercise is missing, not the instructor's
+                    continue
+                if content != (content := as_utf8(content)):
+                    found.notes.append(f"{name} was in UTF-16, and was read as such.")
+                (copy / name).write_bytes(content)
+        yield tree, list(found.labs), found.notes
     finally:
         shutil.rmtree(tree, ignore_errors=True)

@@ -33,14 +33,14 @@ class Target:
     def write(self, name: str, source: IO[bytes]) -> None:
         """Makes one file. Throws Refused if its name leads out, or it is too much."""
         path = Path(name)
-        if path.is_absolute() or ".." in path.parts or "\\" in name or "\0" in name:
+        if path.is_absolute() or ".." in path.parts or "\0" in name:
             raise Refused(f"the archive has the name {name!r}, which leads out of it")
         self.files -= 1
         if self.files < 0:
             raise Refused(f"the archive holds more than {UNPACKED_FILES} files")
         target = self.directory / path
         target.parent.mkdir(parents=True, exist_ok=True)
-        with target.open("xb") as file:
+        with target.open("wb") as file:  # of a file that is there twice, the last counts
             while chunk := source.read(1 << 16):
                 self.bytes -= len(chunk)
                 if self.bytes < 0:
@@ -48,16 +48,23 @@ class Target:
                 file.write(chunk)
 
 
+def pass_over(name: str) -> None:
+    """Says that a link, or what else is no plain file, is not unpacked."""
+    print(f"{name!r} is not a plain file, and was passed over."[:300])
+
+
 def unzip(archive: Path, target: Target) -> None:
     with zipfile.ZipFile(archive) as file:
         for entry in file.infolist():
             kind = stat.S_IFMT(entry.external_attr >> 16)
-            if entry.is_dir():
+            name = entry.filename.replace("\\", "/")  # as some programs for Windows have it
+            if name.endswith("/"):
                 continue
             if kind not in (0, stat.S_IFREG):
-                raise Refused(f"the archive's {entry.filename!r} is not a plain file")
+                pass_over(entry.filename)
+                continue
             with file.open(entry) as source:
-                target.write(entry.filename, source)
+                target.write(name, source)
 
 
 def untar(archive: Path, target: Target) -> None:
@@ -67,7 +74,8 @@ def untar(archive: Path, target: Target) -> None:
                 continue
             source = file.extractfile(entry) if entry.isreg() else None
             if source is None:
-                raise Refused(f"the archive's {entry.name!r} is not a plain file")
+                pass_over(entry.name)
+                continue
             target.write(entry.name, source)
 
 

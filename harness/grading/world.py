@@ -34,14 +34,19 @@ def _unshare(tier: int) -> list[str]:
     return ["unshare", *(["--user", "--map-root-user"] if tier == 1 else []), *_NAMESPACES, "--"]
 
 
+_refusals: list[str] = []  # what the better tiers said when they were tried
+
+
 def _works(command: list[str]) -> bool:
     try:  # a fork bomb that is being graded next door makes a good answer slow
-        return (
-            subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=120).returncode
-            == 0
-        )
-    except (OSError, subprocess.TimeoutExpired):
+        tried = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=120)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        _refusals.append(str(error))
         return False
+    if tried.returncode != 0:
+        words = tried.stderr.decode(errors="replace").strip().splitlines()
+        _refusals.append(words[-1] if words else f"{command[0]} ends with status {tried.returncode}")
+    return tried.returncode == 0
 
 
 def probe() -> int:
@@ -58,15 +63,22 @@ def probe() -> int:
 
 
 def advice(tier: int) -> str:
-    """What to do for a better tier."""
+    """Why it is no better tier, in the words of what was tried, and what to do for one."""
     if tier <= 2:
         return ""
     if shutil.which("bwrap") is None:
         return "Install bubblewrap (sh harness/setup)."
+    why = f"({_refusals[0]}) " if _refusals else ""
     if tier == 3:
-        return "This container refuses namespaces: run it privileged, or outside a container."
+        return f"{why}Where namespaces are refused, run the container privileged, or grade outside of it."
     allowed = "sysctl kernel.apparmor_restrict_unprivileged_userns=0 on Ubuntu"
-    return f"Allow user namespaces ({allowed}), or grade with sudo."
+    return f"{why}Allow user namespaces ({allowed}), or grade with sudo."
+
+
+def tell_lower(tier: int) -> None:
+    """Says on stderr that this machine isolates less than it could, and why."""
+    if tier > 2:
+        print(f"Attention: {described(tier)}. {advice(tier)}", file=sys.stderr)
 
 
 def must_isolate() -> int:
@@ -74,6 +86,7 @@ def must_isolate() -> int:
     tier = probe()
     if tier == 4:
         raise Unusable(f"{described(4)}. {advice(4)} Or --trust, if you trust what you grade.")
+    tell_lower(tier)
     return tier
 
 
@@ -97,6 +110,7 @@ def enter(*, require: bool, trust: bool) -> int:
             f"{described(3)}: what is judged could read {ROOT}, solutions and all. chmod go= {ROOT} first."
         )
     if tier >= 3:
+        tell_lower(tier)
         return tier
     sys.exit(_run_inside(tier))
 

@@ -17,7 +17,7 @@ from .program import Program, status_name
 from .run import Run, run_to_its_end
 from .server import Server
 from .steps import CouldNotTell, Failed, show, step
-from .surroundings import ENVIRONMENT, Surroundings
+from .surroundings import ENVIRONMENT, Surroundings, has_ipv6
 from .waiting import Missed, await_fact, poll
 
 Started = TypeVar("Started", bound=Program)
@@ -66,7 +66,7 @@ class Lab:
         sockets = kernel.receiving if datagrams else kernel.listening
         with step(f"{name} {' '.join(arguments)}".strip() + " listens") as current:
             around = self.around(faults, descriptors, closed, env)
-            argv = [str(self.require(name, variant)), "-p", str(port), *arguments]
+            argv = [str(self.require(name, variant)), "-p", str(port), *_possible(arguments)]
             server = self._started(lambda: Server(name, self.box, argv, around), faults)
             with contextlib.suppress(Missed):
                 await_fact(lambda: len(sockets(server.pid)) >= listeners or server.status() is not None)
@@ -92,7 +92,7 @@ class Lab:
         """
         with step(f"{name} {' '.join(arguments)}".strip() + " starts"):
             around = self.around(faults, descriptors, closed, env)
-            argv = [str(path or self.require(name, variant)), *arguments]
+            argv = [str(path or self.require(name, variant)), *_possible(arguments)]
             return self._started(lambda: Program(name, self.box, argv, around, stdin), faults)
 
     def run(
@@ -115,7 +115,7 @@ class Lab:
         words = f"{name} {' '.join(arguments)}".strip()
         with step(words + (f" with {show(input)}" if input and isinstance(input, bytes) else "")) as current:
             around = self.around(faults, descriptors, closed, env)
-            argv = [str(path or self.require(name, variant)), *arguments]
+            argv = [str(path or self.require(name, variant)), *_possible(arguments)]
             result = run_to_its_end(name, self.box, argv, around, input, reported)
             current.outcome = status_name(result.status)
             return result
@@ -196,3 +196,10 @@ class Lab:
             except Failed:
                 with step(f"{program.name} is well at the end"):
                     raise
+
+
+def _possible(arguments: tuple[str, ...]) -> tuple[str, ...]:
+    """The arguments. Throws CouldNotTell if one is an address that this machine does not have."""
+    if "::1" in arguments and not has_ipv6():
+        raise CouldNotTell("the loopback of this machine has no IPv6 (sysctl net.ipv6.conf.all.disable_ipv6)")
+    return arguments

@@ -37,5 +37,5 @@ def compiled(source: Path, directory: Path) -> Path | None:
 
 
 def splits_nowhere(path: Path) -> bool:
-    """Whether LD_PRELOAD takes the path for one: it splits at blanks and colons, and cannot quote them; ld.so(8)."""
+    """Whether LD_PRELOAD takes the path for one: it splits at blanks and colons; ld.so(8)."""
     return not any(mark in str(path) for mark in ": \t\n")

@@ -8,6 +8,7 @@ import locale
 import os
 import resource
 import signal
+import socket
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -127,6 +128,14 @@ def _speak() -> None:
         encoding = "utf-8"
     sys.stdout = _Tolerant(open(1, "wb", closefd=False), encoding, "replace", line_buffering=True)
     sys.stderr = _Tolerant(open(2, "wb", closefd=False), encoding, "replace", line_buffering=True)
+
+
+def has_ipv6() -> bool:
+    """Whether the loopback has an address of IPv6, as it has not in many containers."""
+    with contextlib.suppress(OSError), socket.socket(socket.AF_INET6) as tried:
+        tried.bind(("::1", 0))
+        return True
+    return False
 
 
 def _limit() -> list[str]:

@@ -196,7 +196,7 @@ def graded_class(submissions: Path, out: Path) -> dict[str, str]:
 
 
 def test_archives_are_unpacked_with_care(tmp_path: Path) -> None:
-    """Names that lead out, links, devices and bombs: each is a row that says why, and nothing lands outside."""
+    """Names that lead out, bombs, nothing but links: each is a row that says why, and nothing lands outside."""
     submissions = tmp_path / "class"
     submissions.mkdir()
     with zipfile.ZipFile(submissions / "dotdot.zip", "w") as file:
@@ -239,7 +239,7 @@ def test_archives_are_unpacked_with_care(tmp_path: Path) -> None:
     assert len(states) == 17
     assert not [name for name, state in states.items() if state == "graded"], states
     for name, words in {"dotdot": "leads out", "absolute": "leads out", "bomb": "MiB", "many": "files",
-                        "symlink": "not a plain file", "linked": "only plain files", "waiting": "not a plain file",
+                        "symlink": "not a plain file", "linked": "is a link, and counts for nothing", "waiting": "not a plain file",
                         "directory": "not a plain file", "link_to_others": "has none of", "damaged": "cannot be unpacked",
                         "hog": "cannot be unpacked: MemoryError"}.items():  # fmt: skip
         assert words in states[name], (name, states[name])
