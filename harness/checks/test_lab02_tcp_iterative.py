@@ -289,7 +289,7 @@ def test_a_client_that_never_reads_stops_upper_server_only_while_it_is_there(lab
     server.stop()
 
 
-@check(points=3, read="first-server", causes=ADDRESSES)
+@check(points=3, read="first-server", causes=ADDRESSES, alone=True)
 def test_upper_server_starts_again_at_once_on_its_port(lab: Lab) -> None:
     """The side that closes first keeps the port for a minute (TIME_WAIT): a server that is to start again asks for it."""
     server = lab.server("upper_server")

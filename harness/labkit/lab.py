@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping
+import fcntl
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -34,6 +35,7 @@ class Lab:
     shim: Path | None = None  # the compiled labkit/faults.cpp
     programs: list[Program] = field(default_factory=list)
     used: set[str] = field(default_factory=set)  # names of the lab's programs that the check has started
+    locks: Path | None = None  # a directory: checks that run at the same time take turns to build
     random: Random = field(default_factory=lambda: Random(1))  # --seed: for checks that draw their input
 
     @property
@@ -157,7 +159,8 @@ class Lab:
         build = self.builds[self.name]
         self.used.add(name)
         if variant is not None and variant != build.variant:
-            build = make(build.directory, variant, f"{variant}/{name}" if variant else name, box=self.box)
+            with self._alone():
+                build = make(build.directory, variant, f"{variant}/{name}" if variant else name, box=self.box)
         path = build.path(name)
         if not path.exists():
             errors = build.errors.get(name, build.errors.get("", []))
@@ -165,6 +168,16 @@ class Lab:
                 raise Failed(f"{name} does not build", rung="build", cause="does_not_build", details=errors)
             raise Failed(f"there is no {name}", rung="build", cause="program_missing")
         return path
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """While the block runs, no other check of this run is here."""
+        if self.locks is None:
+            yield
+            return
+        with (self.locks / "lock").open("w") as held:
+            fcntl.flock(held, fcntl.LOCK_EX)
+            yield
 
     def other(self, lab: str, program: str) -> Path | None:
         """A program of another lab (super_server runs lab01's stdin_cas), or None if it is not there."""
