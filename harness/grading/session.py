@@ -27,6 +27,7 @@ from labkit.preloading import compiled
 from labkit.proof import prove_start
 from labkit.steps import Story, telling
 
+from .kept import Kept
 from .model import COULD_NOT_TELL, FAIL, HARNESS, PASS, ROOT, Check, Report, Result, Term, Unusable
 from .workers import Ended, Workers
 
@@ -46,6 +47,7 @@ class Selection:
     directory: Path = HARNESS / "checks"
     demonstrations: bool = False  # also those which show given programs, and have no points
     jobs: int = 1  # checks at once
+    kept: Kept | None = None  # verdicts of earlier runs, which hold for what has not changed
 
 
 class Session:
@@ -120,10 +122,30 @@ class Session:
         by_name = {(result.check.lab, result.check.name): result for result in self._results.values()}
         for result in self._results.values():
             result.after = by_name.get((result.check.lab, result.check.after))
-        items[:] = chosen
         self.report.results = list(self._results.values())
         for result in self.report.results[:1]:
             self.told(result, self.report)  # from now on there is a file that says what was not graded yet
+        items[:] = self._by_urgency(chosen)
+
+    def _by_urgency(self, items: list[pytest.Item]) -> list[pytest.Item]:
+        """The checks whose programs have changed, the quickest first; then the others; then those that are known."""
+        kept = self.selection.kept
+        if kept is None:
+            return items
+
+        places: dict[str, tuple[int, float]] = {}
+        for item in items:
+            result = self._results[item.nodeid]
+            if kept.recall(result):
+                places[item.nodeid] = (2, 0)
+            else:
+                places[item.nodeid] = (0, kept.seconds(result)) if kept.concerned(result) else (1, 0)
+        for item in items:  # what a check counts after is known before it
+            after = self._results[item.nodeid].after
+            for other in items:
+                if after is not None and self._results[other.nodeid] is after and not after.seen:
+                    places[other.nodeid] = min(places[other.nodeid], places[item.nodeid])
+        return sorted(items, key=lambda item: places[item.nodeid])
 
     # --- running
 
@@ -135,7 +157,6 @@ class Session:
         with scratch_directory(self.box.tier, self.scratch) as scratch, self.box.watched():
             name = request.node.path.name[5:10]
             lab = Lab(self.builds, name, scratch, self.box, self.shim, random=Random(self.selection.seed))
-            lab.locks = self.scratch
             request.node.lab = lab
             yield lab
             if self._passed_call:
@@ -153,7 +174,7 @@ class Session:
         """Has the checks run by workers, side by side; tells their results in order."""
         if self.broken:
             return True
-        items = session.items
+        items = [item for item in session.items if not self._results[item.nodeid].seen]
         known: dict[int, Result] = {}  # results by their place, until they are told
         told = 0  # how many
         most = math.inf  # how many still matter
@@ -164,6 +185,8 @@ class Session:
                 if (place != told and until_gap) or place >= most:
                     break
                 result = self._results[items[place].nodeid]
+                if self.selection.kept is not None:
+                    self.selection.kept.learn(known[place])
                 vars(result).update(vars(known.pop(place)) | {"after": result.after})
                 told = place + 1
                 if self.selection.first_failure and result.verdict != PASS:
@@ -180,6 +203,12 @@ class Session:
         except Ended as end:
             self.interrupted = end.number
             tell(until_gap=False)
+        finally:
+            if self.selection.kept is not None:
+                self.selection.kept.write()
+        for result in self.report.results:
+            if result.seen:
+                self.told(result, self.report)
         return True
 
     def _without_answer(self, item: pytest.Item) -> Result:
@@ -224,6 +253,7 @@ class Session:
             end_all()
         result.steps = [entry.as_dict() for entry in story.steps]
         result.programs = sorted(lab.used) if lab else []
+        result.binaries = lab.binaries if lab else {}
         result.conversations = [Conversation(peer.name, peer.local_port, peer.events) for peer in peers]
         result.cause, result.rung = None, ""
         error = self._error
