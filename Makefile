@@ -3,7 +3,7 @@ labs := $(sort $(wildcard lab[0-9][0-9]_*))
 short := $(foreach lab,$(labs),$(firstword $(subst _, ,$(lab))))
 parallel = $(if $(findstring -j,$(MAKEFLAGS)),,-j$(shell nproc))
 options = $(if $(CHECK),--check '$(CHECK)') $(if $(SUBMISSION),--submission '$(SUBMISSION)') \
-	$(if $(filter 0,$(HIDDEN)),--visible-only)
+	$(if $(filter 0,$(HIDDEN)),--visible-only) $(if $(AGAIN),--again)
 
 ## make help             this list
 help:
@@ -28,7 +28,8 @@ compile_commands:
 $(short:%=unit-%):
 	@$(MAKE) $(parallel) --no-print-directory -C $(wildcard $(@:unit-%=%)_*) unit
 
-## make grade-lab05      build, drive and score one lab; CHECK=name, SUBMISSION=DIR, HIDDEN=0 for what students see
+## make grade-lab05      build, drive and score one lab; what has not changed keeps its verdict
+##                       AGAIN=1 all anew; CHECK=name, SUBMISSION=DIR, HIDDEN=0 for what students see
 $(short:%=grade-%):
 	harness/grade $(@:grade-%=%) $(options)
 

@@ -304,7 +304,9 @@ def test_a_client_that_never_reads_stops_upper_server_only_while_it_is_there(lab
     server.stop()
 
 
-@check(points=4, read="first-server", causes=ADDRESSES, after="upper_server_answers_in_upper_case")
+@check(
+    points=4, read="first-server", causes=ADDRESSES, alone=True, after="upper_server_answers_in_upper_case"
+)
 def test_upper_server_starts_again_at_once_on_its_port(lab: Lab) -> None:
     """The side that closes first keeps the port for a minute (TIME_WAIT): a server that is to start again asks for it."""
     server = lab.server("upper_server")

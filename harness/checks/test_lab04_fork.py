@@ -255,7 +255,7 @@ def test_no_client_ends_the_server(lab: Lab) -> None:
         dan.expect_match(reply)
 
 
-@check(points=4, read="the-end", causes=REAPING)
+@check(points=4, read="the-end", causes=REAPING, alone=True)
 def test_the_children_end_with_the_server(lab: Lab) -> None:
     """Ctrl-C goes to every process of the terminal: `Exiting` is said once. A kill goes to the server alone: its
     children must not live on, nor hold the port."""

@@ -610,7 +610,7 @@ def test_no_client_ends_a_server(lab: Lab) -> None:
             server.expect_alive()
 
 
-@check(points=2, read="select")
+@check(points=2, read="select", alone=True)
 def test_every_server_ends_in_order(lab: Lab) -> None:
     """SIGINT and SIGTERM: `Exiting` once, status 0, and the port is free for the next start at once."""
     for name in SERVERS:

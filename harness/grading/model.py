@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from labkit.causes import COMMON_CAUSES, Declaration
+from labkit.client import Conversation
 
 HARNESS = Path(__file__).resolve().parent.parent
 ROOT = HARNESS.parent
@@ -43,6 +44,7 @@ class Check:
     read: str  # "handouts/lab04.md#reaping"
     causes: dict[str, str]
     after: str = ""  # the name of the check that has to pass before this one counts
+    alone: bool = False
 
     @property
     def is_demonstration(self) -> bool:
@@ -65,6 +67,7 @@ class Check:
             read=f"handouts/{lab}.md#{declaration.read}",
             causes=COMMON_CAUSES | declaration.causes,
             after=declaration.after,
+            alone=declaration.alone,
         )
 
 
@@ -121,6 +124,10 @@ class Result:
     seconds: float = 0.0
     attempts: int = 0
     logs: dict[str, str] = field(default_factory=dict)  # stdout and stderr of its programs
+    binaries: dict[Path, int] = field(default_factory=dict)  # the programs' files, as Lab has them
+    seen: float = 0.0  # when the verdict was found, if it is kept from an earlier run; seconds since the epoch
+    begun: float = 0.0  # when its last attempt began, in seconds since the epoch
+    conversations: list[Conversation] = field(default_factory=list)  # of its clients, if it was traced
     after: Result | None = None  # that of the check which has to pass before this one counts
 
     @property

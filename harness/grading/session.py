@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import math
 import os
 import signal
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -17,13 +20,16 @@ from _pytest.runner import runtestprotocol
 
 from labkit import CouldNotTell, Failed, Lab, waiting
 from labkit.build import LABS, Build
-from labkit.box import Box, described, fresh_network, kill_user, scratch_directory
+from labkit.box import Box, described, fresh_network, kill_user, scratch_directory, take_user
+from labkit.client import Conversation, all_peers
 from labkit.processes import adopt_orphans, end_all
 from labkit.preloading import compiled
 from labkit.proof import prove_start
 from labkit.steps import Story, telling
 
+from .kept import Kept
 from .model import COULD_NOT_TELL, FAIL, HARNESS, PASS, ROOT, Check, Report, Result, Term, Unusable
+from .workers import Ended, Workers
 
 ATTEMPTS = 3  # of a check that could not be told
 WHOLE_CHECK = 60  # deadlines that one check may take in all
@@ -40,10 +46,12 @@ class Selection:
     seed: int = 1
     directory: Path = HARNESS / "checks"
     demonstrations: bool = False  # also those which show given programs, and have no points
+    jobs: int = 1  # checks at once
+    kept: Kept | None = None  # verdicts of earlier runs, which hold for what has not changed
 
 
 class Session:
-    """The plugin. `told` is called after each check."""
+    """The plugin. `told` is called for each check in their order, when it and all before it have a verdict."""
 
     def __init__(
         self,
@@ -51,22 +59,24 @@ class Session:
         box: Box,
         selection: Selection,
         shim: Path | None,
+        scratch: Path,
         told: Callable[[Result, Report], None],
     ) -> None:
         self.builds = builds
         self.box = box
         self.selection = selection
         self.shim = shim
+        self.scratch = scratch
         self.told = told
         self.report = Report([])
         self.broken: list[str] = []  # what of the harness itself could not even be collected
-        self.interrupted = False  # by Ctrl-C
+        self.interrupted = 0  # by this signal
         self._results: dict[str, Result] = {}
         self._error: BaseException | None = None
         self._passed_call = False
 
-    def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
-        self.interrupted = excinfo.type is KeyboardInterrupt  # and not pytest's own, for the end at a first failure
+    def pytest_keyboard_interrupt(self) -> None:
+        self.interrupted = signal.SIGINT
 
     # --- collecting
 
@@ -112,10 +122,30 @@ class Session:
         by_name = {(result.check.lab, result.check.name): result for result in self._results.values()}
         for result in self._results.values():
             result.after = by_name.get((result.check.lab, result.check.after))
-        items[:] = chosen
         self.report.results = list(self._results.values())
         for result in self.report.results[:1]:
             self.told(result, self.report)  # from now on there is a file that says what was not graded yet
+        items[:] = self._by_urgency(chosen)
+
+    def _by_urgency(self, items: list[pytest.Item]) -> list[pytest.Item]:
+        """The checks whose programs have changed, the quickest first; then the others; then those that are known."""
+        kept = self.selection.kept
+        if kept is None:
+            return items
+
+        places: dict[str, tuple[int, float]] = {}
+        for item in items:
+            result = self._results[item.nodeid]
+            if kept.recall(result):
+                places[item.nodeid] = (2, 0)
+            else:
+                places[item.nodeid] = (0, kept.seconds(result)) if kept.concerned(result) else (1, 0)
+        for item in items:  # what a check counts after is known before it
+            after = self._results[item.nodeid].after
+            for other in items:
+                if after is not None and self._results[other.nodeid] is after and not after.seen:
+                    places[other.nodeid] = min(places[other.nodeid], places[item.nodeid])
+        return sorted(items, key=lambda item: places[item.nodeid])
 
     # --- running
 
@@ -124,7 +154,7 @@ class Session:
         """The lab that the check's file is named for."""
         if self.box.tier < 3:
             fresh_network()
-        with scratch_directory(self.box.tier) as scratch, self.box.watched():
+        with scratch_directory(self.box.tier, self.scratch) as scratch, self.box.watched():
             name = request.node.path.name[5:10]
             lab = Lab(self.builds, name, scratch, self.box, self.shim, random=Random(self.selection.seed))
             request.node.lab = lab
@@ -140,31 +170,77 @@ class Session:
         if call.when == "call":
             self._passed_call = self._error is None
 
-    def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> bool:
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        """Has the checks run by workers, side by side; tells their results in order."""
+        if self.broken:
+            return True
+        items = [item for item in session.items if not self._results[item.nodeid].seen]
+        known: dict[int, Result] = {}  # results by their place, until they are told
+        told = 0  # how many
+        most = math.inf  # how many still matter
+
+        def tell(until_gap: bool) -> None:
+            nonlocal told, most
+            for place in sorted(known):
+                if (place != told and until_gap) or place >= most:
+                    break
+                result = self._results[items[place].nodeid]
+                if self.selection.kept is not None:
+                    self.selection.kept.learn(known[place])
+                vars(result).update(vars(known.pop(place)) | {"after": result.after})
+                told = place + 1
+                if self.selection.first_failure and result.verdict != PASS:
+                    most = told
+                self.told(result, self.report)
+
+        jobs = 1 if self.box.tier == 3 else self.selection.jobs  # there they share a user, which ends all its processes
+        workers: Workers[pytest.Item, Result] = Workers(jobs, self._judge, lambda item: self.box.tier > 2 and self._results[item.nodeid].check.alone)
+        try:
+            with contextlib.closing(workers.run(items, lambda: most)) as ended:
+                for item, result in ended:
+                    known[items.index(item)] = result or self._without_answer(item)
+                    tell(until_gap=True)
+        except Ended as end:
+            self.interrupted = end.number
+            tell(until_gap=False)
+        finally:
+            if self.selection.kept is not None:
+                self.selection.kept.write()
+        for result in self.report.results:
+            if result.seen:
+                self.told(result, self.report)
+        return True
+
+    def _without_answer(self, item: pytest.Item) -> Result:
+        """The result of a check whose own process has died."""
+        return dataclasses.replace(self._results[item.nodeid], reason="the harness broke: its process has died", attempts=1)
+
+    def _judge(self, item: pytest.Item, slot: int) -> Result:
+        """Runs one check to its verdict, in a process that is its own."""
+        if slot:
+            take_user(slot)
         result = self._results[item.nodeid]
         begin = time.monotonic()
         for attempt in range(ATTEMPTS):
             waiting.be_patient(2.0**attempt)
             result.attempts = attempt + 1
-            self._run_once(item, nextitem, result)
+            self._run_once(item, result)
             if result.verdict != COULD_NOT_TELL:
                 break
-        waiting.be_patient(1.0)
         result.seconds = time.monotonic() - begin
-        self.told(result, self.report)
-        if self.selection.first_failure and result.verdict != PASS:
-            item.session.shouldstop = "first failure"
-        return True
+        return result
 
-    def _run_once(self, item: pytest.Item, nextitem: pytest.Item | None, result: Result) -> None:
+    def _run_once(self, item: pytest.Item, result: Result) -> None:
         story = Story(time.monotonic)
+        result.begun = time.time()
         self._error, self._passed_call = None, False
         item.lab = None  # type: ignore[attr-defined]
         previous = signal.signal(signal.SIGALRM, _took_too_long)
         signal.setitimer(signal.ITIMER_REAL, WHOLE_CHECK * waiting.deadline())
         try:
-            with telling(story):
-                runtestprotocol(item, log=False, nextitem=nextitem)
+            with telling(story), contextlib.ExitStack() as traced:
+                peers = traced.enter_context(all_peers()) if self.box.traces else []
+                runtestprotocol(item, log=False, nextitem=None)
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
             signal.signal(signal.SIGALRM, previous)
@@ -177,6 +253,8 @@ class Session:
             end_all()
         result.steps = [entry.as_dict() for entry in story.steps]
         result.programs = sorted(lab.used) if lab else []
+        result.binaries = lab.binaries if lab else {}
+        result.conversations = [Conversation(peer.name, peer.local_port, peer.events) for peer in peers]
         result.cause, result.rung = None, ""
         error = self._error
         if error is None:
@@ -189,7 +267,7 @@ class Session:
             kind = "" if isinstance(error, CouldNotTell) else f"the harness broke: {type(error).__name__}: "
             result.verdict, result.reason = COULD_NOT_TELL, f"{kind}{error}"
         else:
-            raise error  # KeyboardInterrupt: the run as a whole is over
+            raise error
 
 
 def _took_too_long(*_: object) -> None:
@@ -207,13 +285,22 @@ def run_checks(
     place = next(iter(builds.values())).directory.parent if box.tier == 3 else shared / "preload"
     shim = compiled(HARNESS / "labkit" / "faults.cpp", place)
     box.readable += [shim] if shim else []
-    session = Session(builds, box, selection, shim, told)
     if box.tier < 3:
         fresh_network()
     for directory in {build.directory for build in builds.values()}:
         prove_start(box, directory)
-    session.report.surroundings.extend(notes)
-    session.report.surroundings.append(f"Sandbox: {described(box.tier)}.")
+    with tempfile.TemporaryDirectory(prefix="checks-") as scratch:
+        os.chmod(scratch, 0o711)
+        session = Session(builds, box, selection, shim, Path(scratch), told)
+        session.report.surroundings.extend(notes)
+        _run(session)
+    return session
+
+
+def _run(session: Session) -> None:
+    """Has pytest find and run the session's checks. Throws Unusable."""
+    selection = session.selection
+    session.report.surroundings.append(f"Sandbox: {described(session.box.tier)}.")
     session.report.surroundings.append(f"A deadline was {waiting.calibrate():.1f} s on this machine, and more under load.")
     checks = selection.directory
     files = [path.name for lab in selection.labs for path in sorted(checks.glob(f"test_{lab}_*.py"))]
@@ -231,7 +318,6 @@ def run_checks(
     if session.broken:
         raise Unusable("the checks themselves are broken:\n" + "\n".join(session.broken))
     session.report.complete = selection.first_failure or all(result.attempts for result in session.report.results)
-    return session
 
 
 @contextlib.contextmanager

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import textwrap
+import time
 
 from .model import COULD_NOT_TELL, FAIL, PASS, Report, Result
 
@@ -56,7 +58,9 @@ def line(result: Result, color: bool) -> str:
     shown = f"\x1b[{code}m{mark}\x1b[0m" if color else mark
     points = f"{number(result.score)}/{number(result.check.points)}"
     note = f" ({result.note})" if result.note else ""
-    return f"{result.check.number:>5}  {shown}{'':<{max(0, 5 - len(mark))}} {points:>7}  {result.check.title}{note}"
+    seen = f"  seen {time.strftime('%H:%M', time.localtime(result.seen))}" if result.seen else ""
+    name = f"{result.check.title}{note}"
+    return f"{result.check.number:>5}  {shown}{'':<{max(0, 5 - len(mark))}} {points:>7}  {name}{seen}"
 
 
 def table(report: Report) -> str:
@@ -79,20 +83,22 @@ def table(report: Report) -> str:
     return "\n".join(rows)
 
 
-def missed(report: Report, most: int = 10) -> str:
-    """The first checks that did not pass, a line each: in a run of several labs their stories have scrolled
-    away.
-    """
-    results = [result for result in report.results if result.verdict != PASS]
-    lines = [
-        f"{line(result, color_wanted())}: "
-        + textwrap.shorten(printable(result.cause_text or result.reason), WIDTH)
-        for result in results[:most]
-    ]
-    if len(results) > most:
-        lines.append(f"and {len(results) - most} more")
-    return "\n".join(lines)
+def short(result: Result, color: bool) -> str:
+    """One check in one line, and what broke."""
+    told = line(result, color)
+    why = textwrap.shorten(printable(result.cause_text or result.reason), WIDTH, placeholder=" …")
+    return f"{told}: {why}" if result.verdict != PASS else told
+
+
+def kept(report: Report) -> str:
+    """How many verdicts are from earlier runs, and how to have them found anew; empty if there are none."""
+    seen = sum(bool(result.seen) for result in report.results)
+    if not seen:
+        return ""
+    which = f"{seen} of {len(report.results)} verdicts" if seen < len(report.results) else "All verdicts"
+    return f"{which} were seen before, of the same programs on this machine. All anew: AGAIN=1"
 
 
 def color_wanted() -> bool:
-    return sys.stdout.isatty()
+    """Only for people: on a terminal, and not if they do not want it (no-color.org)."""
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR")

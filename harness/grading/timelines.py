@@ -7,20 +7,19 @@ import dataclasses
 import shutil
 import signal
 import tempfile
-import time
 from pathlib import Path
 
 from labkit import kernel
 from labkit.box import Box
 from labkit.build import Build
-from labkit.client import Peer, all_peers
+from labkit.client import Conversation, Peer, all_peers
 from labkit.lab import Lab
 from labkit.processes import adopt_orphans, end_all
 from labkit.server import Server
 from labkit.steps import CouldNotTell, Failed
 from labkit.waiting import Missed, await_fact
 from tracing import draw, strace
-from tracing.strace import Timeline
+from tracing.strace import Moment, Timeline
 
 from .model import FAIL, HARNESS, Report, Unusable
 from .session import Selection, run_checks
@@ -38,12 +37,12 @@ REQUESTS = {
 }
 
 
-def collect(title: str, traces: Path, peers: list[Peer]) -> Timeline:
+def collect(title: str, traces: Path, clients: list[Conversation]) -> Timeline:
     """The timeline of all that was traced, and of the clients."""
     timeline = Timeline(title)
-    for peer in peers:
-        timeline.add_client(peer.name, peer.events)
-    names = {peer.local_port: peer.name for peer in peers}
+    for client in clients:
+        timeline.add_client(client.name, client.events)
+    names = {client.port: client.name for client in clients}
     for path in sorted(traces.glob("*.strace")):
         strace.read(path, path.stem.partition("-")[2], names, timeline)
     return timeline
@@ -63,7 +62,8 @@ def trace_program(build: Build, lab: str, program: str, words: list[str], scratc
                 _converse(room, program, words)
             else:
                 _let_run(room, program, words)
-            return collect(f"{lab} · {' '.join([program, *words])}", traces, peers)
+            clients = [Conversation(peer.name, peer.local_port, peer.events) for peer in peers]
+            return collect(f"{lab} · {' '.join([program, *words])}", traces, clients)
     finally:
         end_all()
 
@@ -111,23 +111,17 @@ def trace_check(
     """Runs one check under strace; the step that failed, if one did, is marked."""
     traces = scratch / "traces"
     traces.mkdir()
-    begun: list[float] = []
-    with all_peers() as peers:
-        session = run_checks(
-            builds,
-            dataclasses.replace(box, traces=traces),
-            Selection([lab], [name], directory=checks),
-            lambda result, report: begun.append(time.time() - result.seconds) if result.attempts else None,
-            scratch / "out",
-        )
+    traced = dataclasses.replace(box, traces=traces)
+    selection = Selection([lab], [name], directory=checks)
+    session = run_checks(builds, traced, selection, lambda *_: None, scratch / "out")
     if len(session.report.results) != 1:
         names = ", ".join(result.check.name for result in session.report.results)
         raise Unusable(f"{name} begins the names of several checks: {names}")
     (result,) = session.report.results
-    timeline = collect(f"{lab} · {result.check.title}: {result.verdict}", traces, peers)
-    for step in result.steps:
-        if step["failed"]:
-            timeline.marks.append((begun[-1] + step["seconds"], step["text"]))
+    timeline = collect(f"{lab} · {result.check.title}: {result.verdict}", traces, result.conversations)
+    for number, step in enumerate(result.steps, 1):
+        begin, failed = result.begun + step["seconds"], result.begun + step["until"] if step["failed"] else None
+        timeline.steps.append(Moment(number, begin, step["text"], failed))
     return timeline
 
 

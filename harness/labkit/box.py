@@ -297,9 +297,9 @@ class Watchdog:
 
 
 @contextlib.contextmanager
-def scratch_directory(tier: int) -> Iterator[Path]:
-    """A new directory for one check's programs: of bounded size where it can be, and gone afterwards."""
-    path = Path(tempfile.mkdtemp(prefix="lab-"))
+def scratch_directory(tier: int, place: Path | None = None) -> Iterator[Path]:
+    """A new directory (in `place`) for one check's programs: of bounded size where it can be, and gone afterwards."""
+    path = Path(tempfile.mkdtemp(prefix="lab-", dir=place))
     path.chmod(0o755)
     mounted = False
     try:
@@ -329,6 +329,12 @@ def fresh_network() -> None:
         request = struct.pack("16sH14x", b"lo", 0)
         flags = struct.unpack("16sH14x", fcntl.ioctl(any_socket, SIOCGIFFLAGS, request))[1]
         fcntl.ioctl(any_socket, SIOCSIFFLAGS, struct.pack("16sH14x", b"lo", flags | IFF_UP))
+
+
+def take_user(place: int) -> None:
+    """From now on this process's programs drop to a user that belongs to the place: the kernel counts processes by user."""
+    global USER
+    USER = USERS[(USER - USERS[0] + 997 * place) % len(USERS)]
 
 
 def kill_user() -> None:

@@ -43,6 +43,7 @@ class Build:
     variant: str = ""  # "asan" or "tsan": the sub-directory with the sanitized programs
     errors: dict[str, list[str]] = field(default_factory=dict)
     log: str = ""
+    on_demand: bool = False  # nothing has been built yet: each program is, when it is asked for
 
     def path(self, program: str) -> Path:
         return self.directory / self.variant / program
@@ -63,9 +64,11 @@ def make(directory: Path, variant: str, target: str, jobs: int = 1, box: Box | N
     environment = {"PATH": "/usr/bin:/bin", "LC_ALL": "C"}
     if box.tier == 4:  # one's own compiler, perhaps, and its cache
         environment |= {name: value for name, value in os.environ.items() if name.startswith(_OF_A_BUILD)}
-    with _alone(directory), tempfile.TemporaryFile() as output:
+    # Programs can be built at the same time, but for a box the directory is lent to one build alone.
+    only = Path(target).name if (directory / f"{Path(target).name}.cpp").is_file() else ""
+    with _alone(directory, only if box.tier == 4 else ""), tempfile.TemporaryFile() as output:
         files = contents(directory)
-        forget_stale(directory, variant, files)
+        forget_stale(directory, variant, files, only)
         with box.lent(directory / variant):
             around = Surroundings(directory, environment)
             process = box.start(command, around, stdout=output, stderr=output, ends_alone=False)
@@ -82,7 +85,7 @@ def make(directory: Path, variant: str, target: str, jobs: int = 1, box: Box | N
                 continue  # not make's words, but those of a source that makes the compiler print them
             result.errors[name] = _first_error(result.log, name)
             result.path(name).unlink(missing_ok=True)
-        remember_built(directory, variant, files)
+        remember_built(directory, variant, files, only)
     if status not in (0, 2) or (status == 2 and not result.errors):  # 2: some target failed
         why = _why_unfinished(late or box.too_much(), status)
         result.errors[""] = [*result.log.splitlines()[-6:], why]
@@ -95,14 +98,22 @@ _DIGEST = "# Built from "  # the last line of a program's list of dependencies, 
 
 
 @contextlib.contextmanager
-def _alone(directory: Path) -> Iterator[None]:
-    """While the block runs, no other grader builds in the directory."""
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+def _alone(directory: Path, program: str = "") -> Iterator[None]:
+    """While the block runs, no other grader builds in the directory, or only other programs than this one."""
+    with contextlib.ExitStack() as held:
+        for path, kind in (directory, fcntl.LOCK_SH if program else fcntl.LOCK_EX), (directory / f"{program}.cpp", fcntl.LOCK_EX):
+            if program or path == directory:
+                descriptor = os.open(path, os.O_RDONLY)
+                held.callback(os.close, descriptor)
+                fcntl.flock(descriptor, kind)
         yield
-    finally:
-        os.close(descriptor)
+
+
+def is_current(directory: Path, variant: str, program: str, files: Mapping[str, str] | None = None) -> bool:
+    """Whether a program is there, built of its files as they are now; files: what contents() says of them."""
+    path = directory / variant / program
+    files = contents(directory) if files is None else files
+    return path.exists() and _is_built_from(files, path.with_suffix(".d"))
 
 
 def dependencies(directory: Path, variant: str = "") -> dict[str, set[str]]:
@@ -123,9 +134,9 @@ def contents(directory: Path) -> dict[str, str]:
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files if path.is_file()}
 
 
-def forget_stale(directory: Path, variant: str, files: Mapping[str, str]) -> None:
-    """Removes the programs that were not built of these files, by content: clocks may be wrong."""
-    for source in directory.glob("*.cpp"):
+def forget_stale(directory: Path, variant: str, files: Mapping[str, str], only: str = "") -> None:
+    """Removes the programs (or this one) that were not built of these files, by content: clocks may be wrong."""
+    for source in directory.glob(f"{only or '*'}.cpp"):
         program = directory / variant / source.stem
         listing = program.with_suffix(".d")
         if program.exists() and not _is_built_from(files, listing):
@@ -134,9 +145,9 @@ def forget_stale(directory: Path, variant: str, files: Mapping[str, str]) -> Non
             listing.unlink(missing_ok=True)
 
 
-def remember_built(directory: Path, variant: str, files: Mapping[str, str]) -> None:
-    """Notes, for each program that has been built of these files, what they held."""
-    for listing in (directory / variant).glob("*.d"):
+def remember_built(directory: Path, variant: str, files: Mapping[str, str], only: str = "") -> None:
+    """Notes, for each program (or this one) that has been built of these files, what they held."""
+    for listing in (directory / variant).glob(f"{only or '*'}.d"):
         built = listing.with_suffix("").exists() and _DIGEST not in listing.read_text(errors="replace")
         if built and (digest := _digest(files, listing)):
             with listing.open("a") as file:

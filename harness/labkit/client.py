@@ -10,7 +10,7 @@ import struct
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from . import kernel
 from .steps import Cause, Failed, difference, show, step
@@ -33,6 +33,14 @@ def all_peers() -> Iterator[list[Peer]]:
         yield made
     finally:
         _made.remove(made)
+
+
+class Conversation(NamedTuple):
+    """What one end of a connection saw, for a timeline."""
+
+    name: str
+    port: int
+    events: list[tuple[float, str]]
 
 
 class Peer:

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from . import kernel
 from .box import Box, given_beside
-from .build import Build, make
+from .build import Build, is_current, make
 from .client import Datagrams, Listener
 from .program import Program, status_name
 from .run import Run, run_to_its_end
@@ -34,6 +34,7 @@ class Lab:
     shim: Path | None = None  # the compiled labkit/faults.cpp
     programs: list[Program] = field(default_factory=list)
     used: set[str] = field(default_factory=set)  # names of the lab's programs that the check has started
+    binaries: dict[Path, int] = field(default_factory=dict)  # the same as files, of other labs, too: st_mtime_ns
     random: Random = field(default_factory=lambda: Random(1))  # --seed: for checks that draw their input
 
     @property
@@ -154,11 +155,10 @@ class Lab:
 
     def require(self, name: str, variant: str | None = None) -> Path:
         """The path of a program of the lab. Throws Failed if it was not built."""
-        build = self.builds[self.name]
         self.used.add(name)
-        if variant is not None and variant != build.variant:
-            build = make(build.directory, variant, f"{variant}/{name}" if variant else name, box=self.box)
+        build = self._built(self.builds[self.name], name, variant)
         path = build.path(name)
+        self._note(path)
         if not path.exists():
             errors = build.errors.get(name, build.errors.get("", []))
             if errors:
@@ -168,9 +168,26 @@ class Lab:
 
     def other(self, lab: str, program: str) -> Path | None:
         """A program of another lab (super_server runs lab01's stdin_cas), or None if it is not there."""
-        build = self.builds.get(lab)
-        path = build.path(program) if build else None
-        return path if path and path.exists() else None
+        if lab not in self.builds:
+            return None
+        path = self._built(self.builds[lab], program, None).path(program)
+        self._note(path)
+        return path if path.exists() else None
+
+    def _note(self, path: Path) -> None:
+        self.binaries[path] = path.stat().st_mtime_ns if path.exists() else 0
+
+    def _built(self, build: Build, name: str, variant: str | None) -> Build:
+        """The lab's build, with the program in it; one that is up to date is left as it is."""
+        wanted = build.variant if variant is None else variant
+        if not build.on_demand and wanted == build.variant:
+            return build
+        target = f"{wanted}/{name}" if wanted else name
+        if not (build.directory / f"{name}.cpp").exists():
+            return Build(build.directory, wanted)
+        if self.box.tier == 4 and is_current(build.directory, wanted, name):
+            return Build(build.directory, wanted)
+        return make(build.directory, wanted, target, box=self.box)
 
     # --- what the harness puts around them
 

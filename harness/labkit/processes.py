@@ -6,7 +6,7 @@ import contextlib
 import ctypes
 import os
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from typing import IO, Any
 
@@ -96,11 +96,11 @@ def adopt_orphans() -> None:
         raise OSError(ctypes.get_errno(), "prctl")
 
 
-def end_all() -> None:
-    """Kills and reaps every descendant of this process: what a check leaves behind dies with it."""
+def end_all(but: Set[int] = frozenset()) -> None:
+    """Kills and reaps the descendants of this process, without the children `but`: what a check leaves dies with it."""
     me = os.getpid()
-    while kernel.children(me):
-        for child in kernel.children(me):
+    while children := kernel.children(me).keys() - but:
+        for child in children:
             kernel.kill_family(child)
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(child, 0)

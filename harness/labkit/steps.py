@@ -49,6 +49,7 @@ class Step:
     details: list[str] = field(default_factory=list)
     failed: bool = False
     seconds: float = 0.0  # when the step began, since the check did
+    until: float = 0.0  # and when it failed
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -56,7 +57,8 @@ class Step:
             "outcome": self.outcome,
             "details": self.details,
             "failed": self.failed,
-            "seconds": round(self.seconds, 3),
+            "seconds": round(self.seconds, 6),
+            "until": round(self.until, 6),
         }
 
 
@@ -84,6 +86,7 @@ class Story:
                 if not told:
                     self.steps.append(current)
                 current.failed = True
+                current.until = self._clock() - self._begin
                 current.outcome = current.outcome or (
                     error.what if isinstance(error, Failed) else "could not tell"
                 )

@@ -1,0 +1,196 @@
+"""Checks that run side by side: in order all the same, and when the run is ended, nothing of it is left."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from test_ladder import HARNESS, leftovers, write_lab
+
+CHECKS = """\
+import os, signal, time
+from pathlib import Path
+from labkit import Lab, check, expect, wait_until
+
+HERE = Path({here!r})
+
+def meet(me: str, other: str) -> None:
+    (HERE / me).touch()
+    wait_until((HERE / other).exists, f"{{other}} runs, too")
+
+"""
+WAITS = "#!/usr/bin/python3 -IS\nimport os, signal, sys\nos.fork()\nprint('PID:', os.getpid(), flush=True)\nsignal.pause()\n"
+
+
+def command(tmp_path: Path, body: str, *options: str) -> list[str]:
+    """The grader's command for a lab that has a program which waits for ever, and these checks."""
+    write_lab(tmp_path, "upper_client", WAITS)
+    checks = tmp_path / "checks"
+    checks.mkdir()
+    (checks / "test_lab02_own.py").write_text(CHECKS.format(here=str(tmp_path)) + body)
+    words = [HARNESS / "grade", "lab02", "--tree", tmp_path, "--checks", checks, "--out", tmp_path / "out", *options]
+    return list(map(str, words))
+
+
+def graded(tmp_path: Path) -> dict[str, tuple[str, bool]]:
+    """Each check's verdict, and whether it was run; in the order of results.json."""
+    tests: list[dict[str, Any]] = json.loads((tmp_path / "out" / "results.json").read_text())["tests"]
+    return {test["extra_data"]["check"]: (test["extra_data"]["verdict"], test["extra_data"]["attempts"] > 0) for test in tests}
+
+
+MEETING = """
+@check(points=50, read="x")
+def test_first(lab: Lab) -> None:
+    meet("first", "second")
+    time.sleep(0.5)
+
+@check(points=50, read="x")
+def test_second(lab: Lab) -> None:
+    meet("second", "first")
+"""
+
+
+def test_two_run_at_once_and_are_told_in_order(tmp_path: Path) -> None:
+    run = subprocess.run(command(tmp_path, MEETING, "--jobs", "2"), capture_output=True, text=True, timeout=120)
+    assert run.returncode == 0, run.stdout
+    assert run.stdout.index("first") < run.stdout.index("second")
+    assert list(graded(tmp_path)) == ["first", "second"]
+
+
+def test_one_at_a_time_do_not_meet(tmp_path: Path) -> None:
+    run = subprocess.run(command(tmp_path, MEETING, "--jobs", "1"), capture_output=True, text=True, timeout=120)
+    assert graded(tmp_path)["first"] == ("fail", True), run.stdout
+
+
+ALONE = """
+def met_nobody(me: str) -> None:
+    (HERE / me).touch()
+    time.sleep(0.3)
+    expect(len(list(HERE.glob("now-*"))) == 1, "nobody else runs")
+    (HERE / me).unlink()
+
+@check(points=20, read="x")
+def test_before(lab: Lab) -> None:
+    met_nobody("now-before")
+
+@check(points=60, read="x", alone=True)
+def test_alone(lab: Lab) -> None:
+    met_nobody("now-alone")
+
+@check(points=20, read="x")
+def test_after(lab: Lab) -> None:
+    met_nobody("now-after")
+"""
+
+
+def test_who_has_to_be_alone_is(tmp_path: Path) -> None:
+    subprocess.run(command(tmp_path, ALONE, "--jobs", "3"), capture_output=True, timeout=120)
+    assert set(graded(tmp_path).values()) == {("pass", True)}
+
+
+FAILING = """
+@check(points=20, read="x")
+def test_passes(lab: Lab) -> None:
+    pass
+
+@check(points=30, read="x")
+def test_fails_late(lab: Lab) -> None:
+    wait_until((HERE / "failed").exists, "the other one has failed")
+    time.sleep(0.3)
+    expect(False, "the first in order")
+
+@check(points=30, read="x")
+def test_fails_early(lab: Lab) -> None:
+    (HERE / "failed").touch()
+    expect(False, "the first in time")
+
+@check(points=20, read="x")
+def test_comes_last(lab: Lab) -> None:
+    (HERE / "last").touch()
+    lab.start("upper_client").expect_exit()
+"""
+
+
+def test_the_first_failure_is_the_first_in_order(tmp_path: Path) -> None:
+    words = command(tmp_path, FAILING, "--jobs", "3", "--first-failure", "--quiet")
+    run = subprocess.run(words, capture_output=True, text=True, timeout=120)
+    expected = {
+        "passes": ("pass", True),
+        "fails_late": ("fail", True),
+        "fails_early": ("could not tell", False),
+        "comes_last": ("could not tell", False),
+    }
+    assert graded(tmp_path) == expected
+    assert "the first in order" in run.stdout
+    assert "the first in time" not in run.stdout
+    assert not leftovers(tmp_path)
+
+
+def test_a_check_that_takes_the_harness_down_is_one_that_could_not_be_told(tmp_path: Path) -> None:
+    body = """
+@check(points=50, read="x")
+def test_dies(lab: Lab) -> None:
+    lab.start("upper_client").expect_match("PID")
+    os.kill(os.getpid(), signal.SIGKILL)
+
+@check(points=50, read="x")
+def test_goes_on(lab: Lab) -> None:
+    pass
+"""
+    run = subprocess.run(command(tmp_path, body), capture_output=True, text=True, timeout=120)
+    assert run.returncode == 3, run.stdout
+    assert graded(tmp_path) == {"dies": ("could not tell", True), "goes_on": ("pass", True)}
+    assert not leftovers(tmp_path)
+
+
+ENDLESS = """
+@check(points=50, read="x")
+def test_passes(lab: Lab) -> None:
+    pass
+
+@check(points=25, read="x")
+def test_waits(lab: Lab) -> None:
+    lab.start("upper_client").expect_match("PID")
+    (HERE / "waits").touch()
+    time.sleep(100)
+
+@check(points=25, read="x")
+def test_waits_too(lab: Lab) -> None:
+    lab.start("upper_client").expect_match("PID")
+    (HERE / "waits too").touch()
+    time.sleep(100)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_a_run_that_is_ended_leaves_nothing(number: signal.Signals, tmp_path: Path) -> None:
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    words = command(tmp_path, ENDLESS, "--jobs", "2")
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=os.environ | {"TMPDIR": str(scratch)}) as grader:
+        until(lambda: (tmp_path / "waits").exists() and (tmp_path / "waits too").exists())
+        workers = psutil.Process(grader.pid).children()
+        assert len(workers) == 2
+        assert len(leftovers(tmp_path)) >= 4  # both programs with their children
+        grader.send_signal(number)
+        grader.wait(30)
+        until(lambda: not any(worker.is_running() for worker in workers))
+        assert grader.returncode in (-number, 128 + number)
+    if number != signal.SIGKILL:  # nobody is left to kill what the programs have forked, or to remove files
+        assert not leftovers(tmp_path)
+        assert not list(scratch.iterdir())
+    assert graded(tmp_path)["passes"] == ("pass", True)
+
+
+def until(fact: Any) -> None:
+    end = time.monotonic() + 30
+    while not fact():
+        assert time.monotonic() < end
+        time.sleep(0.02)
