@@ -8,6 +8,10 @@ mistakes:
 starter:
 	harness/release --out build/starter $(if $(DEPTH),--depth $(DEPTH)) $(LAB)
 
+## make clinic-lab04     SEED=name: that lab with a fault built in, and a user's complaint, in build/clinic/lab04
+$(short:%=clinic-%):
+	harness/release --clinic $(@:clinic-%=%) --seed '$(or $(SEED),$(error SEED= chooses the fault, a name for example))' --out build/clinic/$(@:clinic-%=%)
+
 ## make flakes           grade again and again under load (RUNS=30, MISTAKES=10), and list every verdict that ever differed
 flakes:
 	harness/flakes $(if $(RUNS),--runs $(RUNS)) $(if $(MISTAKES),--mistakes $(MISTAKES)) $(LAB)
@@ -34,4 +38,4 @@ test: all
 	/usr/bin/python3 -m pytest -v harness/tests/test_attacks.py
 	/usr/bin/python3 -m pytest -v --durations=10 $(parallel_tests) --ignore harness/tests/test_attacks.py
 
-.PHONY: mistakes starter flakes fuzz bench handouts test
+.PHONY: $(short:%=clinic-%) mistakes starter flakes fuzz bench handouts test

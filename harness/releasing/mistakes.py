@@ -24,6 +24,7 @@ class Mistake:
     check: str
     cause: str
     files: dict[str, str]  # name in the lab's directory to the wrong content
+    complaint: str = ""  # what a user of the wrong version says; for the clinic
 
     def make(self, tree: Path) -> None:
         """Copies the lab into `tree`, as far as it is built, with the mistake in it."""
@@ -38,7 +39,9 @@ def patches(lab: str) -> list[Mistake]:
     found = []
     for path in sorted((HARNESS / "mistakes" / lab).glob("*.patch")):
         patch = path.read_text()
-        header = dict(re.findall(r"^(check|cause): *(\S+) *$", patch.partition("\n--- ")[0], re.MULTILINE))
+        head = patch.partition("\n--- ")[0]
+        header = dict(re.findall(r"^(check|cause): *(\S+) *$", head, re.MULTILINE))
+        complaint = re.search(r"^complaint: *(\S.*)$", head, re.MULTILINE)
         if set(header) != {"check", "cause"}:
             raise Unusable(f"{path}: it has to begin with `check: NAME` and `cause: NAME`")
         with tempfile.TemporaryDirectory() as scratch:
@@ -70,7 +73,8 @@ def patches(lab: str) -> list[Mistake]:
                 for f in sources
                 if (copy / f.name).read_text() != f.read_text()
             }
-        found.append(Mistake(lab, path.stem, header["check"], header["cause"], files))
+        said = complaint[1] if complaint else ""
+        found.append(Mistake(lab, path.stem, header["check"], header["cause"], files, said))
     return found
 
 
