@@ -1,14 +1,15 @@
-// One datagram for everybody: refused until the sender's socket asks for it, then heard by all listeners.
+// Broadcast: one datagram for all listeners. The kernel refuses it until the sender's socket asks for it.
 //
 //   ./broadcast                         three listeners; -n 5 for five
 //
-// Look at who refuses: the sender's own kernel, until SO_BROADCAST says that it is meant. The address is that
-// of the loopback network, so nothing leaves this machine. Next: raw_ping, which has no ports at all.
-#include <errno.h>
+// Look at the refusal: it comes from the sender's own kernel, and SO_BROADCAST lifts it. The address is that
+// of the loopback network: nothing leaves this machine. Next: raw_ping, a protocol without ports.
+#include <err.h>
 #include <poll.h>
 #include <sys/socket.h>
 
 #include <array>
+#include <cerrno>
 #include <cstring>
 #include <exception>
 #include <iostream>
@@ -19,24 +20,27 @@
 #include "options.hpp"
 #include "posix.hpp"
 
-/// Returns a socket that hears what is sent to `here`; its port becomes the one it has, if it was 0.
+/// Returns a socket that receives what is sent to `here`. If the port was 0, sets it to the kernel's choice.
+/// Throws std::system_error.
 unique_fd listen_at(endpoint& here) {
     unique_fd listener{check("socket", socket(here.storage.ss_family, SOCK_DGRAM, 0))};
-    const int on = 1;  // the one use of it for datagrams: several sockets on one port, and each gets its copy
+    // On UDP sockets it lets several share one port; each gets its copy of a broadcast.
+    const int on = 1;
     check("setsockopt", setsockopt(listener.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on));
     check("bind", bind(listener.get(), here.get(), here.size));
     check("getsockname", getsockname(listener.get(), here.get(), &here.size));
     return listener;
 }
 
-/// Sends `text` to all who listen at `there`, and prints whether it was allowed. Returns that, too.
+/// Sends `text` to `there`, prints whether the kernel allowed it, and returns that.
 bool shout(const unique_fd& sender, const endpoint& there, std::string_view text) {
     const auto sent = sendto(sender.get(), text.data(), text.size(), 0, there.get(), there.size);
     std::cout << "sendto: " << (sent == -1 ? std::strerror(errno) : "sent") << '\n';
     return sent != -1;
 }
 
-/// Prints what `listener` hears within two seconds. Returns whether it was `text`.
+/// Prints what `listener` receives within two seconds. Returns whether it was `text`. Throws
+/// std::system_error.
 bool heard(const unique_fd& listener, std::string_view text) {
     std::array<char, 1024> buffer;
     endpoint sender;
@@ -54,7 +58,7 @@ bool heard(const unique_fd& listener, std::string_view text) {
 
 int main(int argc, char* argv[]) try {
     const options given{argc, argv, "pn", "[-p PORT] [-n LISTENERS]"};
-    // Bound to the broadcast address itself, a socket hears only what is meant for all.
+    // A socket that is bound to the broadcast address receives broadcasts only.
     endpoint everybody = resolve("127.255.255.255", given.port(4444)).front();
     std::vector<unique_fd> listeners(static_cast<std::size_t>(given.number('n', 3, 1, 1000)));
     for (unique_fd& listener : listeners) listener = listen_at(everybody);
@@ -72,10 +76,9 @@ int main(int argc, char* argv[]) try {
     bool all = true;
     for (std::size_t i = 0; i < listeners.size(); ++i) {
         std::cout << "listener " << i + 1 << ' ';
-        all = heard(listeners[i], "hello, all") && all;
+        if (!heard(listeners[i], "hello, all")) all = false;
     }
     return all ? 0 : 1;
 } catch (const std::exception& error) {
-    std::cerr << program_invocation_short_name << ": " << error.what() << '\n';
-    return 1;
+    errx(1, "%s", error.what());
 }

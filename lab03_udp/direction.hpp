@@ -10,7 +10,7 @@
 #include <utility>
 #include <vector>
 
-/// How many of a hundred datagrams are lost, sent twice, sent after the next one.
+/// How many of a hundred datagrams are lost, passed on twice, passed on after the next one.
 struct percentages {
     int drop = 0;
     int repeat = 0;
@@ -31,8 +31,8 @@ class direction {
             throw std::invalid_argument{std::string{"no such fault: "} + script_[wrong]};
     }
 
-    /// Does to the next datagram what is planned, and says so in `log`. Returns what is to be sent now, in
-    /// this order: the datagram, or nothing, or two of it; then the late ones that waited for this one.
+    /// Applies the planned fault to the next datagram, and logs it to `log`. Returns the datagrams to send
+    /// now, in this order: none, one or two copies of this one; then the late ones that waited for it.
     std::vector<std::string> pass(const std::string& datagram, std::ostream& log) {
         std::vector<std::string> sent;
         const std::size_t number = ++count_;
@@ -75,5 +75,6 @@ class direction {
     percentages chances_;
     std::mt19937 generator_;
     std::size_t count_ = 0;
-    std::multimap<std::size_t, std::pair<std::size_t, std::string>> late_;  // by what each waits for
+    // The late datagrams with their numbers, by the number of the datagram that each waits for.
+    std::multimap<std::size_t, std::pair<std::size_t, std::string>> late_;
 };

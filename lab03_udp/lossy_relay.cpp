@@ -1,4 +1,4 @@
-// Stands between a datagram client and its server, and does what a bad network does, when you say so.
+// Stands between a datagram client and its server, and does on demand what a bad network does.
 //
 //   ./udp_upper_server
 //   ./lossy_relay -p 4445 --drop 30 --repeat 20 --reorder 20 localhost 4444     by chance; -s for other luck
@@ -6,16 +6,14 @@
 //   ./udp_upper_client -p 4445 localhost                                        one client at a time
 //
 // The script loses the first request, passes the second on, sends the third twice, and swaps the first two
-// replies; direction.hpp has its signs. Look at what it prints beside what the client prints: when is an
-// answer not the answer to the question? Next: udp_upper_client_retry, which can tell.
+// replies; direction.hpp has its signs. Compare what it prints with what the client prints: which reply does
+// not belong to its line? Next: udp_upper_client_retry, which finds out.
+#include <err.h>
 #include <poll.h>
-#include <signal.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include <array>
 #include <charconv>
-#include <cstdio>
 #include <exception>
 #include <iostream>
 #include <map>
@@ -25,21 +23,19 @@
 #include <string_view>
 #include <utility>
 
-#include "choose_address.hpp"
 #include "direction.hpp"
+#include "log.hpp"
 #include "options.hpp"
 #include "posix.hpp"
+#include "stop.hpp"
+#include "udp_sockets.hpp"
 
-extern "C" void on_stop(int) {
-    // In a signal handler only async-signal-safe calls (man 7 signal-safety): no std::cout, no exit.
-    const auto written = write(STDOUT_FILENO, "Exiting\n", 8);
-    _exit(written == 8 ? 0 : 1);
-}
-
-/// Takes a request, and sends the server what is to be sent now. `client` becomes who asked.
+/// Receives a request, stores its sender in `client`, and sends the server the requests that are due. Throws
+/// std::system_error.
 void relay_request(const unique_fd& listener, const unique_fd& server, direction& requests,
                    endpoint& client) {
-    std::array<char, 65536> buffer;  // no datagram is longer
+    // No datagram is longer.
+    std::array<char, 65536> buffer;
     client = {};
     const auto received = check(
         "recvfrom", recvfrom(listener.get(), buffer.data(), buffer.size(), 0, client.get(), &client.size));
@@ -48,7 +44,8 @@ void relay_request(const unique_fd& listener, const unique_fd& server, direction
         check("send", send(server.get(), datagram.data(), datagram.size(), 0));
 }
 
-/// Takes a reply, and sends the client, who asked last, what is to be sent now.
+/// Receives a reply, and sends `client`, the last that asked, the replies that are due. Throws
+/// std::system_error.
 void relay_reply(const unique_fd& server, const unique_fd& listener, direction& replies,
                  const endpoint& client) {
     std::array<char, 65536> buffer;
@@ -59,7 +56,7 @@ void relay_reply(const unique_fd& server, const unique_fd& listener, direction& 
               sendto(listener.get(), datagram.data(), datagram.size(), 0, client.get(), client.size));
 }
 
-/// Returns the command line; --drop and so on become single letters, which is what options.hpp knows.
+/// Returns the command line. --drop and the like become single letters first: options.hpp knows no others.
 options parse(std::span<char*> arguments) {
     static std::map<std::string_view, std::string> letters{
         {"--drop", "-D"}, {"--repeat", "-R"}, {"--reorder", "-O"}, {"--script", "-S"}};
@@ -69,11 +66,12 @@ options parse(std::span<char*> arguments) {
     const char* synopsis =
         "[-p PORT] [-a ADDRESS] [-s SEED] [--drop P] [--repeat P] [--reorder P] [--script REQUESTS/REPLIES] "
         "HOST PORT\n"
-        "P: per cent. A script has a sign a datagram: . passed on, x lost, = twice, 1 to 9 late by so many";
+        "P: per cent. A script has one sign per datagram: . passed on, x lost, = twice, 1 to 9 late by that "
+        "many";
     return {static_cast<int>(arguments.size()), arguments.data(), "pasDROS", synopsis, 2, 2};
 }
 
-/// Returns the plans of both directions. Wrong ones are wrong usage.
+/// Returns the plans of both directions. Ends the program if they are wrong usage.
 std::pair<direction, direction> plans(const options& given) try {
     const percentages chances{given.number('D', 0, 0, 100), given.number('R', 0, 0, 100),
                               given.number('O', 0, 0, 100)};
@@ -88,34 +86,22 @@ std::pair<direction, direction> plans(const options& given) try {
     given.wrong(error.what());
 }
 
-/// Returns the port that `word` is.
+/// Returns `word` as a port. Ends the program if it is none.
 int port_of(const options& given, const std::string& word) {
     int port = 0;
     const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), port);
     if (error != std::errc{} || end != word.data() + word.size() || port < 1 || port > 65535)
-        given.wrong("'" + word + "' is no port");
+        given.wrong("'" + word + "': not a port");
     return port;
 }
 
 int main(int argc, char* argv[]) try {
     const options given = parse({argv, static_cast<std::size_t>(argc)});
     auto [requests, replies] = plans(given);
-    endpoint here = resolve(given.text('a', "127.0.0.1"), given.port(4445)).front();
-    const endpoint there = choose_address(given.words[0], port_of(given, given.words[1]));
-    setvbuf(stdout, nullptr, _IOLBF, BUFSIZ);  // each log line at once, also into a pipe
-
-    struct sigaction stop {};
-    stop.sa_handler = on_stop;
-    sigfillset(&stop.sa_mask);  // a second signal waits: "Exiting" is printed once
-    check("sigaction", sigaction(SIGINT, &stop, nullptr));
-    check("sigaction", sigaction(SIGTERM, &stop, nullptr));
-
-    const unique_fd server{check("socket", socket(there.storage.ss_family, SOCK_DGRAM, 0))};
-    check("connect", connect(server.get(), there.get(), there.size));
-    const unique_fd listener{check("socket", socket(here.storage.ss_family, SOCK_DGRAM, 0))};
-    check("bind", bind(listener.get(), here.get(), here.size));
-    check("getsockname", getsockname(listener.get(), here.get(), &here.size));
-    std::cout << "listening on " << to_string(here) << '\n';
+    start_log();
+    exit_on_stop_signals();
+    const unique_fd server = connect_datagrams(given.words[0], port_of(given, given.words[1]));
+    const unique_fd listener = receive_at(given.address(), given.port(4445));
 
     endpoint client;
     std::array<pollfd, 2> ready{{{listener.get(), POLLIN, 0}, {server.get(), POLLIN, 0}}};
@@ -124,11 +110,11 @@ int main(int argc, char* argv[]) try {
         try {
             if (ready[0].revents != 0) relay_request(listener, server, requests, client);
             if (ready[1].revents != 0) relay_reply(server, listener, replies, client);
-        } catch (const std::exception& error) {  // nobody at the server's port, say: there may be later
-            std::cerr << program_invocation_short_name << ": " << error.what() << '\n';
+        } catch (const std::exception& error) {
+            // A refused port, for example: the server may be started later.
+            warnx("%s", error.what());
         }
     }
 } catch (const std::exception& error) {
-    std::cerr << program_invocation_short_name << ": " << error.what() << '\n';
-    return 1;
+    errx(1, "%s", error.what());
 }

@@ -1,4 +1,4 @@
-// What makes an exchange of datagrams reliable: requests with numbers, asked again after growing waits.
+// Requests with numbers, and the waits between two tries: the reliable part of udp_upper_client_retry.
 #pragma once
 
 #include <algorithm>
@@ -8,15 +8,15 @@
 #include <string>
 #include <string_view>
 
-/// Returns the datagram that asks for `text`: "17 some text". Digits pass the upper service unchanged, so
-/// that the reply bears the same number.
+/// Returns the datagram that asks for `text`: "17 some text". The upper service does not change digits, so
+/// the reply has the same number.
 inline std::string numbered(std::uint64_t number, std::string_view text) {
     return std::to_string(number) + ' ' + std::string{text};
 }
 
-/// Returns the text of `datagram` if it answers request `number`; nothing if it answers another or none.
+/// Returns the text of `datagram` if it is the reply to request `number`, or nothing if it is not.
 inline std::optional<std::string> reply_to(std::uint64_t number, std::string_view datagram) {
-    // BEGIN SOLUTION: accept a reply to this request only, not a late one, not garbage.
+    // BEGIN SOLUTION: accept the reply to this request only; no late one, no garbage.
     const std::string prefix = numbered(number, "");
     if (datagram.starts_with(prefix)) return std::string{datagram.substr(prefix.size())};
     // END SOLUTION

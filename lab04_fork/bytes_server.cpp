@@ -1,22 +1,19 @@
-// A client asks for N bytes by a line with the number N, and gets them: the service by which labs 4 to 7
-// compare ways to serve many clients. Here it is one child per client.
+// The bytes service: a client sends a line with a number N, and gets N stars. Labs 4 to 7 compare their ways
+// to serve many clients by it. Here it is a child per client.
 //
 //   ./bytes_server                      in one terminal
 //   echo 10 | nc localhost 2000         in another: ten stars
 //
-// Look at what one client costs besides its bytes: a fork, an exit, a process to collect. lab05's
-// bytes_server has no process per client, lab06's a thread, lab07's has its processes ready beforehand.
+// Look at what one client costs besides its bytes: a fork, an exit, a child to reap. lab05's bytes_server has
+// one process for all clients, lab06's has a thread per client, lab07's forks before the clients come.
+#include <err.h>
 #include <signal.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <charconv>
-#include <chrono>
-#include <cstdio>
-#include <cstring>
 #include <exception>
 #include <iostream>
 #include <optional>
@@ -24,23 +21,20 @@
 #include <string>
 #include <string_view>
 
+#include "end_with_parent.hpp"
+#include "failed_accept.hpp"
 #include "line_buffer.hpp"
+#include "lingering_close.hpp"
+#include "listener.hpp"
+#include "log.hpp"
 #include "options.hpp"
 #include "posix.hpp"
 #include "send_all.hpp"
+#include "stop.hpp"
 
 constexpr std::size_t most_bytes = std::size_t{1} << 30;
 
-pid_t parent = 0;  // the server itself, and no child
-
-extern "C" void on_stop(int) {
-    // In a signal handler only async-signal-safe calls (man 7 signal-safety): no std::cout, no exit.
-    if (getpid() != parent) _exit(0);  // Ctrl-C reaches the children, too: they go without a word
-    const auto written = write(STDOUT_FILENO, "Exiting\n", 8);
-    _exit(written == 8 ? 0 : 1);
-}
-
-/// Returns the number that `line` asks for; nothing if it is not a decimal number from 1 to most_bytes.
+/// Returns the number that `line` asks for, or nothing if it is not a decimal number from 1 to most_bytes.
 std::optional<std::size_t> parse_request(std::string_view line) {
     std::size_t count = 0;
     const auto [end, error] = std::from_chars(line.data(), line.data() + line.size(), count);
@@ -49,96 +43,78 @@ std::optional<std::size_t> parse_request(std::string_view line) {
     return count;
 }
 
-/// Answers one request line. Throws std::system_error if the client is gone.
-void reply(const unique_fd& connection, std::string_view line) {
-    const std::optional<std::size_t> count = parse_request(line);
-    if (!count) return send_all(connection, std::string_view{"Bad Request\n"});
-    std::array<char, 65536> stars;  // the same block again and again: no client costs more memory than this
+/// Sends `count` stars. Throws std::system_error if the connection breaks.
+void send_stars(const unique_fd& connection, std::size_t count) {
+    // One block is sent again and again: no client costs more memory than this.
+    std::array<char, 65536> stars;
     stars.fill('*');
-    for (std::size_t left = *count; left > 0;) {
-        const std::size_t size = std::min(left, stars.size());
+    while (count > 0) {
+        const std::size_t size = std::min(count, stars.size());
         send_all(connection, std::span{stars}.first(size));
-        left -= size;
+        count -= size;
     }
 }
 
-/// Says that no more will be sent, and reads what the client sends until it closes, within bounds: closing
-/// a socket with unread bytes would throw away what the client has not received yet.
-void finish(const unique_fd& connection) {
-    check("shutdown", shutdown(connection.get(), SHUT_WR));
-    const timeval second{.tv_sec = 1, .tv_usec = 0};
-    check("setsockopt", setsockopt(connection.get(), SOL_SOCKET, SO_RCVTIMEO, &second, sizeof second));
-    std::array<char, 65536> rest;  // until its end of file, but not for ever
-    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds{2};
-    while (recv(connection.get(), rest.data(), rest.size(), 0) > 0)
-        if (std::chrono::steady_clock::now() > deadline) return;
-}
-
-/// Serves one client: a line, its reply, the end. Throws std::system_error if the client is gone.
+/// Serves one client: a line, its reply, the end. Throws std::system_error if the connection breaks.
 void serve(const unique_fd& connection) {
-    std::array<char, 1024> buffer;
     line_buffer lines;
-    std::optional<std::string> line;
+    std::array<char, 1024> buffer;
     try {
-        while (!(line = lines.next())) {
+        auto line = lines.next();
+        while (!line) {
             const auto received = check("recv", recv(connection.get(), buffer.data(), buffer.size(), 0));
-            if (received == 0) return;  // half a line is no line
+            // 0 is the client's end of file. Half a line is no line.
+            if (received == 0) return;
             lines.append({buffer.data(), static_cast<std::size_t>(received)});
+            line = lines.next();
         }
-        reply(connection, *line);
+        if (const auto count = parse_request(*line))
+            send_stars(connection, *count);
+        else
+            send_all(connection, std::string_view{"Bad Request\n"});
     } catch (const line_too_long& error) {
         send_all(connection, error.what() + std::string{"\n"});
     }
-    finish(connection);
+    linger_before_close(connection);
 }
 
 int main(int argc, char* argv[]) try {
     const options given{argc, argv, "pa", "[-p PORT] [-a ADDRESS]"};
-    endpoint here = resolve(given.text('a', "127.0.0.1"), given.port(2000)).front();
-    setvbuf(stdout, nullptr, _IOLBF, BUFSIZ);  // each log line at once, also into a pipe
-
-    parent = getpid();
-    struct sigaction stop {};
-    stop.sa_handler = on_stop;
-    sigfillset(&stop.sa_mask);  // a second signal waits: "Exiting" is printed once
-    check("sigaction", sigaction(SIGINT, &stop, nullptr));
-    check("sigaction", sigaction(SIGTERM, &stop, nullptr));
-    struct sigaction forget {};
-    forget.sa_handler = SIG_IGN;  // a child that has exited leaves no zombie: see echo_server_sigign
+    start_log();
+    exit_on_stop_signals();
+    struct sigaction forget = {};
+    forget.sa_handler = SIG_IGN;
     check("sigaction", sigaction(SIGCHLD, &forget, nullptr));
-
-    unique_fd listener{check("socket", socket(here.storage.ss_family, SOCK_STREAM, 0))};
-    const int on = 1;
-    check("setsockopt", setsockopt(listener.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on));
-    check("bind", bind(listener.get(), here.get(), here.size));
-    check("listen", listen(listener.get(), SOMAXCONN));
-    check("getsockname", getsockname(listener.get(), here.get(), &here.size));
-    std::cout << "listening on " << to_string(here) << '\n';
+    unique_fd listener = listen_on(given.address(), given.port(2000));
 
     while (true) {
         endpoint client;
         const unique_fd connection{accept(listener.get(), client.get(), &client.size)};
-        if (connection.get() == -1) continue;  // that client has gone again: man 2 accept, "Error handling"
+        if (connection.get() == -1) {
+            rest_after_failed_accept();
+            continue;
+        }
         std::cout << "connected " << to_string(client) << '\n';
+        const pid_t parent = getpid();
         const pid_t child = fork();
         if (child == 0) {
-            check("prctl", prctl(PR_SET_PDEATHSIG, SIGTERM));  // the child ends when the parent ends,
-            if (getppid() != parent) _exit(0);                 // or has ended already
+            end_with_parent(parent);
             listener.reset();
             try {
                 serve(connection);
-            } catch (const std::exception& error) {  // ends this client's connection, and nobody else's
-                std::cerr << program_invocation_short_name << ": " << error.what() << '\n';
+            } catch (const std::exception& error) {
+                // It ends this client's connection, and no other.
+                warnx("%s", error.what());
             }
             std::cout << "disconnected " << to_string(client) << '\n';
             _exit(0);
         }
-        if (child == -1) {  // no process to be had: this client is turned away
-            std::cerr << program_invocation_short_name << ": fork: " << strerror(errno) << '\n';
+        if (child == -1) {
+            // No process is left for this client: it is turned away.
+            warn("fork");
             std::cout << "disconnected " << to_string(client) << '\n';
         }
     }
 } catch (const std::exception& error) {
-    std::cerr << program_invocation_short_name << ": " << error.what() << '\n';
-    return 1;
+    errx(1, "%s", error.what());
 }

@@ -1,9 +1,10 @@
-// fork is called once and returns twice: in the parent with the child's number, in the child with 0.
+// fork is called once and returns twice: in the parent with the child's PID, in the child with 0.
 //
 //   ./fork_hello
 //
-// Look at which lines come twice, in two processes that had one memory a moment ago. Who comes first is the
-// scheduler's choice. fork_orphan shows a child whose parent does not wait.
+// Look at which lines come twice. The scheduler chooses which process prints first. fork_orphan shows a child
+// whose parent does not wait.
+#include <err.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -21,10 +22,11 @@ int main() try {
     } else {
         std::cout << "fork() exited in the parent process\n"
                   << "parent: pid " << getpid() << " parent " << getppid() << std::endl;
-        check("waitpid", waitpid(pid, nullptr, 0));  // else the child may outlive its parent
+        // Without this the child may outlive its parent.
+        check("waitpid", waitpid(pid, nullptr, 0));
     }
-    return 0;  // both processes end here
+    // Both processes end here.
+    return 0;
 } catch (const std::exception& error) {
-    std::cerr << program_invocation_short_name << ": " << error.what() << '\n';
-    return 1;
+    errx(1, "%s", error.what());
 }

@@ -1,10 +1,12 @@
 // The parent does not wait for its child: the orphan gets a new parent.
 //
 //   ./fork_orphan
-//   ps -o pid,cmd -p NUMBER             with the new parent's number
+//   ps -o pid,cmd -p PID                with the new parent's PID
 //
-// Look at the child's parent: process 1, or a nearer ancestor that has offered itself (a "subreaper", as a
-// desktop session's systemd is). signal_demo, next, shows the signals with which such news come.
+// Look at the child's parent: process 1, or a nearer ancestor that has made itself a subreaper, as systemd
+// does for a desktop session. The child learns of its parent's end by a signal; signal_demo shows more of
+// them.
+#include <err.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <unistd.h>
@@ -15,7 +17,7 @@
 #include "posix.hpp"
 
 int main() try {
-    // Blocked, the signal stays pending until sigwait takes it, even if it comes too early.
+    // A blocked signal stays pending until sigwait takes it, even if it comes before.
     sigset_t news;
     sigemptyset(&news);
     sigaddset(&news, SIGUSR1);
@@ -23,9 +25,11 @@ int main() try {
 
     const pid_t parent = getpid();
     if (check("fork", fork()) == 0) {
-        check("prctl", prctl(PR_SET_PDEATHSIG, SIGUSR1));  // send me this one when my parent has ended
+        // The kernel will send this signal when the parent has ended.
+        check("prctl", prctl(PR_SET_PDEATHSIG, SIGUSR1));
         int taken = 0;
-        if (getppid() == parent) sigwait(&news, &taken);  // else it had ended before
+        // If the parent has ended before that call, no signal will come.
+        if (getppid() == parent) sigwait(&news, &taken);
         std::cout << "fork() exited in the child process\n"
                   << "child: pid " << getpid() << " parent " << getppid() << '\n';
     } else {
@@ -34,6 +38,5 @@ int main() try {
     }
     return 0;
 } catch (const std::exception& error) {
-    std::cerr << program_invocation_short_name << ": " << error.what() << '\n';
-    return 1;
+    errx(1, "%s", error.what());
 }

@@ -16,7 +16,7 @@ class shared_register {
  public:
     /// Starts at 0. Throws std::system_error if there is no memory.
     shared_register() {
-        // BEGIN SOLUTION: let value_ point to a 0 in memory that a fork does not copy; mmap(2).
+        // BEGIN SOLUTION: let value_ point to a 0 in memory that fork does not copy; mmap(2).
         void* const memory =
             mmap(nullptr, sizeof *value_, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
         if (memory == MAP_FAILED) throw std::system_error{errno, std::generic_category(), "mmap"};
@@ -24,12 +24,13 @@ class shared_register {
         // END SOLUTION
     }
 
-    /// Returns the present value; stores `desired` if and only if the present value is `expected`. No other
-    /// process ever sees, or gets, the moment between; and none that is killed leaves the register locked.
+    /// Returns the present value; stores `desired` if and only if the present value is `expected`, in one
+    /// atomic step for all processes. A process that is killed at any moment leaves the register usable.
     std::uint64_t compare_and_swap(std::uint64_t expected, std::uint64_t desired) {
         std::uint64_t present = expected;
-        // BEGIN SOLUTION: compare, store and learn the present value in one step that nobody can come between.
-        value_->compare_exchange_strong(present, desired);  // fails: present becomes the value found instead
+        // BEGIN SOLUTION: compare, store and read the present value in one atomic step.
+        // If it fails, it sets present to the value that it has found.
+        value_->compare_exchange_strong(present, desired);
         // END SOLUTION
         return present;
     }
@@ -38,9 +39,8 @@ class shared_register {
     // Without a lock inside, an atomic works between processes as it does between threads.
     static_assert(std::atomic<std::uint64_t>::is_always_lock_free);
     struct unmap {
-        void operator()(std::atomic<std::uint64_t>* value) const {
-            munmap(value, sizeof *value);  // best effort: it goes with the process, too
-        }
+        // Best effort: the kernel unmaps it when the process ends, too.
+        void operator()(std::atomic<std::uint64_t>* value) const { munmap(value, sizeof *value); }
     };
     std::unique_ptr<std::atomic<std::uint64_t>, unmap> value_;
 };

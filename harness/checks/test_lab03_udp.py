@@ -11,37 +11,50 @@ from labkit.program import Program
 from labkit.steps import difference
 
 SENDER = {
-    "reply_to_another": "The reply went to another client than the one that asked: recvfrom says who sent this datagram.",
+    "reply_to_another": "The reply went to another client than the one that asked: recvfrom says who sent "
+    "this datagram.",
     "server_connected": "The server's socket was connected, and takes datagrams from that one client alone.",
-    "whole_buffer_sent": "More was sent than had come: a datagram's length is what recvfrom returned, not the buffer's.",
+    "whole_buffer_sent": "More was sent than had come: a datagram's length is what recvfrom returned, not "
+    "the buffer's.",
 }
 GOODBYE = {
-    "empty_ends_server": "An empty datagram was taken for the end of everything. It is one datagram, from one client.",
+    "empty_ends_server": "An empty datagram was taken for the end of everything. It is one datagram, from "
+    "one client.",
     "goodbye_answered": "An empty datagram was answered; it is a goodbye, and its sender is gone.",
 }
 TRUNCATED = {
-    "truncation_unnoticed": "The end of a long datagram was lost, and nobody said so: recvfrom tells only if it is given MSG_TRUNC.",
+    "truncation_unnoticed": "The end of a long datagram was lost, and nobody said so: recvfrom tells only if "
+    "it is given MSG_TRUNC.",
 }
 PORT = {
-    "port_stolen": "Two servers on one port: with SO_REUSEADDR a UDP socket lets another take the port, and the datagrams.",
+    "port_stolen": "Two servers on one port: with SO_REUSEADDR a UDP socket lets another take the port, and "
+    "the datagrams.",
 }
 CLIENT = {
     "no_goodbye": "The client left without a word: UDP has no end of file, so that the server cannot know.",
-    "anybody_believed": "A datagram from somebody else was taken for the server's reply: connect the socket, or look at the sender.",
+    "anybody_believed": "A datagram from somebody else was taken for the server's reply: connect the socket, "
+    "or look at the sender.",
     "waits_for_ever": "recv waits for a reply that will never come: give it a limit (SO_RCVTIMEO).",
-    "refusal_unnoticed": "Nobody has that port, and the kernel said so (ECONNREFUSED, on a connected socket): the client has to.",
+    "refusal_unnoticed": "Nobody has that port, and the kernel said so (ECONNREFUSED, on a connected "
+    "socket): the client has to.",
 }
 BROADCAST = {
-    "not_asked_for": "Without SO_BROADCAST, set on the sender's socket, the kernel sends no broadcast: EACCES.",
+    "not_asked_for": "Without SO_BROADCAST, set on the sender's socket, the kernel sends no broadcast: "
+    "EACCES.",
 }
 RETRY = {
     "never_asks_again": "The request or its reply was lost, and the client did not ask again.",
-    "no_reply_taken": "The client asked 40 times, and took none of the replies for the answer: the number is the same.",
-    "late_reply_taken": "A reply to an earlier request was taken for the answer to this one: compare the numbers.",
-    "repeat_is_a_try": "A repeated reply used up a try: a datagram that is not the answer must not end the wait.",
-    "wait_restarted": "Each wrong datagram made the client wait anew: the wait has a deadline, whatever comes before.",
+    "no_reply_taken": "The client asked 40 times, and took none of the replies for the answer: the number is "
+    "the same.",
+    "late_reply_taken": "A reply to an earlier request was taken for the answer to this one: compare the "
+    "numbers.",
+    "repeat_is_a_try": "A repeated reply used up a try: a datagram that is not the answer must not end the "
+    "wait.",
+    "wait_restarted": "Each wrong datagram made the client wait anew: the wait has a deadline, whatever "
+    "comes before.",
     "asks_for_ever": "The client never gives up: after 40 tries without a reply it should say so and end.",
-    "waits_do_not_grow": "The waits should be 10, 20, 40, 80, 160, then 200 ms: whoever asks a busy server at a fixed pace makes it busier.",
+    "waits_do_not_grow": "The waits should be 10, 20, 40, 80, 160, then 200 ms: whoever asks a busy server "
+    "at a fixed pace makes it busier.",
 }
 
 
@@ -59,7 +72,8 @@ def udp_client(lab: Lab, name: str, port: int, *arguments: str) -> Program:
 
 @check(points=7, read="datagrams", causes=SENDER)
 def test_each_datagram_is_answered_to_its_sender(lab: Lab) -> None:
-    """One socket serves everybody: only the sender's address, which comes with each datagram, tells who gets the reply."""
+    """One socket serves everybody: only the sender's address, which comes with each datagram, tells who gets
+    the reply."""
     server = udp_server(lab)
     ann = lab.datagrams("ann", server, server.port)
     bob = lab.datagrams("bob", server, server.port)
@@ -74,7 +88,8 @@ def test_each_datagram_is_answered_to_its_sender(lab: Lab) -> None:
 
 @check(points=4, read="datagrams", causes=SENDER)
 def test_datagrams_that_wait_together_are_answered_one_by_one(lab: Lab) -> None:
-    """A datagram is a message: it comes whole, and never together with the next. TCP keeps no such boundaries."""
+    """A datagram is a message: it comes whole, and never together with the next. TCP keeps no such
+    boundaries."""
     server = udp_server(lab)
     ann = lab.datagrams("ann", server, server.port)
     bob = lab.datagrams("bob", server, server.port)
@@ -89,7 +104,8 @@ def test_datagrams_that_wait_together_are_answered_one_by_one(lab: Lab) -> None:
 
 @check(points=6, read="goodbye", causes=GOODBYE)
 def test_an_empty_datagram_is_one_goodbye_and_ends_nobody_else(lab: Lab) -> None:
-    """There is no end of file in UDP. An empty datagram may say goodbye; a server that stops for it, anybody can stop."""
+    """There is no end of file in UDP. An empty datagram may say goodbye; a server that stops for it, anybody
+    can stop."""
     server = udp_server(lab)
     ann = lab.datagrams("ann", server, server.port)
     bob = lab.datagrams("bob", server, server.port)
@@ -98,7 +114,12 @@ def test_an_empty_datagram_is_one_goodbye_and_ends_nobody_else(lab: Lab) -> None
     wait_until(lambda: bob.waiting() or server.status() is not None, "bob is answered, or the server ends")
     expect(server.status() is None, "the server goes on", otherwise="it has ended", cause="empty_ends_server")
     bob.expect(b"STILL THERE?")
-    expect(not ann.waiting(), "ann gets no answer to her goodbye", otherwise="a datagram came", cause="goodbye_answered")
+    expect(
+        not ann.waiting(),
+        "ann gets no answer to her goodbye",
+        otherwise="a datagram came",
+        cause="goodbye_answered",
+    )
     server.expect_match(f"^goodbye 127.0.0.1:{ann.port}$")
     ann.send(b"back again")
     ann.expect(b"BACK AGAIN")
@@ -106,7 +127,8 @@ def test_an_empty_datagram_is_one_goodbye_and_ends_nobody_else(lab: Lab) -> None
 
 @check(points=6, read="truncated", causes=TRUNCATED)
 def test_a_datagram_over_1024_bytes_is_cut_and_the_log_says_so(lab: Lab) -> None:
-    """What does not fit into the buffer is thrown away, silently, unless recvfrom is asked for the true length."""
+    """What does not fit into the buffer is thrown away, silently, unless recvfrom is asked for the true
+    length."""
     server = udp_server(lab)
     ann = lab.datagrams("ann", server, server.port)
     ann.send(b"a" * 1024)
@@ -120,8 +142,9 @@ def test_a_datagram_over_1024_bytes_is_cut_and_the_log_says_so(lab: Lab) -> None
 
 
 @check(points=3, read="datagrams", causes=SENDER)
-def test_a_client_that_does_not_wait_for_its_answer_disturbs_nobody(lab: Lab) -> None:
-    """The answer to nobody is refused by the client's kernel; the server's socket, which has no peer, does not mind."""
+def test_a_client_that_does_not_wait_for_its_reply_disturbs_no_other(lab: Lab) -> None:
+    """The answer to nobody is refused by the client's kernel; the server's socket, which has no peer, does
+    not mind."""
     server = udp_server(lab)
     bob = lab.datagrams("bob", server, server.port)
     with server.paused():
@@ -171,7 +194,8 @@ def test_the_client_prints_each_reply_and_says_goodbye(lab: Lab) -> None:
 
 @check(points=5, read="connected", causes=CLIENT)
 def test_the_client_believes_its_server_alone(lab: Lab) -> None:
-    """Anybody may send a datagram to a client's port. connect, which sends nothing, makes the kernel sort them out."""
+    """Anybody may send a datagram to a client's port. connect, which sends nothing, makes the kernel sort
+    them out."""
     server = lab.datagrams("the server")
     stranger = lab.datagrams("a stranger")
     client = udp_client(lab, "udp_upper_client", server.port, "-w", "3600")
@@ -195,8 +219,11 @@ def test_a_reply_that_never_comes_ends_the_wait(lab: Lab) -> None:
 
 @check(points=5, read="refused", causes=CLIENT)
 def test_a_refused_port_is_reported(lab: Lab) -> None:
-    """Where nobody has the port, the kernel there says so by ICMP, and on a connected socket it becomes an error."""
-    neighbour = Datagrams("a neighbour", None, None, "127.0.0.2")  # keeps the client from getting this port itself
+    """Where nobody has the port, the kernel there says so by ICMP, and on a connected socket it becomes an
+    error."""
+    neighbour = Datagrams(
+        "a neighbour", None, None, "127.0.0.2"
+    )  # keeps the client from getting this port itself
     client = udp_client(lab, "udp_upper_client", neighbour.port, "-w", "3600")
     client.type("hello\n")
     client.expect_exit(1, cause="refusal_unnoticed")
@@ -252,7 +279,8 @@ def ask(lab: Lab, relay: Server, lines: list[str]) -> Program:
 
 
 def expect_answers(client: Program, lines: list[str], gave_up: str = "no_reply_taken") -> None:
-    """Waits until the client has ended, however long that takes as long as it goes on; every answer has to be right."""
+    """Waits until the client has ended, however long that takes as long as it goes on; every answer has to be
+    right."""
 
     def lost() -> str:
         return gave_up if "try 40: " in client.stderr.text else "never_asks_again"
@@ -276,7 +304,8 @@ def expect_answers(client: Program, lines: list[str], gave_up: str = "no_reply_t
 
 @check(points=7, read="late", causes=RETRY)
 def test_a_late_reply_is_not_taken_for_the_next_ones(lab: Lab) -> None:
-    """A reply that comes late lies in the socket when the next request is sent: only its number says whose it is."""
+    """A reply that comes late lies in the socket when the next request is sent: only its number says whose it
+    is."""
     server = udp_server(lab)
     lines = ["one", "two", "three", "four"]
     for script in ("/1", "/2", "/3", "/2.2.2.2", "1/1"):
@@ -325,7 +354,12 @@ def test_the_client_gives_up_after_forty_tries_and_growing_waits(lab: Lab) -> No
             silent.expect(b"1 hello")
     client.expect_exit(1, cause="asks_for_ever")
     client.expect_match("^udp_upper_client_retry: no reply", stream="stderr")
-    expect(not silent.waiting(), "it has asked 40 times, and not more", otherwise="one more request came", cause="asks_for_ever")
+    expect(
+        not silent.waiting(),
+        "it has asked 40 times, and not more",
+        otherwise="one more request came",
+        cause="asks_for_ever",
+    )
 
 
 @check(points=4, read="retry", causes=RETRY)
@@ -365,7 +399,8 @@ def test_wrong_datagrams_do_not_make_the_client_wait_longer(lab: Lab) -> None:
 
 @check(points=5, read="retry", causes=RETRY)
 def test_a_thousand_answers_are_right_on_a_bad_network(lab: Lab) -> None:
-    """Three of ten datagrams are lost each way, some come twice, some too late: still every answer is right."""
+    """Three of ten datagrams are lost each way, some come twice, some too late: still every answer is
+    right."""
     server = udp_server(lab)
     faults = ("--drop", "30", "--repeat", "20", "--reorder", "20")
     conversations = []
@@ -379,7 +414,8 @@ def test_a_thousand_answers_are_right_on_a_bad_network(lab: Lab) -> None:
 
 @check(points=3, read="broadcast", causes=BROADCAST)
 def test_a_broadcast_is_refused_without_the_option_and_heard_by_all_with_it(lab: Lab) -> None:
-    """A datagram for everybody is easily sent by mistake, so that the kernel wants to be told that it is meant."""
+    """A datagram for everybody is easily sent by mistake, so that the kernel wants to be told that it is
+    meant."""
     result = lab.run("broadcast", "-p", "0", "-n", "5").expect_status(0, cause="not_asked_for")
     result.expect_match("^without SO_BROADCAST: sendto: Permission denied$")
     result.expect_match("^with SO_BROADCAST: sendto: sent$")
@@ -388,7 +424,7 @@ def test_a_broadcast_is_refused_without_the_option_and_heard_by_all_with_it(lab:
 
 
 @check(points=3, read="raw")
-def test_ping_works_or_says_which_right_is_missing(lab: Lab) -> None:
+def test_ping_works_or_names_the_missing_capability(lab: Lab) -> None:
     """A raw socket is a right, not a matter of course: whoever has not got it should be told its name."""
     ping = lab.run("raw_ping", "127.0.0.1")
     if ping.status == 1:

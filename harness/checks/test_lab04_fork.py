@@ -4,7 +4,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from labkit import Lab, Server, check, expect, kernel, show, step, wait_until
+from labkit import Lab, Server, check, expect, kernel, shortage, step, wait_until
 from labkit.client import Peer, converse
 from labkit.counting import count_together
 from labkit.instructions import Held, holding
@@ -13,37 +13,45 @@ from labkit.waiting import poll
 DATE = rb"\w{3} \w{3} [ \d]\d \d\d:\d\d:\d\d \d{4}"
 
 COPIES = {
-    "parent_keeps_copy": "The parent still holds its copy of the connection: a connection ends for the client when the "
+    "parent_keeps_copy": "The parent still holds its copy of the connection: it ends for the client when the "
     "last copy is closed.",
-    "child_keeps_listener": "A child accepts nobody: it should close its copy of the listening socket.",
+    "child_keeps_listener": "A child does not accept: it should close its copy of the listening socket.",
 }
 CURED = {"cured": "This program is broken on purpose, and is no longer broken in its own way."}
 REAPING = {
-    "never_reaped": "Nobody asks how the children ended: each stays as a zombie.",
+    "never_reaped": "The children are not reaped: each stays a zombie until its parent calls waitpid or "
+    "ignores SIGCHLD.",
     "one_signal_one_death": "One SIGCHLD was taken for one death. Signals do not queue: reap in a loop.",
-    "waits_for_the_living": "waitpid waited for a child that still has a client: WNOHANG asks, and goes on.",
-    "errno_lost": "The handler came between a failed call and the look at its errno, and left its own there.",
+    "waits_for_the_living": "waitpid waited for a child that still has a client: with WNOHANG it returns at "
+    "once.",
+    "errno_lost": "The handler came between a failed call and the line that reads errno, and left another "
+    "value there.",
     "child_goes_on": "A child that had served its client did not exit, but went on with the parent's loop.",
-    "fork_unchecked": "fork returned -1 for want of a process, and nobody looked, or said so.",
-    "children_say_it_too": "A child has the parent's signal handlers, too: it should end without a word.",
+    "fork_unchecked": "fork returned -1, and the log does not say so.",
+    "children_say_it_too": "A child inherits the parent's signal handlers: it should end without printing "
+    "anything.",
 }
 PROGRAMS = {
-    "not_executed": "The child did not become the program: what does the server's log say?",
-    "not_standard": "The connection has to become the descriptors 0, 1 and 2.",
-    "too_many_copies": "The program was given more descriptors than 0, 1 and 2: close what was copied.",
-    "still_ignored": "An ignored signal stays ignored in the program: one that starts children cannot wait for them.",
-    "told_the_client": "The reason went to descriptor 2, which is the client by now: keep the log under another number.",
+    "not_executed": "The child did not execute the program: what does the server's log say?",
+    "not_standard": "The connection should be descriptors 0, 1 and 2 of the program.",
+    "too_many_copies": "The program has more descriptors than 0, 1 and 2: close the other copies, or mark "
+    "them close-on-exec.",
+    "still_ignored": "A signal that is ignored stays ignored after exec: the program cannot wait for its own "
+    "children.",
+    "told_the_client": "The error message went to descriptor 2, which is the client by now: keep a copy of "
+    "the log's descriptor.",
 }
 MEMORY = {
-    "own_copy": "The child swapped a copy of its own: what fork copies is not shared.",
-    "two_winners": "Two processes made the same swap: between the comparison and the store there was time for the other.",
-    "lock_kept": "The child died with a lock that nobody else can open.",
-    "no_memory": "The register is in no memory at all, or the swap is not done.",
+    "own_copy": "The child swapped a copy of its own: memory that fork copies is not shared.",
+    "two_winners": "Two processes made the same swap: the comparison and the store are not one atomic step.",
+    "lock_kept": "The child was killed while it held a lock, and the other processes wait for that lock for "
+    "ever.",
+    "no_memory": "The register has no memory, or the swap is not made.",
 }
 
 
 def living(server: Server) -> list[int]:
-    """The children that are no zombies."""
+    """The children that are not zombies."""
     return [child for child, state in server.children().items() if state != "Z"]
 
 
@@ -52,7 +60,7 @@ def zombies(server: Server) -> list[int]:
 
 
 def one_child(server: Server, cause: str | None = None) -> int:
-    """Waits until the server has exactly one child; returns its number."""
+    """Waits until the server has exactly one child; returns its PID."""
     wait_until(
         lambda: len(server.children()) == 1,
         "the server has one child",
@@ -65,9 +73,10 @@ def one_child(server: Server, cause: str | None = None) -> int:
 # --- fork
 
 
-@check(points=2, read="once-called-twice-returned")
+@check(points=1, read="once-called-twice-returned")
 def test_fork_returns_twice(lab: Lab) -> None:
-    """fork is called once and returns in two processes: with the child's number in the parent, with 0 in the child."""
+    """fork is called once and returns in two processes: with the child's PID in the parent, with 0 in the
+    child."""
     run = lab.run("fork_hello").expect_status()
     parent = run.expect_match(r"^fork\(\) exited in the parent process\nparent: pid (\d+) parent \d+$")[1]
     child = run.expect_match(rf"^fork\(\) exited in the child process\nchild: pid (\d+) parent {parent}$")[1]
@@ -76,9 +85,10 @@ def test_fork_returns_twice(lab: Lab) -> None:
     expect(run.stdout.count(b"Hello world") == 2, "each of them says hello once")
 
 
-@check(points=2, read="orphans")
+@check(points=1, read="orphans")
 def test_an_orphan_gets_a_new_parent(lab: Lab) -> None:
-    """A process always has a parent: when its own ends, it is given to process 1 or to a nearer subreaper."""
+    """A process always has a parent: if its own ends first, process 1 or a nearer subreaper becomes its
+    parent."""
     program = lab.start("fork_orphan")
     program.expect_exit()
     parent = program.expect_match(r"^parent: pid (\d+) parent \d+$")[1]
@@ -88,7 +98,7 @@ def test_an_orphan_gets_a_new_parent(lab: Lab) -> None:
 
 @check(points=2, read="signals")
 def test_signals_do_not_queue(lab: Lab) -> None:
-    """A signal is one bit per process: ten that come while it cannot look are one."""
+    """A standard signal is pending or not: ten SIGUSR1 for a stopped process are one."""
     program = lab.start("signal_demo", str(int(signal.SIGUSR1)))
     wait_until(lambda: signal.SIGUSR1 in kernel.signals(program.pid, "caught"), "SIGUSR1 has a handler")
     line = rf"Got signal {int(signal.SIGUSR1)} at {DATE.decode()}\n"
@@ -104,23 +114,27 @@ def test_signals_do_not_queue(lab: Lab) -> None:
     program.expect_exit(-signal.SIGKILL)
 
 
-@check(points=2, read="signals")
+@check(points=1, read="signals")
 def test_signal_demo_tells_sigchld_and_refuses_sigkill(lab: Lab) -> None:
-    """SIGCHLD can be caught like any other; SIGKILL cannot, and sigaction says so."""
+    """SIGCHLD can be caught like any other signal. SIGKILL cannot: sigaction fails with EINVAL."""
     program = lab.start("signal_demo", str(int(signal.SIGCHLD)))
     wait_until(lambda: signal.SIGCHLD in kernel.signals(program.pid, "caught"), "SIGCHLD has a handler")
     program.send_signal(signal.SIGCHLD)
     program.expect_match(rf"\AGot signal {int(signal.SIGCHLD)} at {DATE.decode()}\nsigchld caught\n\Z")
-    lab.run("signal_demo", "9").expect_status(1).expect_match(r"^signal_demo: sigaction: Invalid argument$", stream="stderr")
-    lab.run("signal_demo", "ten").expect_status(2).expect_match(r"^usage: signal_demo SIGNAL$", stream="stderr")
+    lab.run("signal_demo", "9").expect_status(1).expect_match(
+        r"^signal_demo: sigaction: Invalid argument$", stream="stderr"
+    )
+    lab.run("signal_demo", "ten").expect_status(2).expect_match(
+        r"^usage: signal_demo SIGNAL$", stream="stderr"
+    )
 
 
 # --- a child for each client
 
 
 @check(points=3, read="a-child-for-each-client")
-def test_a_silent_client_makes_nobody_wait(lab: Lab) -> None:
-    """Each client has a process of its own: one that says nothing holds up that process alone."""
+def test_a_silent_client_makes_no_other_wait(lab: Lab) -> None:
+    """Each client has a process of its own: a silent one blocks that process, and no other."""
     server = lab.server("upper_server")
     ann, bob = server.connect_all("ann", "bob")
     bob.send(b"me first\n")
@@ -133,7 +147,8 @@ def test_a_silent_client_makes_nobody_wait(lab: Lab) -> None:
 
 @check(points=6, read="who-closes-what", causes=COPIES)
 def test_a_client_that_half_closes_sees_the_end(lab: Lab) -> None:
-    """The connection is open in two processes after fork. The client sees its end when both have closed it."""
+    """The connection is open in two processes after fork. The client sees its end when both have closed
+    it."""
     server = lab.server("upper_server")
     ann = server.connect("ann")
     ann.send(b"the last words\n")
@@ -144,7 +159,7 @@ def test_a_client_that_half_closes_sees_the_end(lab: Lab) -> None:
 
 @check(points=4, read="who-closes-what", causes=COPIES)
 def test_each_process_keeps_only_what_it_needs(lab: Lab) -> None:
-    """The parent needs the listening socket, the child its connection: any other copy is one too many."""
+    """The parent needs the listening socket, the child its connection. Every other copy should be closed."""
     server = lab.server("upper_server")
     ann = server.connect("ann")
     ann.send(b"hello\n")
@@ -161,7 +176,7 @@ def test_each_process_keeps_only_what_it_needs(lab: Lab) -> None:
 
 @check(points=4, read="a-child-exits", causes=REAPING | COPIES)
 def test_a_client_leaves_no_process_behind(lab: Lab) -> None:
-    """A child ends with its client. One that goes on with the loop accepts clients, too, and more with each."""
+    """A child exits when its client has gone. One that goes on with the loop accepts clients, too."""
     server = lab.server("upper_server")
     for name in ("ann", "bob", "cat"):
         client = server.connect(name)
@@ -176,7 +191,7 @@ def test_a_client_leaves_no_process_behind(lab: Lab) -> None:
 
 
 def die_together(server: Server) -> None:
-    """Lets five clients hang up while the server is paused: five deaths, and one SIGCHLD that waits for it."""
+    """Lets five clients close while the server is paused: five children exit, and one SIGCHLD is pending."""
     clients = server.connect_all("ann", "bob", "cat", "dan", "eve")
     wait_until(lambda: len(living(server)) == 5, "the server has a child for each")
     with server.paused():
@@ -193,13 +208,13 @@ def die_together(server: Server) -> None:
 
 @check(points=7, read="reaping", causes=REAPING)
 def test_children_that_die_together_are_all_reaped(lab: Lab) -> None:
-    """Signals do not queue: while the server cannot look, five deaths are one SIGCHLD."""
+    """Signals do not queue: five children that exit while the server is stopped are one SIGCHLD."""
     die_together(lab.server("upper_server"))
 
 
 @check(points=5, read="reaping", causes=REAPING)
 def test_reaping_does_not_wait_for_the_living(lab: Lab) -> None:
-    """A server that waits for a child which still has a client accepts nobody meanwhile."""
+    """A server that waits for a child which still has a client does not accept meanwhile."""
     server = lab.server("upper_server")
     ann, bob = server.connect_all("ann", "bob")
     wait_until(lambda: len(living(server)) == 2, "the server has a child for each")
@@ -213,8 +228,9 @@ def test_reaping_does_not_wait_for_the_living(lab: Lab) -> None:
 
 
 @check(points=4, read="when-fork-fails", causes=REAPING | COPIES)
-def test_no_process_to_be_had_turns_one_client_away(lab: Lab) -> None:
-    """fork can fail, for a limit or for memory: that is one client's bad luck, not the server's end."""
+def test_a_fork_that_fails_turns_one_client_away(lab: Lab) -> None:
+    """fork can fail, by a limit or for lack of memory. The server logs it, closes that client's connection,
+    and goes on."""
     server = lab.server("upper_server", faults={"fork": 1})
     ann = server.connect("ann")
     ann.expect_eof(cause="parent_keeps_copy")
@@ -224,22 +240,63 @@ def test_no_process_to_be_had_turns_one_client_away(lab: Lab) -> None:
     bob.expect(b"AND ME?\n")
 
 
+def waits_for_a_descriptor(server: Server) -> None:
+    """Sees how an upper service goes on when the server may open no descriptor more, and when it may
+    again."""
+    ann = server.connect("ann")
+    wait_until(lambda: len(living(server)) == 1, "ann has a child")
+    with server.no_descriptor_left():
+        bob, cat = server.connect_all("bob", "cat")
+        wait_until(lambda: shortage.REASON in server.stderr.text or server.status() is not None,
+                   f"stderr says {shortage.REASON!r}", cause="accept_failed_silently")  # fmt: skip
+        expect(
+            server.status() is None, "the server goes on", otherwise="it has ended", cause="ends_when_full"
+        )
+        server.expect_idle(cause="spins_when_full")
+        said = server.stderr.text.count(shortage.REASON)
+        expect(said == 1, "it says so once", otherwise=f"{said} times", cause="accept_failed_noisily")
+        ann.send(b"i am served\n")
+        ann.half_close()
+        ann.expect(b"I AM SERVED\n")
+    for client in (bob, cat):
+        client.send(b"and me?\n")
+        client.half_close()
+        client.expect(b"AND ME?\n", cause="never_again")
+
+
+@check(points=2, read="when-fork-fails", causes=shortage.CAUSES)
+def test_no_descriptor_left_is_logged_and_the_next_client_waits(lab: Lab) -> None:
+    """When descriptors run out, accept fails, and would fail again at once. The server logs it and rests. Its
+    clients are served, and the next one waits in the backlog until a descriptor is free."""
+    waits_for_a_descriptor(lab.server("upper_server"))
+
+
 @check(points=3, read="reaping", causes=REAPING)
 def test_the_handler_keeps_errno(lab: Lab) -> None:
-    """A handler may come between a call that fails and the line that reads errno; here it does, every time."""
+    """A handler may come between a call that fails and the line that reads errno. Here it does so every
+    time."""
     for name in ("upper_server", "echo_server_sigchld"):
         server = lab.server(name, faults={"fork": 1})
         ann = server.connect("ann")
         ann.expect_eof()
         reason = server.expect_match(rf"^{name}: fork: (.*)$", stream="stderr")[1]
-        expect(reason == "Resource temporarily unavailable", "the log says why fork failed", cause="errno_lost",
-               otherwise=f"it says: {reason}")  # fmt: skip
+        expect(
+            reason == "Resource temporarily unavailable",
+            "the log says why fork failed",
+            cause="errno_lost",
+            otherwise=f"it says: {reason}",
+        )
 
 
 @check(points=2, read="a-child-for-each-client")
 def test_no_client_ends_the_server(lab: Lab) -> None:
-    """A reset, a close with replies unread, a visit without a word: each ends one child at most."""
-    replies = {"upper_server": b"3", "echo_server -d 0": b"Echo=>3\n at ", "cas_server_shared": b"Bad", "bytes_server": rb"\*{3}"}
+    """A reset, a close with replies unread, a client that sends nothing: each ends one child at most."""
+    replies = {
+        "upper_server": b"3",
+        "echo_server -d 0": b"Echo=>3\n at ",
+        "cas_server_shared": b"Bad",
+        "bytes_server": rb"\*{3}",
+    }
     for command, reply in replies.items():
         server = lab.server(*command.split())
         ann, bob, cat = server.connect_all("ann", "bob", "cat")
@@ -248,7 +305,9 @@ def test_no_client_ends_the_server(lab: Lab) -> None:
         bob.send_unread(b"9000000\n" * 1000)
         bob.close()
         cat.close()
-        wait_until(lambda: server.stdout.text.count("\nconnected") == 3, "all three are in the log")  # noqa: B023
+        wait_until(
+            lambda: server.stdout.text.count("\nconnected") == 3, "all three are in the log"
+        )  # noqa: B023
         wait_until(lambda: not living(server), "all three children have exited")  # noqa: B023
         dan = server.connect("dan")
         dan.send(b"3\n")
@@ -257,12 +316,12 @@ def test_no_client_ends_the_server(lab: Lab) -> None:
 
 @check(points=4, read="the-end", causes=REAPING, alone=True)
 def test_the_children_end_with_the_server(lab: Lab) -> None:
-    """Ctrl-C goes to every process of the terminal: `Exiting` is said once. A kill goes to the server alone: its
-    children must not live on, nor hold the port."""
+    """Ctrl-C goes to every process of the terminal, and `Exiting` is printed once. `kill` goes to the server
+    alone: its children must end, too, and free the port."""
     server = lab.server("upper_server")
     ann, bob = server.connect_all("ann", "bob")
     wait_until(lambda: len(living(server)) == 2, "the server has a child for each")
-    with server.paused():  # the children first: what they say is said before the server ends
+    with server.paused():  # the children first: what they print comes before the server ends
         server.send_signal(signal.SIGINT, children=True)
         wait_until(lambda: not living(server), "its children have ended")
     server.expect_exit()
@@ -273,14 +332,16 @@ def test_the_children_end_with_the_server(lab: Lab) -> None:
     again = lab.server("upper_server", port=server.port)
     cat = again.connect("cat")
     cat.send(b"x")
-    cat.expect(b"X")  # her child has begun to serve: one that has not yet would see for itself that the server has gone
+    cat.expect(
+        b"X"
+    )  # her child serves: it has passed the line that asks whether the server has ended already
     again.stop()
     cat.expect_eof()
 
 
 @check(points=3, read="who-closes-what", hidden=True, causes=REAPING | COPIES)
 def test_ten_thousand_clients_leave_nothing_behind(lab: Lab) -> None:
-    """What is lost once per client, a descriptor or a zombie, ends a server after days; here after seconds."""
+    """A leak of one descriptor or one zombie per client ends a server after days; here after seconds."""
     server = lab.server("upper_server")
     before = len(server.descriptors())
     with step("10 000 clients come and go, one after the other", quiet=True):
@@ -290,7 +351,8 @@ def test_ten_thousand_clients_leave_nothing_behind(lab: Lab) -> None:
             client.expect(b"X")
             client.close()
     wait_until(lambda: not server.children(), "no child is left", cause="never_reaped")
-    wait_until(lambda: len(server.descriptors()) == before, "no descriptor is left", cause="parent_keeps_copy",
+    wait_until(lambda: len(server.descriptors()) == before, "none of its descriptors is left",
+               cause="parent_keeps_copy",
                instead=lambda: f"{len(server.descriptors()) - before} more")  # fmt: skip
 
 
@@ -308,7 +370,7 @@ def echo(server: Server, name: str, cause: str | None = None) -> None:
 
 @check(points=2, read="zombies", causes=REAPING)
 def test_echo_server_reaps_at_the_next_connect(lab: Lab) -> None:
-    """The lecture's server asks for its children when somebody connects: until then the last ones are zombies."""
+    """The lecture's server reaps its children when the next client connects: until then they are zombies."""
     server = lab.server("echo_server", "-d", "0")
     echo(server, "ann")
     ann = one_child(server)
@@ -321,7 +383,7 @@ def test_echo_server_reaps_at_the_next_connect(lab: Lab) -> None:
 
 
 @check(points=2, read="a-child-for-each-client")
-def test_work_for_one_client_holds_up_no_other(lab: Lab) -> None:
+def test_work_for_one_client_makes_no_other_wait(lab: Lab) -> None:
     """While one child works for its client, the server accepts the next."""
     for name in ("echo_server", "echo_server_sigign", "echo_server_sigchld"):
         server = lab.server(name, "-d", "3600")
@@ -344,7 +406,7 @@ def test_echo_server_zombies_keeps_them_all(lab: Lab) -> None:
 
 @check(points=2, read="a-child-exits", causes=CURED)
 def test_echo_server_noexit_competes_with_its_children(lab: Lab) -> None:
-    """A child that does not exit accepts, too: while the server itself is paused, somebody answers."""
+    """A child that does not exit accepts, too: it serves clients while the server itself is paused."""
     server = lab.server("echo_server_noexit", "-d", "0")
     echo(server, "ann")
     wait_until(lambda: server.stdout.text.count("disconnected") == 1, "ann's child has served her")
@@ -356,16 +418,20 @@ def test_echo_server_noexit_competes_with_its_children(lab: Lab) -> None:
 
 @check(points=2, read="reaping", causes=REAPING)
 def test_ignoring_sigchld_leaves_no_zombie(lab: Lab) -> None:
-    """Who ignores SIGCHLD will not ask how a child ended, so that the kernel keeps no zombie, not even meanwhile."""
+    """If a process ignores SIGCHLD, the kernel keeps no zombies of its children, not even for a moment."""
     server = lab.server("echo_server_sigign", "-d", "0")
     echo(server, "ann")
     with server.paused():
-        wait_until(lambda: not server.children(), "the server is paused, and no zombie is there", cause="never_reaped")
+        wait_until(
+            lambda: not server.children(),
+            "the server is paused, and no zombie is there",
+            cause="never_reaped",
+        )
 
 
 @check(points=5, read="reaping", causes=REAPING)
 def test_the_handler_reaps_all_that_died_together(lab: Lab) -> None:
-    """Signals do not queue: while the server cannot look, five deaths are one SIGCHLD."""
+    """Signals do not queue: five children that exit while the server is stopped are one SIGCHLD."""
     server = lab.server("echo_server_sigchld", "-d", "0")
     die_together(server)
     echo(server, "fay")
@@ -385,7 +451,8 @@ def cas(server: Server, name: str, line: bytes, reply: bytes, cause: str | None 
 
 @check(points=2, read="a-register-of-its-own", causes=CURED)
 def test_cas_server_private_forgets_what_its_children_swap(lab: Lab) -> None:
-    """fork copies the memory: ann's child stores 7 in its own copy, and bob's starts from the parent's 0 again."""
+    """fork copies the memory: ann's child stores 7 in its own copy, and bob's starts from the parent's 0
+    again."""
     server = lab.server("cas_server_private")
     cas(server, "ann", b"0 7\n7 8\n", b"0\n7\n")
     cas(server, "bob", b"0 0\n", b"0\n", "cured")
@@ -409,7 +476,8 @@ def test_what_one_child_stores_the_next_one_finds(lab: Lab) -> None:
 
 @check(points=5, read="shared-memory", causes=MEMORY)
 def test_of_two_children_that_make_the_same_swap_one_wins(lab: Lab) -> None:
-    """Between the comparison and the store there must be no moment in which another process makes the same swap."""
+    """The comparison and the store have to be one atomic step: no other process may make the same swap in
+    between."""
     server = lab.server("cas_server_shared")
     ann = server.connect("ann")
     child = one_child(server)
@@ -419,14 +487,17 @@ def test_of_two_children_that_make_the_same_swap_one_wins(lab: Lab) -> None:
         client.expect(b"0\n", cause="no_memory")
     store = instructions_to_the_store(ann, bob, child)
     for distance in range(1, 16):
-        with step(f"ann's child is held {distance} instructions before its store, and bob makes its swap", quiet=True):
+        with step(
+            f"ann's child is held {distance} instructions before its store, and bob makes its swap",
+            quiet=True,
+        ):
             with holding_at_rest(child) as held:
                 if held is None:
                     break
                 ann.send(b"0 1\n")
                 held.forward(store - distance)
                 bob.send(b"0 2\n")
-                poll(bob.unread, 0.3)  # unless he has to wait until she has done
+                poll(bob.unread, 0.3)  # he gets no reply if he has to wait for her
             winners = [client.name for client in (ann, bob) if client.expect_match(rb"(\d+)\n")[1] == b"0"]
             expect(len(winners) == 1, "one of them wins", cause="two_winners", otherwise=f"{len(winners)} do")
             bob.send(b"1 0\n2 0\n")
@@ -443,9 +514,12 @@ def holding_at_rest(child: int) -> Iterator[Held | None]:
 
 
 def instructions_to_the_store(ann: Peer, bob: Peer, child: int) -> int:
-    """How many instructions ann's child needs for her line 0 1 until bob sees the 1; the register is 0 again afterwards."""
+    """How many instructions ann's child needs for her line 0 1 until bob sees the 1; the register is 0 again
+    afterwards."""
     count = 0
-    with step("ann's child swaps 0 for 1, instruction by instruction, until bob sees it", quiet=True) as current:
+    with step(
+        "ann's child swaps 0 for 1, instruction by instruction, until bob sees it", quiet=True
+    ) as current:
         with holding_at_rest(child) as held:
             ann.send(b"0 1\n")
             bob.send(b"0 0\n")
@@ -487,13 +561,15 @@ def swap_side_by_side(server: Server) -> None:
 
 @check(points=5, read="shared-memory", causes=MEMORY)
 def test_sixteen_clients_count_to_eight_thousand(lab: Lab) -> None:
-    """Each adds 500 by compare and swap, and tries again when another was faster: not one step is lost or made twice."""
+    """Each adds 500 by compare and swap, and tries again if another was faster: no step is lost or made
+    twice."""
     count_together(lab.server("cas_server_shared"), cause="no_memory")
 
 
 @check(points=3, read="shared-memory", causes=MEMORY)
 def test_a_child_that_is_killed_leaves_the_register_usable(lab: Lab) -> None:
-    """A child can be killed between any two of its instructions: it must not hold then what the others wait for."""
+    """A child can be killed between any two instructions: it must not leave a lock behind that others wait
+    for."""
     server = lab.server("cas_server_shared")
     ann = server.connect("ann")
     child = one_child(server)
@@ -508,7 +584,11 @@ def test_a_child_that_is_killed_leaves_the_register_usable(lab: Lab) -> None:
         cat.send(b"0 0\n")
         cat.expect(b"0\n", cause="no_memory")
         child = next(iter(set(server.children()) - others))
-        with step(f"cat's child is killed {max(distance, 0)} instructions before, {max(-distance, 0)} after its store", quiet=True):
+        when = "before" if distance > 0 else "after"
+        with step(
+            f"cat's child is killed {abs(distance)} instructions {when} its store",
+            quiet=True,
+        ):
             with holding_at_rest(child) as held:
                 cat.send(b"0 1\n")
                 if held is None:
@@ -530,17 +610,24 @@ def test_a_child_that_is_killed_leaves_the_register_usable(lab: Lab) -> None:
     causes={"recv_is_a_line": "What one recv returned was taken for the whole line."},
 )
 def test_bytes_server_sends_as_many_as_were_asked_for(lab: Lab) -> None:
-    """A line with a number, so many bytes, the end: also if the line comes in pieces."""
+    """A line with a number N gets N bytes and the end, also if the line comes in pieces."""
     byte_by_byte = lab.server("bytes_server", faults={"recv": 1})
     bob = byte_by_byte.connect("bob")
     bob.send(b"10\n")
     bob.expect(b"*" * 10, cause="recv_is_a_line")
     server = lab.server("bytes_server")
     for request, reply in (
-        (b"1\n", b"*"), (b"007\n", b"*" * 7), (b"200000\nand more", b"*" * 200_000), (b"0\n", b"Bad Request\n"),
-        (b"\n", b"Bad Request\n"), (b"-1\n", b"Bad Request\n"), (b"12 \n", b"Bad Request\n"), (b"1073741825\n", b"Bad Request\n"),
-        (b"99999999999999999999\n", b"Bad Request\n"), (b"1" * 70_000, b"Line too long\n"),
-    ):  # fmt: skip
+        (b"1\n", b"*"),
+        (b"007\n", b"*" * 7),
+        (b"200000\nand more", b"*" * 200_000),
+        (b"0\n", b"Bad Request\n"),
+        (b"\n", b"Bad Request\n"),
+        (b"-1\n", b"Bad Request\n"),
+        (b"12 \n", b"Bad Request\n"),
+        (b"1073741825\n", b"Bad Request\n"),
+        (b"99999999999999999999\n", b"Bad Request\n"),
+        (b"1" * 70_000, b"Line too long\n"),
+    ):
         client = server.connect("ann")
         client.send(request)
         client.expect(reply)
@@ -558,13 +645,21 @@ def test_bytes_server_sends_as_many_as_were_asked_for(lab: Lab) -> None:
     causes={"all_at_once": "The whole reply was made before the first byte of it was sent."},
 )
 def test_a_gibibyte_costs_no_gibibyte(lab: Lab) -> None:
-    """The reply is sent from one block, again and again; a client that does not read it holds up nobody."""
+    """The reply is sent from one block, again and again. A client that does not read it makes no other
+    wait."""
     server = lab.server("bytes_server")
     ann = server.connect("ann", receive_buffer=4096)
     ann.send(b"1073741824\n")
     child = one_child(server)
-    wait_until(lambda: ann.unread() or kernel.memory(child) >= 32 << 20, "her reply begins, or fills the memory")
-    expect(kernel.memory(child) < 32 << 20, "the child has less than 32 MiB", cause="all_at_once", otherwise=f"{kernel.memory(child) >> 20} MiB")
+    wait_until(
+        lambda: ann.unread() or kernel.memory(child) >= 32 << 20, "her reply begins, or fills the memory"
+    )
+    expect(
+        kernel.memory(child) < 32 << 20,
+        "the child has less than 32 MiB",
+        cause="all_at_once",
+        otherwise=f"{kernel.memory(child) >> 20} MiB",
+    )
     bob = server.connect("bob")
     bob.send(b"5\n")
     bob.expect(b"*****")
@@ -572,7 +667,8 @@ def test_a_gibibyte_costs_no_gibibyte(lab: Lab) -> None:
 
 @check(points=2, read="super-server", causes=PROGRAMS)
 def test_super_server_makes_a_server_of_cat(lab: Lab) -> None:
-    """cat copies its input to its output, and knows nothing of sockets: behind a super server it is an echo server."""
+    """cat copies its input to its output. It knows no sockets, and a super server makes an echo server
+    of it."""
     server = lab.server("super_server", "cat", "-u")
     ann, bob = server.connect_all("ann", "bob")
     for client in (bob, ann):
@@ -589,7 +685,7 @@ def test_super_server_makes_a_server_of_cat(lab: Lab) -> None:
 
 @check(points=3, read="super-server", causes=PROGRAMS)
 def test_the_program_gets_the_connection_and_nothing_else(lab: Lab) -> None:
-    """A program expects its input at 0, its output at 1, its complaints at 2, and its signals as they usually are."""
+    """A program expects descriptors 0, 1 and 2, no others, and its signals with their default actions."""
     server = lab.server("super_server", "cat")
     ann = server.connect("ann")
     child = one_child(server)
@@ -599,21 +695,35 @@ def test_the_program_gets_the_connection_and_nothing_else(lab: Lab) -> None:
     found = kernel.descriptors(child)  # now, since the loader has files open before main
     expect(len({found.get(standard) for standard in (0, 1, 2)}) == 1 and found[0].startswith("socket:"),
            "its 0, 1 and 2 are the connection", cause="not_standard", otherwise=str(found))  # fmt: skip
-    expect(set(found) == {0, 1, 2}, "it has no other descriptor", cause="too_many_copies", otherwise=str(found))
-    expect(signal.SIGCHLD not in kernel.signals(child, "ignored"), "it does not ignore SIGCHLD", cause="still_ignored")
+    expect(
+        set(found) == {0, 1, 2}, "it has no other descriptor", cause="too_many_copies", otherwise=str(found)
+    )
+    expect(
+        signal.SIGCHLD not in kernel.signals(child, "ignored"),
+        "it does not ignore SIGCHLD",
+        cause="still_ignored",
+    )
     expect(not kernel.signals(child, "blocked"), "it has no signal blocked")
 
 
 @check(points=2, read="super-server", causes=PROGRAMS)
 def test_super_server_survives_a_program_that_is_not_there(lab: Lab) -> None:
-    """The client is told nothing: the reason is for the log. The server goes on."""
+    """The error message is for the log, and the client gets nothing but the end. The server goes on."""
     server = lab.server("super_server", "no_such_program")
     for name in ("ann", "bob"):
         client = server.connect(name)
         client.expect_eof(cause="told_the_client")
-    server.expect_match(r"^super_server: execvp: No such file or directory\n(?s:.*)^super_server: execvp: No", stream="stderr")
+    server.expect_match(
+        r"^super_server: execvp: No such file or directory\n(?s:.*)^super_server: execvp: No", stream="stderr"
+    )
     wait_until(lambda: not server.children(), "no child is left")
     stdin_cas = lab.other("lab01", "stdin_cas")
     if stdin_cas is not None:
         server = lab.server("super_server", str(stdin_cas))
         cas(server, "cat", b"0 7\n7 8\n", b"0\n7\n")
+
+
+@check(points=1, read="when-fork-fails", causes=shortage.CAUSES)
+def test_super_server_waits_for_a_descriptor_too(lab: Lab) -> None:
+    """When descriptors run out, accept fails, and would fail again at once: the server logs it, and rests."""
+    waits_for_a_descriptor(lab.server("super_server", "tr", "a-z", "A-Z"))

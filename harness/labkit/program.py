@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import os
 import re
+import resource
 import select
 import signal
 import subprocess
@@ -253,6 +254,26 @@ class Program:
         finally:
             with step(f"{self.name} continues (SIGCONT)"), contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGCONT)
+
+    @contextlib.contextmanager
+    def no_descriptor_left(self) -> Iterator[None]:
+        """While the block runs, the program can open no descriptor more: RLIMIT_NOFILE; prlimit(2).
+
+        An accept that waits already has reserved its descriptor: it takes one more client.
+        """
+        used = kernel.descriptors(self.pid)
+        lowest_free = next(number for number in range(len(used) + 1) if number not in used)
+        try:
+            before = resource.prlimit(self.pid, resource.RLIMIT_NOFILE)
+            with step(f"{self.name} may open no descriptor more (RLIMIT_NOFILE is {lowest_free})"):
+                resource.prlimit(self.pid, resource.RLIMIT_NOFILE, (lowest_free, before[1]))
+        except OSError as error:
+            raise CouldNotTell(f"the program's limit could not be set: {error.strerror}") from None
+        try:
+            yield
+        finally:
+            with step(f"{self.name} may open descriptors again"), contextlib.suppress(OSError):
+                resource.prlimit(self.pid, resource.RLIMIT_NOFILE, before)
 
     # --- expecting things of it
 
