@@ -4,7 +4,7 @@ import json
 import re
 import signal
 
-from labkit import Lab, Server, check, expect, kernel, step, wait_until
+from labkit import Lab, Server, check, expect, kernel, shortage, step, wait_until
 from labkit.client import Peer
 
 SERVICE = {
@@ -38,12 +38,6 @@ PASSING = {
 }
 QUEUES = {
     "one_queue": "All children take from one queue: SO_REUSEPORT is about a listening socket for each.",
-}
-SHORTAGE = {
-    "spins_when_full": "accept fails as long as no descriptor is free. A loop that calls it again at once uses a CPU for nothing.",
-    "not_said": "accept failed, and stderr does not say so.",
-    "said_again_and_again": "One shortage of descriptors is said once, not at each failed accept.",
-    "never_again": "accept failed once. A descriptor is free again, and the waiting client is still not served.",
 }
 LOAD = {
     "trusts_the_server": "A wrong or short reply was counted as a good one.",
@@ -516,26 +510,11 @@ def test_a_scan_costs_the_passing_server_nothing(lab: Lab) -> None:
 # --- a shortage of descriptors
 
 
-@check(points=0, read="all-busy", causes=SHORTAGE)
+@check(points=0, read="all-busy", causes=shortage.CAUSES)
 def test_a_shortage_of_descriptors_is_rested_from(lab: Lab) -> None:
     """accept fails while no descriptor is free, and the client waits in the backlog. That is said once, and it passes."""
     for program in ("bytes_server", "bytes_server_counted", "bytes_server_reuseport", "bytes_server_passing"):
-        server = lab.server(program, "-n", "1", faults={"accept": 1})
-        server.connect("ann")
-        server.expect_match(r"accept: Too many open files in system", stream="stderr", cause="not_said")
-        server.expect_idle(cause="spins_when_full")
-        server.expect_idle(cause="spins_when_full", child=min(living(server)))
-        said = server.stderr.text.count("accept: ")
-        expect(said == 1, "it is said once", otherwise=f"{said} times", cause="said_again_and_again")
-        server.stop()
-        server = lab.server(program, "-n", "2", faults={"nth_accept": 1})
-        bob, cat = server.connect_all("bob", "cat")
-        for client in (bob, cat):
-            client.expect_accepted(cause="never_again")
-            client.send(b"2\n")
-            client.expect(b"**")
-            client.close()
-        server.stop()
+        shortage.rests_when_accept_fails(lab, program, "-n", "1", request=b"2\n", reply=b"**")
 
 
 # --- what the kernel does

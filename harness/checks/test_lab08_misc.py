@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from labkit import Lab, Server, check, expect, kernel, step, wait_until
+from labkit import Lab, Server, check, expect, kernel, shortage, step, wait_until
 from labkit.program import Program
 from labkit.steps import CouldNotTell
 from labkit.waiting import poll
@@ -40,9 +40,6 @@ FILES = {
     "waits_for_bytes": "The file ended before SIZE bytes were sent, and the loop went on.",
     "killed_by_leaver": "sendfile has no MSG_NOSIGNAL: SIGPIPE has to be ignored.",
     "stalls_others": "One client that does not read delays the others.",
-    "spins_when_full": "accept fails as long as no descriptor is free. A loop that calls it again at once uses a CPU for nothing.",
-    "said_again_and_again": "One shortage of descriptors is said once, not at each failed accept.",
-    "never_again": "A descriptor is free again, and the client that waited for one is still not accepted.",
     "descriptor_leaks": "A file that was opened is not closed again.",
 }
 DIRECTORY = {
@@ -72,13 +69,17 @@ REDIRECTIONS = {
 # --- resets
 
 
-@check(points=3, read="a-reset", causes=RESETS)
+@check(points=3, read="a-reset", causes=RESETS | shortage.CAUSES)
 def test_rst_server_resets(lab: Lab) -> None:
     """SO_LINGER with a time of 0 makes close send a reset. The client sees it in its errno."""
     server = lab.server("rst_server")
     for name in ("ann", "bob"):
         number = server.errno_of_client(name)
         expect(number == errno.ECONNRESET, "the client's errno is ECONNRESET", otherwise=os.strerror(number), cause="no_reset")
+    server.stop()
+    server = lab.server("rst_server", faults={"accept": 1})
+    server.expect_idle(cause="spins_when_full")
+    expect(server.stderr.text.count(shortage.REASON) == 1, "one shortage is said once", cause="accept_failed_noisily")
     server.stop()
 
 
@@ -569,7 +570,7 @@ def free_or_dead(server: Server) -> bool:
     return len(server.descriptors()) < 16
 
 
-@check(points=1, read="a-hundred-clients", causes=FILES)
+@check(points=1, read="a-hundred-clients", causes=FILES | shortage.CAUSES)
 def test_a_full_server_rests(lab: Lab) -> None:
     """accept fails while no descriptor is free, and the client waits in the backlog. That is said once, and it passes."""
     where = directory(lab)
@@ -587,12 +588,8 @@ def test_a_full_server_rests(lab: Lab) -> None:
         clients[-1].send(b"plain\n")
         clients[-1].expect(b"OK 6\nplain\n", cause="never_again")
         server.stop()
-    for program, arguments in ((COPY, [str(where)]), (SENDFILE, [str(where)]), ("rst_server", [])):
-        server = lab.server(program, *arguments, faults={"accept": 1})  # the whole system has no descriptor
-        server.expect_idle(cause="spins_when_full")
-        said = server.stderr.text.count("accept: ")
-        expect(said == 1, "the shortage is said once", otherwise=f"{said} times", cause="said_again_and_again" if said else None)
-        server.stop()
+    for program in (COPY, SENDFILE):
+        shortage.rests_when_accept_fails(lab, program, str(where), request=b"plain\n", reply=b"OK 6\nplain\n")
 
 
 @check(points=2, read="the-copy-loop", causes=FILES, hidden=True)
