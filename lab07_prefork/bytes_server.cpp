@@ -1,5 +1,5 @@
-// Ten children are there before the first client: each waits in accept on the one listener that all of them
-// inherited, and serves one client after the other. The parent serves nobody: it replaces a child that dies.
+// Prefork: the children are there before the first client. Each waits in accept on the one listener that all
+// of them inherited, and serves one client after the other. The parent replaces a child that dies.
 //
 //   ./bytes_server -n 10                in one terminal
 //   ./load_client localhost             in another
@@ -7,105 +7,102 @@
 //
 // Kill a child, look at the tree, and look again a second later; then kill the parent with -KILL. lab04's
 // bytes_server starts a process for each client; here no client waits for a fork. Next: bytes_server_counted.
+#include <err.h>
 #include <signal.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <chrono>
-#include <cstdio>
 #include <exception>
 #include <iostream>
-#include <string>
+#include <system_error>
 #include <vector>
 
 #include "bytes_service.hpp"
+#include "end_with_parent.hpp"
+#include "failed_accept.hpp"
+#include "listener.hpp"
+#include "log.hpp"
 #include "options.hpp"
 #include "posix.hpp"
 
-using clock_type = std::chrono::steady_clock;
-
-struct child {
-    pid_t pid = 0;
-    clock_type::time_point started;
-};
-
-/// What a child does: it serves whoever accept gives to it, one client after the other.
+/// What a child does: it serves one client after the other.
 [[noreturn]] void work(const unique_fd& listener) {
     while (true) {
         endpoint client;
-        const int accepted = accept(listener.get(), client.get(), &client.size);
-        if (accepted == -1 && errno == ECONNABORTED) continue;  // that client has gone again
-        const unique_fd connection{check("accept", accepted)};
-        const std::string name = to_string(client);
-        std::cout << "connected " << name << '\n';
+        const unique_fd connection{accept(listener.get(), client.get(), &client.size)};
+        if (connection.get() == -1) {
+            rest_after_failed_accept();
+            continue;
+        }
+        std::cout << "connected " << to_string(client) << '\n';
         try {
             serve(connection);
-        } catch (const std::exception& error) {  // ends this client's connection, and nobody else's
-            std::cerr << program_invocation_short_name << ": " << error.what() << '\n';
+        } catch (const std::exception& error) {
+            // It ends this client's connection, and no other.
+            warnx("%s", error.what());
         }
-        std::cout << "disconnected " << name << '\n';
+        std::cout << "disconnected " << to_string(client) << '\n';
     }
 }
 
-/// Starts a child, which never returns. `awaited` are the signals that the parent has blocked.
-child start_child(const unique_fd& listener, const sigset_t& awaited) {
+/// Starts a child and returns its PID. `awaited` are the signals that the parent has blocked. Throws
+/// std::system_error if fork fails.
+pid_t start_child(const unique_fd& listener, const sigset_t& awaited) {
     const pid_t parent = getpid();
     const pid_t pid = check("fork", fork());
-    if (pid != 0) return {pid, clock_type::now()};
+    if (pid != 0) return pid;
     try {
-        check("prctl", prctl(PR_SET_PDEATHSIG, SIGKILL));  // the child ends when the parent ends,
-        if (getppid() != parent) _exit(1);                 // or has ended already
+        end_with_parent(parent);
         check("sigprocmask", sigprocmask(SIG_UNBLOCK, &awaited, nullptr));
         work(listener);
     } catch (const std::exception& error) {
-        std::cerr << program_invocation_short_name << ": " << error.what() << '\n';
+        warnx("%s", error.what());
     }
-    _exit(1);  // a child never falls back into its parent's loop
+    // A child never returns into its parent's loop.
+    _exit(1);
 }
 
 int main(int argc, char* argv[]) try {
+    using clock = std::chrono::steady_clock;
     const options given{argc, argv, "pan", "[-p PORT] [-a ADDRESS] [-n CHILDREN]"};
-    endpoint here = resolve(given.text('a', "127.0.0.1"), given.port(2000)).front();
-    std::vector<child> children(static_cast<std::size_t>(given.number('n', 10, 1, 1000)));
-    setvbuf(stdout, nullptr, _IOLBF, BUFSIZ);  // each log line at once, also into a pipe
+    const auto wanted = static_cast<std::size_t>(given.number('n', 10, 1, 1000));
+    start_log();
 
-    sigset_t awaited;  // the parent takes these one by one in sigwait: none comes at a bad moment
+    // The parent takes these signals one by one, where it waits. They interrupt nothing.
+    sigset_t awaited;
     sigemptyset(&awaited);
     for (const int signal : {SIGINT, SIGTERM, SIGCHLD}) sigaddset(&awaited, signal);
     check("sigprocmask", sigprocmask(SIG_BLOCK, &awaited, nullptr));
+    const unique_fd listener = listen_on(given.address(), given.port(2000));
 
-    const unique_fd listener{check("socket", socket(here.storage.ss_family, SOCK_STREAM, 0))};
-    const int on = 1;
-    check("setsockopt", setsockopt(listener.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on));
-    check("bind", bind(listener.get(), here.get(), here.size));
-    check("listen", listen(listener.get(), SOMAXCONN));
-    check("getsockname", getsockname(listener.get(), here.get(), &here.size));
-    std::cout << "listening on " << to_string(here) << '\n';
-
-    for (child& one : children) one = start_child(listener, awaited);
-    int signal = 0;
-    while (sigwait(&awaited, &signal) == 0 && signal == SIGCHLD) {
-        // BEGIN SOLUTION: replace all children that have died, and not at once if one lived less than 1 s.
-        bool too_soon = false;
-        for (pid_t dead; (dead = waitpid(-1, nullptr, WNOHANG)) > 0;) {
-            const auto lost = std::ranges::find(children, dead, &child::pid);
-            if (lost == children.end()) continue;  // whoever exec'd this program had started that one
-            too_soon |= clock_type::now() - lost->started < std::chrono::seconds{1};
-            lost->pid = 0;
+    std::vector<pid_t> children;
+    while (children.size() < wanted) children.push_back(start_child(listener, awaited));
+    auto last_start = clock::now();
+    while (true) {
+        // While a child is missing, it looks again after a second.
+        const timespec second{.tv_sec = 1, .tv_nsec = 0};
+        const int signal = children.size() < wanted ? sigtimedwait(&awaited, nullptr, &second)
+                                                    : sigwaitinfo(&awaited, nullptr);
+        if (signal == SIGINT || signal == SIGTERM) break;
+        // BEGIN SOLUTION: reap every child that has died, then replace them, at most one round a second.
+        for (pid_t dead; (dead = waitpid(-1, nullptr, WNOHANG)) > 0;) std::erase(children, dead);
+        // A child that cannot live would be started thousands of times a second.
+        if (clock::now() - last_start < std::chrono::seconds{1}) continue;
+        last_start = clock::now();
+        try {
+            while (children.size() < wanted) children.push_back(start_child(listener, awaited));
+        } catch (const std::system_error& error) {
+            warnx("%s", error.what());
         }
-        if (too_soon) sleep(1);  // else one that cannot live is started thousands of times a second
-        for (child& one : children)
-            if (one.pid == 0) one = start_child(listener, awaited);
         // END SOLUTION
     }
 
     std::cout << "Exiting\n";
-    for (const child& one : children) kill(one.pid, SIGKILL);        // best effort: it may be dead already
-    for (const child& one : children) waitpid(one.pid, nullptr, 0);  // the port is free when all have gone
+    for (const pid_t pid : children) kill(pid, SIGKILL);
+    // The port is free when all of them have ended.
+    for (const pid_t pid : children) waitpid(pid, nullptr, 0);
 } catch (const std::exception& error) {
-    std::cerr << program_invocation_short_name << ": " << error.what() << '\n';
-    return 1;
+    errx(1, "%s", error.what());
 }

@@ -7,67 +7,72 @@
 //
 // Look at what a client waits for: it is in the queue of one child, and stays there while that child serves
 // another, even if nine children are idle. Next: herd, how many children one connection wakes.
+#include <err.h>
 #include <signal.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <cstdio>
 #include <exception>
 #include <iostream>
-#include <string>
 #include <vector>
 
 #include "bytes_service.hpp"
+#include "end_with_parent.hpp"
+#include "failed_accept.hpp"
+#include "log.hpp"
 #include "options.hpp"
 #include "posix.hpp"
 
-/// What a child does: it serves whoever accept gives to it, one client after the other.
+/// What a child does: it serves one client after the other.
 [[noreturn]] void work(const unique_fd& listener) {
     while (true) {
         endpoint client;
-        const int accepted = accept(listener.get(), client.get(), &client.size);
-        if (accepted == -1 && errno == ECONNABORTED) continue;  // that client has gone again
-        const unique_fd connection{check("accept", accepted)};
-        const std::string name = to_string(client);
-        std::cout << "connected " << name << '\n';
+        const unique_fd connection{accept(listener.get(), client.get(), &client.size)};
+        if (connection.get() == -1) {
+            rest_after_failed_accept();
+            continue;
+        }
+        std::cout << "connected " << to_string(client) << '\n';
         try {
             serve(connection);
-        } catch (const std::exception& error) {  // ends this client's connection, and nobody else's
-            std::cerr << program_invocation_short_name << ": " << error.what() << '\n';
+        } catch (const std::exception& error) {
+            // It ends this client's connection, and no other.
+            warnx("%s", error.what());
         }
-        std::cout << "disconnected " << name << '\n';
+        std::cout << "disconnected " << to_string(client) << '\n';
     }
 }
 
-/// Starts a child, which never returns. `awaited` are the signals that the parent has blocked.
+/// Starts a child and returns its PID. `awaited` are the signals that the parent has blocked. Throws
+/// std::system_error if fork fails.
 pid_t start_child(const unique_fd& listener, const sigset_t& awaited) {
     const pid_t parent = getpid();
     const pid_t pid = check("fork", fork());
     if (pid != 0) return pid;
     try {
-        check("prctl", prctl(PR_SET_PDEATHSIG, SIGKILL));  // the child ends when the parent ends,
-        if (getppid() != parent) _exit(1);                 // or has ended already
+        end_with_parent(parent);
         check("sigprocmask", sigprocmask(SIG_UNBLOCK, &awaited, nullptr));
         work(listener);
     } catch (const std::exception& error) {
-        std::cerr << program_invocation_short_name << ": " << error.what() << '\n';
+        warnx("%s", error.what());
     }
-    _exit(1);  // a child never falls back into its parent's loop
+    // A child never returns into its parent's loop.
+    _exit(1);
 }
 
 int main(int argc, char* argv[]) try {
     const options given{argc, argv, "pan", "[-p PORT] [-a ADDRESS] [-n CHILDREN]"};
-    endpoint here = resolve(given.text('a', "127.0.0.1"), given.port(2000)).front();
     const auto wanted = static_cast<std::size_t>(given.number('n', 10, 1, 1000));
-    setvbuf(stdout, nullptr, _IOLBF, BUFSIZ);  // each log line at once, also into a pipe
+    start_log();
 
-    sigset_t awaited;  // the parent takes these one by one in sigwait: none comes at a bad moment
+    // The parent takes these signals one by one, where it waits. They interrupt nothing.
+    sigset_t awaited;
     sigemptyset(&awaited);
     for (const int signal : {SIGINT, SIGTERM}) sigaddset(&awaited, signal);
     check("sigprocmask", sigprocmask(SIG_BLOCK, &awaited, nullptr));
 
+    endpoint here = resolve(given.address(), given.port(2000)).front();
     std::vector<pid_t> children;
     while (children.size() < wanted) {
         const unique_fd listener{check("socket", socket(here.storage.ss_family, SOCK_STREAM, 0))};
@@ -76,7 +81,8 @@ int main(int argc, char* argv[]) try {
         check("setsockopt", setsockopt(listener.get(), SOL_SOCKET, SO_REUSEPORT, &on, sizeof on));
         check("bind", bind(listener.get(), here.get(), here.size));
         check("listen", listen(listener.get(), SOMAXCONN));
-        check("getsockname", getsockname(listener.get(), here.get(), &here.size));  // the port of all
+        // With -p 0 the kernel chooses a port for the first. The others take the same.
+        check("getsockname", getsockname(listener.get(), here.get(), &here.size));
         if (children.empty()) std::cout << "listening on " << to_string(here) << '\n';
         children.push_back(start_child(listener, awaited));
     }
@@ -84,9 +90,9 @@ int main(int argc, char* argv[]) try {
     sigwait(&awaited, &signal);
 
     std::cout << "Exiting\n";
-    for (const pid_t pid : children) kill(pid, SIGKILL);        // best effort: it may be dead already
-    for (const pid_t pid : children) waitpid(pid, nullptr, 0);  // the port is free when all have gone
+    for (const pid_t pid : children) kill(pid, SIGKILL);
+    // The port is free when all of them have ended.
+    for (const pid_t pid : children) waitpid(pid, nullptr, 0);
 } catch (const std::exception& error) {
-    std::cerr << program_invocation_short_name << ": " << error.what() << '\n';
-    return 1;
+    errx(1, "%s", error.what());
 }

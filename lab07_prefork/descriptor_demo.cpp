@@ -5,6 +5,7 @@
 //
 // Look at the numbers, and at where the child begins. The parent closes its own descriptor before the child
 // reads: the open file lasts as long as one of the two does. Next: bytes_server_passing passes connections.
+#include <err.h>
 #include <fcntl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -53,6 +54,5 @@ int main(int argc, char* argv[]) try {
     ours.reset();
     check("waitpid", waitpid(child, nullptr, 0));
 } catch (const std::exception& error) {
-    std::cerr << program_invocation_short_name << ": " << error.what() << '\n';
-    return 1;
+    errx(1, "%s", error.what());
 }

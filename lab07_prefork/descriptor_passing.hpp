@@ -1,5 +1,5 @@
-// A descriptor is a number that means something in one process only. Through a local socket the kernel gives
-// another process a descriptor of its own for the same open file or connection: SCM_RIGHTS, unix(7), cmsg(3).
+// A descriptor is a number that means something in one process only. Through a Unix domain socket the kernel
+// gives another process a descriptor of its own for the same open file: SCM_RIGHTS; unix(7), cmsg(3).
 #pragma once
 
 #include <sys/socket.h>
@@ -17,10 +17,11 @@ union descriptor_message {
     char bytes[CMSG_SPACE(sizeof(int))];
 };
 
-/// Sends `passed` through the local socket `channel`; the sender keeps its own descriptor. Throws
+/// Sends `passed` through the Unix domain socket `channel`; the sender keeps its own descriptor. Throws
 /// std::system_error: EPIPE, and no SIGPIPE, if the receiver has gone.
 inline void send_descriptor(const unique_fd& channel, const unique_fd& passed) {
-    char byte = 0;  // a descriptor travels with at least one byte of data
+    // A descriptor travels with at least one byte of data.
+    char byte = 0;
     iovec data{.iov_base = &byte, .iov_len = 1};
     msghdr message{};
     message.msg_iov = &data;

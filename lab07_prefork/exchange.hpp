@@ -40,7 +40,8 @@ class exchange {
                 errno != EINPROGRESS)
                 check("connect", -1);
         }
-        send_more();  // on loopback the connection is there already
+        // On loopback the connection is there already.
+        send_more();
         if (fresh) watch(epoll, tag);
     }
 
@@ -54,7 +55,8 @@ class exchange {
     /// Goes on after `events`; returns whether the whole reply is there. Throws std::system_error, and
     /// std::runtime_error if the reply is not what was asked for.
     bool advance(std::uint32_t events) {
-        static std::array<char, 262144> buffer;  // for one at a time: what arrives is compared and forgotten
+        // All clients share it: what arrives is compared at once, and not kept.
+        static std::array<char, 262144> buffer;
         if (sent_ < work_->request_size()) send_more();
         if ((events & ~EPOLLOUT) == 0) return false;
         while (true) {
@@ -72,11 +74,12 @@ class exchange {
         }
     }
 
-    void hang_up() { connection_.reset(); }
+    void disconnect() { connection_.reset(); }
     bool kept() const { return work_->keep; }
     clock::time_point begun() const { return begun_; }
 
-    std::size_t left = 0;  // requests that this client is still to make
+    // How many more requests this client will make.
+    std::size_t left = 0;
 
  private:
     void send_more() {
@@ -84,13 +87,14 @@ class exchange {
             const std::string_view piece = work_->request(sent_);
             const auto sent =
                 send(connection_.get(), piece.data(), piece.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
-            if (sent == -1 && errno == EAGAIN) return;  // not connected yet, or no room
+            // EAGAIN: not connected yet, or no room.
+            if (sent == -1 && errno == EAGAIN) return;
             if (sent == -1) fail("send");
             connected_ = true;
             sent_ += static_cast<std::size_t>(sent);
         }
-        if (work_->upper && !work_->keep)  // so the server closes, too, when it has replied
-            check("shutdown", shutdown(connection_.get(), SHUT_WR));
+        // The server sees the end of the request, and closes after its reply.
+        if (work_->upper && !work_->keep) check("shutdown", shutdown(connection_.get(), SHUT_WR));
     }
 
     [[noreturn]] void fail(const char* call) const {
@@ -109,7 +113,8 @@ class exchange {
 
     const workload* work_;
     unique_fd connection_;
-    bool connected_ = false;  // what has failed before that is the connect
+    // Until then, an error is connect's.
+    bool connected_ = false;
     std::size_t sent_ = 0;
     std::size_t received_ = 0;
     clock::time_point begun_;

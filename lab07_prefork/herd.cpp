@@ -6,11 +6,11 @@
 //
 // Look at accept, of which it is often said that all are woken; bytes_server waits like this. Each
 // connection is made when all children sleep again.
+#include <err.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/epoll.h>
-#include <sys/prctl.h>
 #include <sys/select.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -26,6 +26,7 @@
 #include <string_view>
 #include <vector>
 
+#include "end_with_parent.hpp"
 #include "options.hpp"
 #include "posix.hpp"
 
@@ -42,13 +43,13 @@ void wait_readable(std::string_view way, const unique_fd& listener, const unique
     } else if (way.starts_with("epoll")) {
         epoll_event event{};
         check("epoll_wait", epoll_wait(epoll.get(), &event, 1, -1));
-    }  // else accept itself waits
+    }
+    // Otherwise accept itself waits.
 }
 
 /// What a child does: it takes connections and closes them.
 [[noreturn]] void work(std::string_view way, const unique_fd& listener, pid_t parent) try {
-    check("prctl", prctl(PR_SET_PDEATHSIG, SIGKILL));  // the child ends when the parent ends,
-    if (getppid() != parent) _exit(1);                 // or has ended already
+    end_with_parent(parent);
     unique_fd epoll;
     if (way.starts_with("epoll")) {
         epoll = unique_fd{check("epoll_create1", epoll_create1(0))};
@@ -59,10 +60,11 @@ void wait_readable(std::string_view way, const unique_fd& listener, const unique
     while (true) {
         wait_readable(way, listener, epoll);
         const unique_fd connection{accept(listener.get(), nullptr, nullptr)};
-        if (connection.get() == -1 && errno != EAGAIN) check("accept", -1);  // EAGAIN: woken for nothing
+        // EAGAIN: another child was faster, and this one was woken in vain.
+        if (connection.get() == -1 && errno != EAGAIN) check("accept", -1);
     }
 } catch (const std::exception& error) {
-    std::cerr << program_invocation_short_name << ": " << error.what() << '\n';
+    warnx("%s", error.what());
     _exit(1);
 }
 
@@ -81,8 +83,12 @@ unique_fd make_listener(endpoint& here, bool blocking) {
 long sleeps(pid_t pid) {
     std::ifstream status{"/proc/" + std::to_string(pid) + "/status"};
     for (std::string word; status >> word;) {
-        if (word == "State:" && status >> word && word != "S" && word != "Z") return -1;
-        if (word == "Z") break;  // a zombie
+        if (word == "State:") {
+            status >> word;
+            // Z is a zombie.
+            if (word == "Z") break;
+            if (word != "S") return -1;
+        }
         if (word == "voluntary_ctxt_switches:" && status >> word) return std::stol(word);
     }
     throw std::runtime_error{"a child has ended"};
@@ -100,10 +106,11 @@ long all_asleep(const std::vector<pid_t>& children) {
 }
 
 /// Makes a connection, which one child accepts and closes. Returns when all sleep again, how often they have.
-long knock(const endpoint& here, const std::vector<pid_t>& children) {
+long connect_once(const endpoint& here, const std::vector<pid_t>& children) {
     const unique_fd connection{check("socket", socket(here.storage.ss_family, SOCK_STREAM, 0))};
     check("connect", connect(connection.get(), here.get(), here.size));
-    all_asleep(children);  // throws if a child has ended: nobody might accept what waits at its listener
+    // It throws if a child has ended: then recv might wait for ever.
+    all_asleep(children);
     char end = 0;
     check("recv", recv(connection.get(), &end, 1, 0));
     return all_asleep(children);
@@ -123,9 +130,10 @@ long wakeups(std::string_view way, std::size_t wanted, int connections) {
         if (pid == 0) work(way, listeners.back(), parent);
         children.push_back(pid);
     }
-    const long before = knock(here, children);  // the first does not count: some were still on their way
+    // The first connection does not count: some children were not asleep yet.
+    const long before = connect_once(here, children);
     long after = before;
-    for (int i = 0; i < connections; ++i) after = knock(here, children);
+    for (int i = 0; i < connections; ++i) after = connect_once(here, children);
     for (const pid_t pid : children) kill(pid, SIGKILL);
     for (const pid_t pid : children) waitpid(pid, nullptr, 0);
     return after - before;
@@ -145,6 +153,5 @@ int main(int argc, char* argv[]) try {
                   << static_cast<double>(wakeups(way, children, connections)) / connections << '\n'
                   << std::flush;
 } catch (const std::exception& error) {
-    std::cerr << program_invocation_short_name << ": " << error.what() << '\n';
-    return 1;
+    errx(1, "%s", error.what());
 }

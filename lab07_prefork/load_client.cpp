@@ -7,6 +7,7 @@
 // `-m upper` asks an upper server instead (`-m echo` one that sends the same bytes back), with -k over kept
 // connections. `-q 1000` holds that many silent connections meanwhile. Look at p99 beside p50, and at the
 // note about this client's own CPU: what it uses up is not the server's speed.
+#include <err.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -15,7 +16,6 @@
 #include <array>
 #include <chrono>
 #include <cstdint>
-#include <cstdio>
 #include <exception>
 #include <iostream>
 #include <span>
@@ -45,16 +45,17 @@ outcome run(std::vector<exchange>& clients, const unique_fd& epoll, int patience
     for (const exchange& one : clients) result.requests += one.left;
     result.served.reserve(result.requests);
     std::size_t left = result.requests;
-    const auto go_on = [&](std::size_t tag, std::uint32_t events) {  // events 0: it begins
+    // With no events, the client begins.
+    const auto go_on = [&](std::size_t tag, std::uint32_t events) {
         exchange& one = clients[tag];
         for (; one.left > 0; --one.left, --left, events = 0) {
             try {
                 if (events == 0) return one.begin(epoll, tag);
                 if (!one.advance(events)) return;
                 result.served.add(exchange::clock::now() - one.begun());
-                if (!one.kept()) one.hang_up();
+                if (!one.kept()) one.disconnect();
             } catch (const std::exception& error) {
-                one.hang_up();
+                one.disconnect();
                 ++result.errors[error.what()];
             }
         }
@@ -69,7 +70,8 @@ outcome run(std::vector<exchange>& clients, const unique_fd& epoll, int patience
     auto last_shown = begun;
     while (left > 0) {
         const int count = epoll_wait(epoll.get(), events.data(), events.size(), 200);
-        if (count == -1 && errno == EINTR) continue;  // stopped and continued
+        // EINTR: this process was stopped and continued.
+        if (count == -1 && errno == EINTR) continue;
         check("epoll_wait", count);
         const auto now = exchange::clock::now();
         if (count > 0) last_news = now;
@@ -84,7 +86,8 @@ outcome run(std::vector<exchange>& clients, const unique_fd& epoll, int patience
             last_shown = now;
         }
     }
-    if (last_shown != begun) std::cerr << "\r\x1b[K";  // the figures take its place
+    // The figures take the place of the progress.
+    if (last_shown != begun) std::cerr << "\r\x1b[K";
     result.seconds = std::chrono::duration<double>{exchange::clock::now() - begun}.count();
     result.cpu = cpu_seconds() - cpu_before;
     return result;
@@ -122,7 +125,8 @@ int main(int argc, char* argv[]) try {
     work.line = std::to_string(work.size) + "\n";
     work.server = find_server(host, given.port(work.upper ? 4444 : 2000));
 
-    rlimit descriptors{};  // one for each connection
+    // Each connection needs a descriptor.
+    rlimit descriptors{};
     check("getrlimit", getrlimit(RLIMIT_NOFILE, &descriptors));
     descriptors.rlim_cur = descriptors.rlim_max;
     check("setrlimit", setrlimit(RLIMIT_NOFILE, &descriptors));
@@ -145,6 +149,5 @@ int main(int argc, char* argv[]) try {
         std::cerr << "load_client: this client used a whole CPU: the server may be able to do more\n";
     return result.failed() == 0 ? 0 : 1;
 } catch (const std::exception& error) {
-    std::cerr << program_invocation_short_name << ": " << error.what() << '\n';
-    return 1;
+    errx(1, "%s", error.what());
 }

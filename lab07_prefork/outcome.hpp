@@ -1,4 +1,4 @@
-// What a load came to, as text for people and as JSON for programs.
+// The result of a load, as text for people and as JSON for programs.
 #pragma once
 
 #include <sys/resource.h>
@@ -23,10 +23,12 @@ inline double cpu_seconds() {
 
 struct outcome {
     std::size_t requests = 0;
-    std::map<std::string, std::size_t> errors{};  // by kind
+    // How often each kind of error came.
+    std::map<std::string, std::size_t> errors{};
     latencies served{};
     double seconds = 0;
-    double cpu = 0;  // seconds of CPU that this client used
+    // Seconds of CPU that this client used.
+    double cpu = 0;
 
     std::size_t failed() const {
         std::size_t sum = 0;
@@ -48,7 +50,8 @@ struct outcome {
     }
 
     std::string as_json() {
-        std::ostringstream text;  // the kinds of error are our own words and strerror's: nothing to escape
+        // The kinds of error are our own words and strerror's: nothing has to be escaped.
+        std::ostringstream text;
         text << "{\"requests\": " << requests << ", \"failed\": " << failed() << ", \"seconds\": " << seconds
              << ", \"per_second\": " << per_second() << ", \"p50_ms\": " << milliseconds(50)
              << ", \"p90_ms\": " << milliseconds(90) << ", \"p99_ms\": " << milliseconds(99)

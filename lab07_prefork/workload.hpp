@@ -19,10 +19,13 @@
 struct workload {
     endpoint server;
     bool upper = false;
-    char first = 'a';   // letter of the request; from 'A' on, a server that echoes will do, too
-    bool keep = false;  // one connection for all requests of a client; a service that closes cannot have it
+    // The first letter of the request. With 'A', a server that echoes gives the same reply.
+    char first = 'a';
+    // One connection for all requests of a client; only for a service that does not close it.
+    bool keep = false;
     std::size_t size = 0;
-    std::string line{};  // the request for stars
+    // The request for stars.
+    std::string line{};
 
     /// Returns the bytes of the request, or reply, from `offset` on: at least one, not always all.
     std::string_view request(std::size_t offset) const {
@@ -33,7 +36,8 @@ struct workload {
 
  private:
     std::string_view letters(char from, std::size_t offset) const {
-        static constexpr std::size_t block = std::size_t{26} * 2600;  // whole alphabets
+        // Whole alphabets.
+        static constexpr std::size_t block = std::size_t{26} * 2600;
         static const auto repeated = [](char letter) {
             std::string text(block, letter);
             if (letter != '*')
@@ -48,15 +52,16 @@ struct workload {
     }
 };
 
-/// Returns the first address of `host` that answers, or else the last. That one is not tried: a trial is one
-/// more client for the server.
+/// Returns the first address of `host` that answers, or else the last, which is not tried: a trial would be
+/// one more client for the server.
 inline endpoint find_server(const std::string& host, int port) {
     const std::vector<endpoint> all = resolve(host, port);
+    // localhost, for example, is [::1] and 127.0.0.1, and the server listens at one of them.
     for (const endpoint& there : std::span{all}.first(all.size() - 1)) {
         const unique_fd trial{socket(there.storage.ss_family, SOCK_STREAM, 0)};
-        if (trial.get() == -1) continue;  // a kernel without IPv6, say, has 127.0.0.1 all the same
+        if (trial.get() == -1) continue;
         if (connect(trial.get(), there.get(), there.size) == 0) return there;
-    }  // localhost, say, is [::1] and 127.0.0.1, and the server listens at one of them
+    }
     return all.back();
 }
 

@@ -4,7 +4,8 @@
 //
 // Look at the receiver's part: with nothing set, Nagle's algorithm holds back the second write until the
 // first is acknowledged, and the other eight join it. TCP_NODELAY waits for nothing, TCP_CORK for the cork to
-// be drawn, MSG_MORE for the write without it. A cork that nobody draws costs a wait, which the kernel ends.
+// be drawn, MSG_MORE for the write without it. A forgotten cork costs a wait, which the kernel ends.
+#include <err.h>
 #include <linux/tcp.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
@@ -42,7 +43,8 @@ struct connection {
         sender = unique_fd{check("socket", socket(here.storage.ss_family, SOCK_STREAM, 0))};
         check("connect", connect(sender.get(), here.get(), here.size));
         receiver = unique_fd{check("accept", accept(listener.get(), nullptr, nullptr))};
-        set(receiver, TCP_QUICKACK, 0);  // acknowledges late, as one does that has an answer to send with it
+        // It delays its acknowledgements, like a receiver that may have an answer to send with them.
+        set(receiver, TCP_QUICKACK, 0);
     }
 };
 
@@ -64,7 +66,8 @@ void measure(std::string_view name, void (*send_in_this_way)(const unique_fd& se
     tcp_info info{};
     socklen_t size = sizeof info;
     check("getsockopt", getsockopt(pair.sender.get(), IPPROTO_TCP, TCP_INFO, &info, &size));
-    const auto segments = info.tcpi_data_segs_out - info.tcpi_total_retrans;  // each once, repeated or not
+    // A segment that was sent again counts once.
+    const auto segments = info.tcpi_data_segs_out - info.tcpi_total_retrans;
     std::cout << std::left << std::setw(16) << name << std::right << std::setw(8) << segments << std::setw(11)
               << std::fixed << std::setprecision(1) << wait.count() << " ms" << std::endl;
 }
@@ -88,6 +91,5 @@ int main(int argc, char* argv[]) try {
         send_pieces(sender);
     });
 } catch (const std::exception& error) {
-    std::cerr << program_invocation_short_name << ": " << error.what() << '\n';
-    return 1;
+    errx(1, "%s", error.what());
 }

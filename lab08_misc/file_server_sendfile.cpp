@@ -1,13 +1,12 @@
-// Serves the files of one folder: a name and a newline in, `OK SIZE` and the file's bytes out. sendfile hands
-// them from the file to the socket inside the kernel: they never pass through this program.
+// Serves the files of one directory: a name and a newline in, `OK SIZE` and the file's bytes out. sendfile
+// moves them from the file to the socket inside the kernel: they never pass through this program.
 //
 //   ./file_server_sendfile .                    in one terminal
 //   echo posix.hpp | nc localhost 2000          in another
-//   diff file_server_copy.cpp file_server_sendfile.cpp
+//   echo ../README.md | nc localhost 2000       Error: outside the directory
 //
-// Look at send_file: sendfile, like send, takes as much as fits, and 2 GiB at most in one call. And look for
-// MSG_NOSIGNAL: sendfile has no flags, so SIGPIPE is ignored for the whole process. The handout
-// compares the two servers' speed, and the CPU time that each spends.
+// Look at send_file: sendfile, like send, takes as much as fits, and 2 GiB at most in one call. It has no
+// flags, and so no MSG_NOSIGNAL: SIGPIPE is ignored in the whole process.
 #include <err.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -17,38 +16,30 @@
 #include <unistd.h>
 
 #include <array>
-#include <atomic>
-#include <cstdio>
 #include <exception>
-#include <functional>
 #include <iostream>
 #include <optional>
+#include <stdexcept>
 #include <string>
 #include <syncstream>
-#include <thread>
 #include <utility>
 
-#include "finish.hpp"
+#include "failed_accept.hpp"
 #include "line_buffer.hpp"
+#include "lingering_close.hpp"
+#include "listener.hpp"
+#include "log.hpp"
 #include "open_beneath.hpp"
 #include "options.hpp"
 #include "posix.hpp"
 #include "send_all.hpp"
+#include "stop.hpp"
+#include "thread_per_client.hpp"
 
-std::atomic_flag stopping;
-
-extern "C" void on_stop(int) {
-    // In a signal handler only async-signal-safe calls (man 7 signal-safety): no std::cout, no exit.
-    // _exit ends all threads at once; exit would destroy std::cout while they still use it.
-    if (stopping.test_and_set()) pause();  // another thread is here: sa_mask holds back signals for one only
-    const auto written = write(STDOUT_FILENO, "Exiting\n", 8);
-    _exit(written == 8 ? 0 : 1);
-}
-
-/// Sends the file's first `size` bytes. Throws std::system_error if the client is gone, std::runtime_error
+/// Sends the file's first `size` bytes. Throws std::system_error if the connection breaks, std::runtime_error
 /// if the file has become shorter.
 void send_file(const unique_fd& connection, const unique_fd& file, off_t size) {
-    // BEGIN SOLUTION: hand the file to the socket inside the kernel, until `size` bytes are sent.
+    // BEGIN SOLUTION: move bytes from the file to the socket inside the kernel, until `size` bytes are sent.
     while (size > 0) {
         const auto wanted = static_cast<std::size_t>(size);
         const auto count = check("sendfile", sendfile(connection.get(), file.get(), nullptr, wanted));
@@ -59,87 +50,58 @@ void send_file(const unique_fd& connection, const unique_fd& file, off_t size) {
 }
 
 /// Answers one request. Throws not_served before anything is sent.
-void reply(const unique_fd& connection, const unique_fd& folder, const std::string& name) {
-    const unique_fd file = open_beneath(folder, name);
+void reply(const unique_fd& connection, const unique_fd& directory, const std::string& name) {
+    const unique_fd file = open_beneath(directory, name);
     struct stat status;
     check("fstat", fstat(file.get(), &status));
     send_all(connection, "OK " + std::to_string(status.st_size) + "\n");
     send_file(connection, file, status.st_size);
 }
 
-/// Serves one client: a line, its reply, the end. Throws std::system_error if the client is gone.
-void serve(const unique_fd& connection, const unique_fd& folder) {
+/// Serves one client: a line, its reply, the end. Throws std::system_error if the connection breaks.
+void serve(const unique_fd& connection, const unique_fd& directory) {
     std::array<char, 1024> buffer;
     line_buffer lines;
     std::optional<std::string> line;
     try {
         while (!(line = lines.next())) {
             const auto received = check("recv", recv(connection.get(), buffer.data(), buffer.size(), 0));
-            if (received == 0) return;  // half a line is no line
+            // 0 is the client's end of file. Half a line is no line.
+            if (received == 0) return;
             lines.append({buffer.data(), static_cast<std::size_t>(received)});
         }
-        reply(connection, folder, *line);
+        reply(connection, directory, *line);
     } catch (const not_served& error) {
         send_all(connection, std::string{"Error: "} + error.what() + "\n");
     } catch (const line_too_long& error) {
         send_all(connection, std::string{"Error: "} + error.what() + "\n");
     }
-    finish(connection);
-}
-
-/// A client's thread, which owns the connection and closes it at its end.
-void serve_client(unique_fd connection, endpoint client, const unique_fd& folder) {
-    try {
-        serve(connection, folder);
-    } catch (const std::exception& error) {  // ends this client's connection, and nobody else's
-        std::osyncstream{std::cerr} << program_invocation_short_name << ": " << error.what() << '\n';
-    }
-    std::osyncstream{std::cout} << "disconnected " << to_string(client) << '\n';  // a line in one piece
+    linger_before_close(connection);
 }
 
 int main(int argc, char* argv[]) try {
-    const options given{argc, argv, "pa", "[-p PORT] [-a ADDRESS] FOLDER", 1, 1};
-    endpoint here = resolve(given.text('a', "127.0.0.1"), given.port(2000)).front();
-    setvbuf(stdout, nullptr, _IOLBF, BUFSIZ);  // each log line at once, also into a pipe
-
-    struct sigaction stop {};
-    stop.sa_handler = on_stop;
-    sigfillset(&stop.sa_mask);  // a second signal waits: "Exiting" is printed once
-    check("sigaction", sigaction(SIGINT, &stop, nullptr));
-    check("sigaction", sigaction(SIGTERM, &stop, nullptr));
-    // BEGIN SOLUTION: a client who leaves does not end the server, although sendfile has no MSG_NOSIGNAL.
-    struct sigaction ignore {};
+    const options given{argc, argv, "pa", "[-p PORT] [-a ADDRESS] DIRECTORY", 1, 1};
+    start_log();
+    exit_on_stop_signals();
+    // BEGIN SOLUTION: a client that leaves does not end the server, although sendfile has no MSG_NOSIGNAL.
+    struct sigaction ignore = {};
     ignore.sa_handler = SIG_IGN;
     check("sigaction", sigaction(SIGPIPE, &ignore, nullptr));
     // END SOLUTION
-
-    const unique_fd folder{check("open", open(given.words[0].c_str(), O_PATH | O_DIRECTORY))};
-    const unique_fd listener{check("socket", socket(here.storage.ss_family, SOCK_STREAM, 0))};
-    const int on = 1;
-    check("setsockopt", setsockopt(listener.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on));
-    check("bind", bind(listener.get(), here.get(), here.size));
-    check("listen", listen(listener.get(), SOMAXCONN));
-    check("getsockname", getsockname(listener.get(), here.get(), &here.size));
-    std::cout << "listening on " << to_string(here) << '\n';
+    const unique_fd directory{check("open", open(given.words[0].c_str(), O_PATH | O_DIRECTORY))};
+    const unique_fd listener = listen_on(given.address(), given.port(2000));
 
     while (true) {
         endpoint client;
         unique_fd connection{accept(listener.get(), client.get(), &client.size)};
-        if (connection.get() == -1 && errno != ECONNABORTED) {
-            warn("accept");
-            sleep(1);  // no descriptor or memory: the client waits on, accept would fail again at once
+        if (connection.get() == -1) {
+            rest_after_failed_accept();
+            continue;
         }
-        if (connection.get() == -1) continue;  // that client has gone again: man 2 accept, "Error handling"
         std::osyncstream{std::cout} << "connected " << to_string(client) << '\n';
-        try {
-            std::thread{serve_client, std::move(connection), client, std::cref(folder)}.detach();
-        } catch (const std::system_error& error) {  // no thread to be had: this client is turned away
-            std::osyncstream{std::cerr} << program_invocation_short_name << ": thread: " << error.what()
-                                        << '\n';
-            std::osyncstream{std::cout} << "disconnected " << to_string(client) << '\n';
-        }
+        start_client_thread(std::move(connection), client,
+                            [&directory](const unique_fd& mine) { serve(mine, directory); });
     }
 } catch (const std::exception& error) {
-    std::cerr << program_invocation_short_name << ": " << error.what() << '\n';
-    return 1;
+    errx(1, "%s", error.what());
 }

@@ -1,4 +1,4 @@
-// pselect opens the door for the signal only while it waits: no signal is lost, and no pipe is needed.
+// pselect unblocks the signal only while it waits: no signal is lost, and no pipe is needed.
 //
 //   ./pselect_wait                      in one terminal
 //   kill -USR1 PID                      in another: "Got signal"
@@ -6,6 +6,7 @@
 //
 // Look at sigprocmask: the signal is blocked from the start, so that it waits, pending, wherever the program
 // is. pselect unblocks it, waits and blocks it again in one step. signalfd_wait does without a handler, too.
+#include <err.h>
 #include <signal.h>
 #include <sys/select.h>
 #include <unistd.h>
@@ -28,7 +29,8 @@ extern "C" void on_signal(int) {
 /// Makes the gap between the handler's installation and select as wide as asked.
 void sleep_in_the_gap(double seconds) {
     std::cout << "Sleep for " << seconds << " secs" << std::endl;
-    std::this_thread::sleep_for(std::chrono::duration<double>{seconds});  // the signal is blocked meanwhile
+    // The signal is blocked meanwhile.
+    std::this_thread::sleep_for(std::chrono::duration<double>{seconds});
     std::cout << "Wake up and block in \"select\"" << std::endl;
 }
 
@@ -38,7 +40,8 @@ void wait_for_signal(const sigset_t& unblocked) {
         const int ready = pselect(0, nullptr, nullptr, nullptr, nullptr, &unblocked);
         if (ready == -1 && errno != EINTR) check("pselect", ready);
     }
-    got_signal = 0;  // no handler can run here: the signal is blocked again
+    // No handler can run here: the signal is blocked again.
+    got_signal = 0;
 }
 
 int main(int argc, char* argv[]) try {
@@ -51,8 +54,9 @@ int main(int argc, char* argv[]) try {
     sigemptyset(&blocked);
     sigaddset(&blocked, SIGUSR1);
     check("sigprocmask", sigprocmask(SIG_BLOCK, &blocked, &before));
-    sigdelset(&before, SIGUSR1);  // whoever started this program may have blocked it already
-    struct sigaction action {};
+    // The parent of this program may have blocked it already.
+    sigdelset(&before, SIGUSR1);
+    struct sigaction action = {};
     action.sa_handler = on_signal;
     check("sigaction", sigaction(SIGUSR1, &action, nullptr));
     std::cout << "PID: " << getpid() << std::endl;
@@ -63,6 +67,5 @@ int main(int argc, char* argv[]) try {
         std::cout << "Got signal" << std::endl;
     }
 } catch (const std::exception& error) {
-    std::cerr << program_invocation_short_name << ": " << error.what() << '\n';
-    return 1;
+    errx(1, "%s", error.what());
 }

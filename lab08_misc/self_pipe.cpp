@@ -7,6 +7,7 @@
 //
 // Look at the byte: unlike the news that select was interrupted, it is still there when select begins. A
 // real server has its sockets in the same set. pselect_wait does it without a pipe.
+#include <err.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/select.h>
@@ -22,7 +23,8 @@
 #include "options.hpp"
 #include "posix.hpp"
 
-int pipe_ends[2];  // the one to read from, the one to write to: where the handler finds them
+// The read end and the write end; global, so that the handler finds them.
+int pipe_ends[2];
 
 extern "C" void on_signal(int) {
     // BEGIN SOLUTION: wake select by a byte in the pipe; leave errno as it was.
@@ -36,11 +38,13 @@ extern "C" void on_signal(int) {
 /// Makes the gap between the handler's installation and select as wide as asked.
 void sleep_in_the_gap(double seconds) {
     std::cout << "Sleep for " << seconds << " secs" << std::endl;
-    std::this_thread::sleep_for(std::chrono::duration<double>{seconds});  // sleeps on after a signal
+    // sleep_for goes on after a signal.
+    std::this_thread::sleep_for(std::chrono::duration<double>{seconds});
     std::cout << "Wake up and block in \"select\"" << std::endl;
 }
 
-/// Opens the pipe. One page is all it holds, in place of 16: a storm of signals fills it.
+/// Opens the pipe. It holds one page instead of 16, so that a storm of signals fills it. Throws
+/// std::system_error.
 void open_pipe() {
     check("pipe", pipe(pipe_ends));
     check("fcntl", fcntl(pipe_ends[1], F_SETPIPE_SZ, 4096));
@@ -71,7 +75,7 @@ int main(int argc, char* argv[]) try {
     const int rounds = given.number('r', 1, 1, 1'000'000);
 
     open_pipe();
-    struct sigaction action {};
+    struct sigaction action = {};
     action.sa_handler = on_signal;
     check("sigaction", sigaction(SIGUSR1, &action, nullptr));
     std::cout << "PID: " << getpid() << std::endl;
@@ -82,6 +86,5 @@ int main(int argc, char* argv[]) try {
         std::cout << "Got signal" << std::endl;
     }
 } catch (const std::exception& error) {
-    std::cerr << program_invocation_short_name << ": " << error.what() << '\n';
-    return 1;
+    errx(1, "%s", error.what());
 }

@@ -7,6 +7,7 @@
 // Look at the code between sigaction and select. The sleep makes the gap wide enough to hit by hand; without
 // it the gap is some microseconds, and the signal is lost once in a million runs. To test the flag before
 // select makes the gap smaller and does not close it. self_pipe, pselect_wait and signalfd_wait close it.
+#include <err.h>
 #include <signal.h>
 #include <sys/select.h>
 #include <unistd.h>
@@ -29,7 +30,8 @@ extern "C" void on_signal(int) {
 /// Makes the gap between the handler's installation and select as wide as asked.
 void sleep_in_the_gap(double seconds) {
     std::cout << "Sleep for " << seconds << " secs" << std::endl;
-    std::this_thread::sleep_for(std::chrono::duration<double>{seconds});  // sleeps on after a signal
+    // sleep_for goes on after a signal.
+    std::this_thread::sleep_for(std::chrono::duration<double>{seconds});
     std::cout << "Wake up and block in \"select\"" << std::endl;
 }
 
@@ -37,7 +39,7 @@ int main(int argc, char* argv[]) try {
     const options given{argc, argv, "d", "[-d SECONDS]"};
     const double gap = given.number('d', 10.0, 0.0, 3600.0);
 
-    struct sigaction action {};
+    struct sigaction action = {};
     action.sa_handler = on_signal;
     check("sigaction", sigaction(SIGUSR1, &action, nullptr));
     std::cout << "PID: " << getpid() << std::endl;
@@ -47,6 +49,5 @@ int main(int argc, char* argv[]) try {
     if (ready == -1 && errno != EINTR) check("select", ready);
     if (got_signal) std::cout << "Got signal" << std::endl;
 } catch (const std::exception& error) {
-    std::cerr << program_invocation_short_name << ": " << error.what() << '\n';
-    return 1;
+    errx(1, "%s", error.what());
 }

@@ -6,6 +6,7 @@
 //
 // Look at what is missing: a handler, and with it every rule about what a handler may do. The signal stays
 // blocked for good; who sent it is in the record that read returns.
+#include <err.h>
 #include <signal.h>
 #include <sys/select.h>
 #include <sys/signalfd.h>
@@ -22,7 +23,8 @@
 /// Makes the gap between the signal's blocking and select as wide as asked.
 void sleep_in_the_gap(double seconds) {
     std::cout << "Sleep for " << seconds << " secs" << std::endl;
-    std::this_thread::sleep_for(std::chrono::duration<double>{seconds});  // the signal is blocked meanwhile
+    // The signal is blocked meanwhile.
+    std::this_thread::sleep_for(std::chrono::duration<double>{seconds});
     std::cout << "Wake up and block in \"select\"" << std::endl;
 }
 
@@ -32,7 +34,8 @@ void wait_for_signal(const unique_fd& signals) {
     FD_ZERO(&readable);
     FD_SET(signals.get(), &readable);
     check("select", select(signals.get() + 1, &readable, nullptr, nullptr, nullptr));
-    signalfd_siginfo information;  // however often SIGUSR1 was sent meanwhile, it is pending once
+    // However often SIGUSR1 was sent meanwhile, it is pending once.
+    signalfd_siginfo information;
     check("read", read(signals.get(), &information, sizeof information));
 }
 
@@ -54,6 +57,5 @@ int main(int argc, char* argv[]) try {
         std::cout << "Got signal" << std::endl;
     }
 } catch (const std::exception& error) {
-    std::cerr << program_invocation_short_name << ": " << error.what() << '\n';
-    return 1;
+    errx(1, "%s", error.what());
 }

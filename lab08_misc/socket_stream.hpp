@@ -15,9 +15,9 @@
 #include "posix.hpp"
 #include "send_all.hpp"
 
-/// What stands behind the stream: one buffer for each direction. The streambuf calls underflow when nothing
-/// is left to read, overflow when there is no room to write, sync for a flush. The socket's errors are thrown
-/// as std::system_error; the stream that calls catches them, and sets badbit.
+/// What a stream reads from and writes to: one buffer for each direction. The stream calls underflow when
+/// nothing is left to read, overflow when there is no room to write, sync for a flush. The socket's errors
+/// are thrown as std::system_error; the stream catches them, and sets badbit.
 class socket_buffer : public std::streambuf {
  public:
     /// The connection is lent: it stays open until its owner closes it.
@@ -31,7 +31,8 @@ class socket_buffer : public std::streambuf {
     ~socket_buffer() override {
         try {
             socket_buffer::sync();
-        } catch (const std::system_error&) {  // best effort: there is nobody to tell
+        } catch (const std::system_error&) {
+            // Best effort: a destructor has no caller that could be told.
         }
     }
 

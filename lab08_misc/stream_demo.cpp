@@ -8,6 +8,7 @@
 //
 // Look at `object`: the operators know nothing of sockets; they were written for any stream. stream_redirect
 // goes one step further, to programs that do not know of the socket either.
+#include <err.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
@@ -23,6 +24,7 @@
 
 #include "options.hpp"
 #include "posix.hpp"
+#include "send_all.hpp"
 #include "socket_stream.hpp"
 
 /// A name and numbers.
@@ -128,12 +130,14 @@ void states() {
     auto [here, there] = connected_pair();
     socket_stream stream{std::move(here)};
     stream << "unread" << std::endl;
-    there.reset();  // with a byte unread: the other side gets a reset
+    // A close with unread bytes: the other side gets a reset.
+    there.reset();
     std::getline(stream, line);
     print_state("read after a reset", stream);
-    stream.clear();  // forget the error: the socket will tell again
-    stream << "for nobody" << std::endl;
-    print_state("written to one who has gone", stream);
+    // It forgets the error. The socket will tell again.
+    stream.clear();
+    stream << "too late" << std::endl;
+    print_state("written after that", stream);
 }
 
 int main(int argc, char* argv[]) try {
@@ -142,9 +146,9 @@ int main(int argc, char* argv[]) try {
         {"copy", copy}, {"lines", lines}, {"object", object}, {"flush", flush}, {"states", states}};
     const auto chosen = demonstrations.find(given.words[0]);
     if (chosen == demonstrations.end()) given.wrong("no demonstration '" + given.words[0] + "'");
-    std::ios::sync_with_stdio(false);  // std::cin and std::cout read and write in blocks
+    // std::cin and std::cout read and write in blocks.
+    std::ios::sync_with_stdio(false);
     chosen->second();
 } catch (const std::exception& error) {
-    std::cerr << program_invocation_short_name << ": " << error.what() << '\n';
-    return 1;
+    errx(1, "%s", error.what());
 }

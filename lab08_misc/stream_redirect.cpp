@@ -1,14 +1,12 @@
 // Programs that use only std::cin and std::cout converse over a socket and do not notice.
 //
-//   ./stream_redirect 3                 1: output, 2: input, 3: both, 4: both, as server, 5: both, and
-//   answers
+//   ./stream_redirect 3                 1 output, 2 input, 3 both, 4 both as server, 5 both, and answers
 //   ./stream_redirect deadlock          end it with Ctrl-C
 //
 // Look at client3: it prints, and reads the answer to what it has printed. Its line waits in a buffer: it
 // leaves because std::cin is tied to std::cout, and flushes it before it waits. Untie them, as the deadlock
 // does, and each process waits for the other for ever. In client1 and client4, std::endl flushes.
-#include <signal.h>
-#include <sys/prctl.h>
+#include <err.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -18,6 +16,7 @@
 #include <stdexcept>
 #include <string>
 
+#include "end_with_parent.hpp"
 #include "options.hpp"
 #include "posix.hpp"
 #include "socket_stream.hpp"
@@ -67,9 +66,11 @@ void server3(meeting_point& here) {
 void client3(meeting_point& here) {
     const redirection with_server = redirect_both_as_client(here);
     for (int i = 0; i < 3; ++i) {
-        std::cout << "client " << getpid() << ": " << i << '\n';  // leaves when std::cin is about to wait
+        // It leaves when std::cin is about to wait.
+        std::cout << "client " << getpid() << ": " << i << '\n';
         const std::string line = read_line(std::cin);
-        std::cerr << "client " << getpid() << " got [" << line << "]" << std::endl;  // not redirected
+        // std::cerr is not redirected.
+        std::cerr << "client " << getpid() << " got [" << line << "]" << std::endl;
     }
 }
 
@@ -96,7 +97,8 @@ void server4(meeting_point& here) {
 }
 
 void client4(meeting_point& here) {
-    const redirection with_server = redirect_both_as_server(here);  // the "client" is who accepts
+    // Here the "client" accepts.
+    const redirection with_server = redirect_both_as_server(here);
     answer();
 }
 
@@ -134,8 +136,7 @@ int main(int argc, char* argv[]) try {
     const pid_t parent = getpid();
     const pid_t child = check("fork", fork());
     if (child == 0) {
-        check("prctl", prctl(PR_SET_PDEATHSIG, SIGTERM));  // the child ends when the parent ends,
-        if (getppid() != parent) return 1;                 // or has ended already
+        end_with_parent(parent);
         chosen->second.server(here);
         return 0;
     }
@@ -144,6 +145,5 @@ int main(int argc, char* argv[]) try {
     check("waitpid", waitpid(child, &status, 0));
     return status == 0 ? 0 : 1;
 } catch (const std::exception& error) {
-    std::cerr << program_invocation_short_name << ": " << error.what() << '\n';
-    return 1;
+    errx(1, "%s", error.what());
 }

@@ -32,7 +32,8 @@ inline unique_fd accept_at(meeting_point& here) {
 
 /// Connects to the other process.
 inline unique_fd connect_to(meeting_point& there) {
-    there.listener.reset();  // the other process has its own copy: if it goes, this one learns it
+    // The other process has its own copy: if it ends, connect fails, and does not wait for ever.
+    there.listener.reset();
     unique_fd connection{check("socket", socket(there.address.storage.ss_family, SOCK_STREAM, 0))};
     check("connect", connect(connection.get(), there.address.get(), there.address.size));
     return connection;

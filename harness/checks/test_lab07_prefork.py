@@ -1,10 +1,10 @@
-"""What is true of lab07: processes that are there before their clients."""
+"""What is true of lab07: processes that are forked before their clients come."""
 
 import json
 import re
 import signal
 
-from labkit import Lab, Server, check, expect, kernel, step, wait_until
+from labkit import Lab, Server, check, expect, kernel, shortage, step, wait_until
 from labkit.client import Peer
 
 SERVICE = {
@@ -13,20 +13,22 @@ SERVICE = {
     "loose_number": "A number was read from the beginning of the line, and the rest of it forgotten.",
 }
 CHILDREN = {
-    "never_replaced": "A child has died, and nobody took its place: who waits for the children?",
-    "one_signal_one_death": "One SIGCHLD was taken for one death. Signals do not queue: ask for the next one until there is none.",
-    "tight_loop": "A child that cannot live is started again at once, for ever.",
+    "never_replaced": "A child has died and was not replaced: the parent has to reap it and to start another.",
+    "one_signal_one_death": "One SIGCHLD was taken for one death. Signals do not queue: reap in a loop.",
+    "tight_loop": "A child that cannot live is started again at once, without an end.",
+    "fork_failure_fatal": "A fork failed while a child was replaced, and that ended the whole server.",
     "orphans": "The children outlive their parent: ask the kernel to end them with it (PR_SET_PDEATHSIG).",
     "port_in_use": "The port was still taken when the server had exited: its children held the listener.",
 }
 COUNTING = {
-    "own_copy": "Each child counted in a copy of its own: what fork copies is not shared.",
+    "own_copy": "Each child counted in a copy of its own: fork copies memory, unless it is mapped as shared.",
     "lost_counts": "Some connections were not counted: two processes changed one counter at once, or it is too narrow.",
     "counted_late": "A reply was out before its connection was counted: the parent's signal came between the two.",
 }
 PASSING = {
     "not_passed": "No child got the connection: what travels in the control message?",
     "copy_kept": "The parent passed the connection and kept its own descriptor: the client never sees the end.",
+    "client_dropped": "The child that should get the connection had just died, and the client was dropped.",
     "two_hold_it": "More than one process holds the connection.",
     "accepted_too_early": "A connection was accepted although no child was free: leave it in the listener's queue.",
     "death_unnoticed": "A child died, and the parent still counts on it.",
@@ -50,6 +52,7 @@ def ask(server: Server, name: str = "ann", count: int = 10) -> None:
     client.send(b"%d\n" % count)
     client.expect(b"*" * count)
     client.expect_eof(cause=lambda: who_keeps(server, client))
+    client.close()
 
 
 def who_keeps(server: Server, client: Peer) -> str | None:
@@ -241,12 +244,32 @@ def test_children_that_die_together_are_all_replaced(lab: Lab) -> None:
 
 @check(points=5, read="replacing", causes=CHILDREN)
 def test_children_that_cannot_live_are_not_started_in_a_tight_loop(lab: Lab) -> None:
-    """Where a child dies at once (here no descriptor is left for its accept), its replacement does, too."""
-    # Never the sanitized program: UBSan looks at memory through a pipe, and without a descriptor calls every object invalid.
-    server = lab.server("bytes_server", "-n", "4", descriptors=4, variant="")
-    # Four children and at least one more; what they write at the same time may be mixed within a line.
-    server.expect_match(r"(?s)(Too many open files.*){5}", stream="stderr", cause="never_replaced")
+    """A child may die of something that its replacement will die of, too. Here each is killed when it is forked."""
+    server = lab.server("bytes_server", "-n", "4", faults={"child": 1_000_000})
+    # Four children and at least one more.
+    server.expect_match(r"(?s)(a child is killed.*){5}", stream="stderr", cause="never_replaced")
     server.expect_idle(cause="tight_loop")
+    server.stop()
+    server = lab.server("bytes_server", "-n", "4", faults={"child": 6})
+    expect_children(server, 4, cause="never_replaced")
+    ask(server)
+    server.stop()
+
+
+@check(points=0, read="replacing", causes=CHILDREN)
+def test_a_fork_that_fails_is_tried_again(lab: Lab) -> None:
+    """fork fails while the machine has no process or memory to spare. That passes; the server should outlast it."""
+    server = lab.server("bytes_server", "-n", "3", faults={"nth_fork": 4})
+    victim = min(expect_children(server, 3))
+    server.kill_child(victim)
+    wait_until(
+        lambda: len(living(server) - {victim}) == 3 or server.status() is not None,
+        "three children live again",
+        cause="never_replaced",
+        instead=lambda: f"{len(living(server) - {victim})} live",
+    )
+    expect(server.status() is None, "the server lives", otherwise="it has ended", cause="fork_failure_fatal")
+    ask(server)
     server.stop()
 
 
@@ -385,10 +408,13 @@ def test_clients_wait_their_turn_while_all_children_are_busy(lab: Lab) -> None:
     cat.send(b"3\n")
     cat.expect(b"***")
     cat.expect_eof(cause="copy_kept")
+    cat.close()
     dan.expect_accepted(cause="never_free")
     eve.expect_waiting()
     bob.send(b"2\n")
     bob.expect(b"**")
+    bob.expect_eof(cause="copy_kept")
+    bob.close()
     eve.send(b"1\n")
     eve.expect(b"*")
 
@@ -447,6 +473,29 @@ def test_a_child_killed_while_serving_costs_its_client_only(lab: Lab) -> None:
         guest.expect_eof(cause="copy_kept")
 
 
+@check(points=0, read="passing", causes=PASSING)
+def test_a_client_whose_child_has_just_died_is_served(lab: Lab) -> None:
+    """Between the accept and the passing, every free child may die. The client is still there, and nobody else has it."""
+    server = lab.server("bytes_server_passing", "-n", "2", faults={"pass": 1})
+    children = expect_children(server, 2)
+    ann = server.connect("ann")
+    wait_until(
+        lambda: kernel.state(server.pid) == "T", "the parent has accepted ann, and stops before it passes her on", cause="not_passed"
+    )
+    with step("both children are killed"):
+        for child in children:
+            server.kill_child(child)
+        wait_until(lambda: set(server.children().values()) == {"Z"}, "both are dead")
+    with step("the parent continues (SIGCONT)"):
+        server.send_signal(signal.SIGCONT)
+    ann.send(b"3\n")
+    ann.expect(b"***", cause={"answer": "client_dropped", "hung_up": "client_dropped"})
+    ann.expect_eof(cause="copy_kept")
+    ann.close()
+    ask(server, "bob")
+    server.stop()
+
+
 @check(points=3, read="scans", causes=SERVICE)
 def test_a_scan_costs_the_passing_server_nothing(lab: Lab) -> None:
     """The lecture's server that passes descriptors died as a whole at the first client that came and left."""
@@ -456,6 +505,16 @@ def test_a_scan_costs_the_passing_server_nothing(lab: Lab) -> None:
     ask(server, "ann")
     ask(server, "bob")
     expect(living(server) == children, "the same children live", otherwise="others", cause="scan_kills")
+
+
+# --- a shortage of descriptors
+
+
+@check(points=0, read="all-busy", causes=shortage.CAUSES)
+def test_a_shortage_of_descriptors_is_rested_from(lab: Lab) -> None:
+    """accept fails while no descriptor is free, and the client waits in the backlog. That is said once, and it passes."""
+    for program in ("bytes_server", "bytes_server_counted", "bytes_server_reuseport", "bytes_server_passing"):
+        shortage.rests_when_accept_fails(lab, program, "-n", "1", request=b"2\n", reply=b"**")
 
 
 # --- what the kernel does
@@ -471,15 +530,18 @@ def test_reuseport_keeps_a_client_in_its_childs_queue(lab: Lab) -> None:
     guests = server.connect_all(*(f"guest {number}" for number in range(24)))
     for guest in guests:
         guest.send(b"2\n")
+        guest.half_close()
     wait_until(lambda: sum(kernel.waiting_in(pid) == "inet_csk_accept" for pid in living(server)) == 1, "one child is free again")
     lucky = [guest for guest in guests if kernel.accepted(guest.remote_port, guest.local_port) is not False]
     expect(0 < len(lucky) < 24, "some guests were served, some wait for the busy child", otherwise=f"{len(lucky)} of 24 served", cause="one_queue")
     for guest in lucky:
         guest.expect(b"**")
+        guest.close()
     held.close()
     for guest in guests:
         if guest not in lucky:
             guest.expect(b"**")
+            guest.close()
     server.stop()
 
 

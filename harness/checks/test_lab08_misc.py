@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from labkit import Lab, Server, check, expect, kernel, step, wait_until
+from labkit import Lab, Server, check, expect, kernel, shortage, step, wait_until
 from labkit.program import Program
 from labkit.steps import CouldNotTell
 from labkit.waiting import poll
@@ -23,9 +23,9 @@ RESETS = {
 }
 WAKE_UPS = {
     "signal_lost": "The signal came before select, and left nothing behind that select can see.",
-    "not_lost": "This program is to show the race: the signal in the gap has to be lost.",
-    "handler_blocks": "The handler waits for room in a full pipe, and nobody can empty it: the pipe must not block.",
-    "may_block": "Both ends of the pipe have to be non-blocking: the write for the handler's sake, the read for the loop's.",
+    "not_lost": "This program shows the race: the signal in the gap has to be lost.",
+    "handler_blocks": "The handler waits for room in a full pipe, and the loop that could empty it waits for the handler.",
+    "may_block": "Both ends of the pipe have to be non-blocking: otherwise the write may block the handler, or the read the loop.",
     "not_drained": "Bytes stayed in the pipe: it has to be read until it is empty, or each wakes select once more.",
     "drain_blocks": "The loop that empties the pipe waits for a byte more than there is.",
     "errno_lost": "The handler came between select and the look at its errno, and left its own there: the full pipe's EAGAIN.",
@@ -33,23 +33,20 @@ WAKE_UPS = {
 }
 FILES = {
     "not_everything": "The call took less than it was given, or at most 2 GiB: it has to be repeated until all is sent.",
-    "wrong_bytes": "Only what read returned is to be sent, not the whole buffer.",
+    "wrong_bytes": "The whole buffer was sent. Only the bytes that read returned belong to the file.",
     "size_overflows": "A size past 2 GiB does not fit into an int: off_t holds it.",
     "held_in_memory": "The file is held in memory as a whole: send it piece by piece.",
     "beyond_the_size": "SIZE was said: a file that grows meanwhile must not make it a lie.",
-    "waits_for_bytes": "The end of the file came before SIZE bytes: the loop has to end there.",
-    "killed_by_leaver": "sendfile knows no MSG_NOSIGNAL: SIGPIPE has to be ignored.",
-    "stalls_others": "One client who does not read makes the others wait.",
-    "spins_when_full": "accept fails for want of a descriptor, and fails again at once, for the client still waits: rest before "
-    "you ask again.",
-    "never_again": "A descriptor is free again, and the client that waited for one is still not accepted.",
+    "waits_for_bytes": "The file ended before SIZE bytes were sent, and the loop went on.",
+    "killed_by_leaver": "sendfile has no MSG_NOSIGNAL: SIGPIPE has to be ignored.",
+    "stalls_others": "One client that does not read delays the others.",
     "descriptor_leaks": "A file that was opened is not closed again.",
 }
-FOLDER = {
+DIRECTORY = {
     "text_was_tested": "The name looks harmless, and the path leads out by a link: ask the kernel (openat2), not the text.",
-    "not_beneath": "The name led out of the folder.",
-    "too_strict": "The path stays within the folder: RESOLVE_BENEATH lets it pass.",
-    "not_plain": "What was opened is no plain file: fstat tells.",
+    "not_beneath": "The name led out of the directory.",
+    "too_strict": "The path stays within the directory: RESOLVE_BENEATH lets it pass.",
+    "not_regular": "What was opened is no regular file: fstat tells.",
     "fifo_waits": "To open a FIFO waits for its writer: O_NONBLOCK does not.",
     "nul_in_name": "A C string ends at the first NUL byte, and the name did not.",
 }
@@ -58,7 +55,7 @@ STREAMS = {
     "never_flushed": "sync has to send what stands between pbase() and pptr().",
     "sent_twice": "After a flush the put area has to be empty: setp.",
     "byte_lost": "overflow is given a byte that has to be kept, too.",
-    "wrong_length": "Only what stands between pbase() and pptr() is to be sent.",
+    "wrong_length": "A flush has to send what stands between pbase() and pptr(), and nothing else.",
     "error_is_eof": "A failed recv is no end of file: only what is thrown becomes badbit.",
     "short_send": "send took less than it was given: send_all repeats it.",
     "sigpipe_in_stream": "The other side had gone, and the write raised SIGPIPE: MSG_NOSIGNAL.",
@@ -66,19 +63,23 @@ STREAMS = {
     "early": "What was written left before anybody flushed it.",
 }
 REDIRECTIONS = {
-    "no_deadlock": "Without the flush, each of the two is to wait for the other.",
+    "no_deadlock": "Without the flush, each of the two has to wait for the other.",
 }
 
 # --- resets
 
 
-@check(points=3, read="a-reset", causes=RESETS)
+@check(points=3, read="a-reset", causes=RESETS | shortage.CAUSES)
 def test_rst_server_resets(lab: Lab) -> None:
     """SO_LINGER with a time of 0 makes close send a reset. The client sees it in its errno."""
     server = lab.server("rst_server")
     for name in ("ann", "bob"):
         number = server.errno_of_client(name)
         expect(number == errno.ECONNRESET, "the client's errno is ECONNRESET", otherwise=os.strerror(number), cause="no_reset")
+    server.stop()
+    server = lab.server("rst_server", faults={"accept": 1})
+    server.expect_idle(cause="spins_when_full")
+    expect(server.stderr.text.count(shortage.REASON) == 1, "one shortage is said once", cause="accept_failed_noisily")
     server.stop()
 
 
@@ -298,8 +299,8 @@ def test_pending_signals_are_one(lab: Lab) -> None:
 # --- files
 
 
-def folder(lab: Lab, name: str = "folder") -> Path:
-    """Makes the folder that is served, with a secret beside it."""
+def directory(lab: Lab, name: str = "directory") -> Path:
+    """Makes the directory that is served, with a secret beside it."""
     path = lab.given / name
     (path / "inner").mkdir(parents=True)
     lab.file("secret", b"not for you\n")
@@ -328,7 +329,7 @@ def is_refused(server: Server, name: bytes, cause: str | None = None, reason: by
 
 
 def files_arrive(lab: Lab, program: str) -> None:
-    where = folder(lab)
+    where = directory(lab)
     server = lab.server(program, str(where))
     for size in (0, 1, 65535, 65536, 65537, 1_000_003):
         content = lab.random.randbytes(size)
@@ -354,33 +355,33 @@ def test_files_arrive_byte_for_byte_by_sendfile(lab: Lab) -> None:
 def test_a_sendfile_that_takes_little_is_repeated(lab: Lab) -> None:
     """sendfile returns how much it took, as send does. Here it takes 1000 bytes a call."""
     content = lab.random.randbytes(50_000)
-    where = folder(lab)
+    where = directory(lab)
     (where / "file").write_bytes(content)
     server = lab.server(SENDFILE, str(where), faults={"sendfile": 1000})
     is_answered(server, b"file", b"OK 50000\n" + content, cause="not_everything")
 
 
-@check(points=4, read="outside-the-folder", causes=FOLDER)
-def test_nothing_outside_the_folder_is_served(lab: Lab) -> None:
+@check(points=4, read="outside-the-directory", causes=DIRECTORY)
+def test_nothing_outside_the_directory_is_served(lab: Lab) -> None:
     """`..`, a path from the root and links that lead out are all names of the same secret."""
-    where = folder(lab)
+    where = directory(lab)
     (where / "link").symlink_to("../secret")
     (where / "absolute").symlink_to(lab.given / "secret")
     (where / "up").symlink_to("..")
-    (lab.given / "folder2").mkdir()
-    lab.file("folder2/secret", b"not for you\n")
+    (lab.given / "directory2").mkdir()
+    lab.file("directory2/secret", b"not for you\n")
     server = lab.server(COPY, str(where))
-    for name in ("../secret", "inner/../../secret", str(lab.given / "secret"), "/etc/passwd", "../folder2/secret"):
+    for name in ("../secret", "inner/../../secret", str(lab.given / "secret"), "/etc/passwd", "../directory2/secret"):
         is_refused(server, name.encode(), cause="not_beneath")
-    for name in ("link", "absolute", "up/secret", "up/folder/../secret"):
+    for name in ("link", "absolute", "up/secret", "up/directory/../secret"):
         is_refused(server, name.encode(), cause="text_was_tested")
     is_answered(server, b"plain", b"OK 6\nplain\n")
 
 
-@check(points=3, read="outside-the-folder", causes=FOLDER)
-def test_all_inside_the_folder_is_served(lab: Lab) -> None:
-    """A path may go up and a link may lead elsewhere, as long as both stay within the folder."""
-    where = folder(lab)
+@check(points=3, read="outside-the-directory", causes=DIRECTORY)
+def test_all_inside_the_directory_is_served(lab: Lab) -> None:
+    """A path may go up and a link may lead elsewhere, as long as both stay within the directory."""
+    where = directory(lab)
     (where / "link").symlink_to("inner/deep")
     (where / "two..dots").write_bytes(b"dots\n")
     server = lab.server(COPY, str(where))
@@ -389,26 +390,26 @@ def test_all_inside_the_folder_is_served(lab: Lab) -> None:
     is_answered(server, b"two..dots", b"OK 5\ndots\n", cause="too_strict")
 
 
-@check(points=3, read="outside-the-folder", causes=FOLDER)
-def test_what_is_no_plain_file_is_refused(lab: Lab) -> None:
-    """A folder, a FIFO, a name that leads nowhere: each is an answer to its client, and nobody waits."""
-    where = folder(lab)
+@check(points=3, read="outside-the-directory", causes=DIRECTORY)
+def test_what_is_no_regular_file_is_refused(lab: Lab) -> None:
+    """A directory, a FIFO, a name that leads nowhere: each gets its client an answer, and delays no other."""
+    where = directory(lab)
     os.mkfifo(where / "fifo")
     server = lab.server(COPY, str(where))
     for name in (b"nothing", b"", b"plain/more", b"x" * 5000):
         is_refused(server, name)
     is_refused(server, b"nothing", reason=b"No such file or directory")
     for name in (b"inner", b"."):
-        is_refused(server, name, cause="not_plain")
+        is_refused(server, name, cause="not_regular")
     is_refused(server, b"fifo", cause="fifo_waits")
     is_refused(server, b"plain\0.txt", cause="nul_in_name")
     is_answered(server, b"plain", b"OK 6\nplain\n")
 
 
-@check(points=2, read="outside-the-folder", causes=FOLDER)
+@check(points=2, read="outside-the-directory", causes=DIRECTORY)
 def test_the_other_server_refuses_the_same(lab: Lab) -> None:
     """Both file servers open by the same function: what one refuses, the other does."""
-    where = folder(lab)
+    where = directory(lab)
     (where / "link").symlink_to("../secret")
     server = lab.server(SENDFILE, str(where))
     for name in (b"../secret", b"link", b"inner", b"nothing"):
@@ -429,7 +430,7 @@ def test_three_gib_arrive_by_sendfile(lab: Lab) -> None:
 
 def three_gib_arrive(lab: Lab, program: str) -> None:
     size = 3 << 30
-    path = folder(lab) / "huge"
+    path = directory(lab) / "huge"
     with path.open("wb") as file:  # sparse: it holds three marks, and takes as many blocks of the disk
         for at in (0, (1 << 31) - 3, size - 4):
             file.seek(at)
@@ -447,7 +448,7 @@ def three_gib_arrive(lab: Lab, program: str) -> None:
 
 def half_sent(lab: Lab, program: str) -> tuple[Server, Path, bytes]:
     """A server with a file that is larger than what the kernel buffers, and its content."""
-    path = folder(lab, program) / "large"
+    path = directory(lab, program) / "large"
     content = lab.random.randbytes(1 << 20) * 12
     path.write_bytes(content)
     return lab.server(program, str(path.parent)), path, content
@@ -516,13 +517,13 @@ def a_leaver_is_survived(lab: Lab, program: str) -> None:
 
 @check(points=2, read="who-leaves-half-way", causes=FILES)
 def test_a_client_that_leaves_half_way_ends_nobody_else_by_copy(lab: Lab) -> None:
-    """Who asks for a large file and hangs up in its midst ends that connection, and nothing more."""
+    """A client asks for a large file and leaves in the middle. That ends its connection, and no other."""
     a_leaver_is_survived(lab, COPY)
 
 
 @check(points=3, read="who-leaves-half-way", causes=FILES | {"sigpipe": FILES["killed_by_leaver"]})
 def test_a_client_that_leaves_half_way_ends_nobody_else_by_sendfile(lab: Lab) -> None:
-    """sendfile to one who has gone raises SIGPIPE, and has no flag to prevent that."""
+    """sendfile to a client that has gone raises SIGPIPE, and it has no flag to prevent that."""
     a_leaver_is_survived(lab, SENDFILE)
 
 
@@ -569,10 +570,10 @@ def free_or_dead(server: Server) -> bool:
     return len(server.descriptors()) < 16
 
 
-@check(points=1, read="a-hundred-clients", causes=FILES)
+@check(points=1, read="a-hundred-clients", causes=FILES | shortage.CAUSES)
 def test_a_full_server_rests(lab: Lab) -> None:
-    """A client for whom there is no descriptor stays in the backlog. To ask for it again and again uses a CPU for nothing."""
-    where = folder(lab)
+    """accept fails while no descriptor is free, and the client waits in the backlog. That is said once, and it passes."""
+    where = directory(lab)
     for program in (COPY, SENDFILE):
         server = lab.server(program, str(where), descriptors=16, variant="")  # a sanitizer needs descriptors, too
         clients = server.connect_all(*(f"client {number}" for number in range(1, 14)))
@@ -587,15 +588,14 @@ def test_a_full_server_rests(lab: Lab) -> None:
         clients[-1].send(b"plain\n")
         clients[-1].expect(b"OK 6\nplain\n", cause="never_again")
         server.stop()
-        server = lab.server(program, str(where), faults={"accept": 1})  # the whole system has no descriptor
-        server.expect_idle(cause="spins_when_full")
-        server.stop()
+    for program in (COPY, SENDFILE):
+        shortage.rests_when_accept_fails(lab, program, str(where), request=b"plain\n", reply=b"OK 6\nplain\n")
 
 
 @check(points=2, read="the-copy-loop", causes=FILES, hidden=True)
 def test_requests_that_are_none_do_no_harm(lab: Lab) -> None:
     """Half a line, a line without end, a visitor who says nothing: each concerns its own connection."""
-    where = folder(lab)
+    where = directory(lab)
     for program in (COPY, SENDFILE):
         server = lab.server(program, str(where))
         half = server.connect("half")
@@ -701,7 +701,7 @@ def test_an_object_passes_by_the_operators(lab: Lab) -> None:
 
 @check(points=3, read="end-of-file-and-errors", causes=STREAMS)
 def test_end_of_file_and_errors_are_states(lab: Lab) -> None:
-    """eof for the other side's end, bad for an error of the socket: whoever reads has to be able to tell them apart."""
+    """eof for the other side's end, bad for an error of the socket: a reader has to be able to tell them apart."""
     run = lab.run("stream_demo", "states")
     if run.status == -signal.SIGPIPE:
         run.expect_status(0, cause="sigpipe_in_stream")
@@ -709,7 +709,7 @@ def test_end_of_file_and_errors_are_states(lab: Lab) -> None:
     for what, state in (("a whole line", "good"), ("half a line", "eof"), ("nothing more", "eof fail")):
         run.expect_match(rf"^{what}: {state}$", cause="nothing_read")
     run.expect_match(r"^read after a reset: fail bad$", cause="error_is_eof")
-    run.expect_match(r"^written to one who has gone: fail bad$", cause="never_flushed")
+    run.expect_match(r"^written after that: fail bad$", cause="never_flushed")
 
 
 @check(points=2, read="when-bytes-leave", causes=STREAMS, hidden=True)
@@ -751,7 +751,7 @@ def test_redirected_streams_converse(lab: Lab) -> None:
 
 @check(points=2, read="redirections")
 def test_redirections_race_with_nobody(lab: Lab) -> None:
-    """The port listens before the fork: whoever comes first is not too early. Two hundred runs of two hundred."""
+    """The port listens before the fork: neither process can be too early. Two hundred runs of two hundred."""
     for number in EXPECTED:
         again = 'i=0; while [ $i -lt 40 ]; do "$0" "$1" 2>&1 || exit 1; i=$((i + 1)); done'
         program = lab.require("stream_redirect")

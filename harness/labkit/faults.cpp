@@ -4,6 +4,9 @@
 //   FAULT_SENDFILE   so does sendfile
 //   FAULT_RECV   recv and read from a socket deliver at most so many bytes a call
 //   FAULT_FORK   the first so many forks fail with EAGAIN, and at that moment a SIGCHLD comes
+//   FAULT_NTH_FORK   only the so-many-th does
+//   FAULT_CHILD  the first so many children are killed as soon as they are forked; each says so on stderr
+//   FAULT_PASS   not 0: the first sendmsg that passes a descriptor stops the process (SIGSTOP) before it does
 //   FAULT_THREAD the first so many threads cannot be created (EAGAIN)
 //   FAULT_THREADS    so many threads can be created, and no more (EAGAIN)
 //   FAULT_ACCEPT from the so-many-th on, every accept fails with ENFILE, at once
@@ -44,6 +47,9 @@ std::atomic<long> accepts_to_fail = fault("FAULT_ACCEPTS");
 std::atomic<long> accepts_until_one_fails = fault("FAULT_NTH_ACCEPT");
 std::atomic<long> accepts = 0;
 std::atomic<long> forks_to_fail = fault("FAULT_FORK");
+std::atomic<long> forks_until_one_fails = fault("FAULT_NTH_FORK");
+std::atomic<long> children_to_kill = fault("FAULT_CHILD");
+std::atomic<bool> stops_before_passing = fault("FAULT_PASS") != 0;
 std::atomic<long> threads_to_fail = fault("FAULT_THREAD");
 std::atomic<long> threads_begun = 0;
 std::atomic<long> signals_in_select = fault("FAULT_SELECT");
@@ -99,6 +105,7 @@ ssize_t writev(int fd, const iovec* parts, int count) {
 
 ssize_t sendmsg(int fd, const msghdr* message, int flags) {
     static const auto real = next<decltype(::sendmsg)>("sendmsg");
+    if (message->msg_controllen != 0 && stops_before_passing.exchange(false)) raise(SIGSTOP);
     if (send_limit == 0 || message->msg_iovlen == 0 || message->msg_controllen != 0 || !is_socket(fd))
         return real(fd, message, flags);
     return send(fd, message->msg_iov[0].iov_base, message->msg_iov[0].iov_len, flags);
@@ -148,11 +155,17 @@ int pthread_create(pthread_t* thread, const pthread_attr_t* attributes, void* (*
 
 pid_t fork() {
     static const auto real = next<decltype(::fork)>("fork");
-    if (forks_to_fail > 0 && forks_to_fail-- > 0) {
+    if (--forks_until_one_fails == 0 || (forks_to_fail > 0 && forks_to_fail-- > 0)) {
         errno = EAGAIN;
         raise(SIGCHLD);  // between the call and the caller's look at errno
         return -1;
     }
-    return real();
+    const bool is_killed = children_to_kill > 0 && children_to_kill-- > 0;
+    const pid_t child = real();
+    if (child == 0 && is_killed) {
+        [[maybe_unused]] const auto written = write(STDERR_FILENO, "a child is killed\n", 18);
+        raise(SIGKILL);
+    }
+    return child;
 }
 }

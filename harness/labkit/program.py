@@ -159,10 +159,10 @@ class Program:
             current.outcome = f"{share:.0%}"
         return share
 
-    def expect_idle(self, cause: Cause = "spins") -> None:
-        """Fails if the program uses the CPU while nobody asks it anything."""
-        with step(f"{self.name} waits without using the CPU") as current:
-            share = min(self._cpu_shares(lambda share: share <= 0.10))
+    def expect_idle(self, cause: Cause = "spins", child: int | None = None) -> None:
+        """Fails if the program, or this child of it, uses the CPU while nobody asks it anything."""
+        with step(f"{self.name if child is None else f'child {child}'} waits without using the CPU") as current:
+            share = min(self._cpu_shares(lambda share: share <= 0.10, child))
             if share > 0.25:
                 raise Failed(f"uses {share:.0%} of a CPU", rung="spins", cause=cause)
             if share > 0.10:
@@ -177,11 +177,11 @@ class Program:
                 raise Failed(f"uses {share:.0%} of a CPU", cause=cause)
             current.outcome = f"{share:.0%} of a busy loop's time"
 
-    def _cpu_shares(self, enough: Callable[[float], bool]) -> list[float]:
+    def _cpu_shares(self, enough: Callable[[float], bool], child: int | None = None) -> list[float]:
         """What up to three looks one after the other tell, the last one being the first that is enough."""
-        shares = [kernel.cpu_share(self.pid)]
+        shares = [kernel.cpu_share(child or self.pid)]
         while len(shares) < 3 and not enough(shares[-1]):
-            shares.append(kernel.cpu_share(self.pid))
+            shares.append(kernel.cpu_share(child or self.pid))
         return shares
 
     # --- doing things to it

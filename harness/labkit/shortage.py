@@ -29,6 +29,8 @@ def rests_when_accept_fails(lab: Lab, name: str, *arguments: str, request: bytes
     bob = server.connect("bob")
     wait_until(lambda: "disconnected" in server.stdout.text or server.status() is not None, "ann is gone")
     server.expect_idle(cause="spins_when_full")
+    for child in server.children():
+        server.expect_idle(cause="spins_when_full", child=child)
     wait_until(lambda: REASON in server.stderr.text or server.status() is not None, f"stderr says {REASON!r}",
                cause="accept_failed_silently")  # fmt: skip
     wait_until(lambda: kernel.at_rest(server.pid) or server.status() is not None, "the server rests")

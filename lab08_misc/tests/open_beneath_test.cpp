@@ -1,4 +1,4 @@
-// The quick check of open_beneath.hpp, in a temporary folder: `make unit`.
+// The quick check of open_beneath.hpp, in a temporary directory: `make unit`.
 #include "../open_beneath.hpp"
 
 #include <gtest/gtest.h>
@@ -12,30 +12,30 @@
 
 namespace {
 
-/// TEMPORARY/secret and TEMPORARY/folder/..., of which only what is in the folder may be served.
+/// TEMPORARY/secret and TEMPORARY/directory/..., of which only what is in the directory may be served.
 struct OpenBeneath : testing::Test {
     std::filesystem::path temporary;
-    unique_fd folder;
+    unique_fd directory;
 
     OpenBeneath() {
         std::string pattern = testing::TempDir() + "open_beneath_XXXXXX";
         if (mkdtemp(pattern.data()) == nullptr) throw std::runtime_error{"mkdtemp"};
         temporary = pattern;
-        std::filesystem::create_directories(temporary / "folder/inner");
+        std::filesystem::create_directories(temporary / "directory/inner");
         std::ofstream{temporary / "secret"} << "secret";
-        std::ofstream{temporary / "folder/plain"} << "plain";
-        std::ofstream{temporary / "folder/inner/deep"} << "deep";
-        std::filesystem::create_symlink("inner/deep", temporary / "folder/link_in");
-        std::filesystem::create_symlink("../secret", temporary / "folder/link_out");
-        std::filesystem::create_symlink(temporary, temporary / "folder/folder_out");
-        folder = unique_fd{check("open", open((temporary / "folder").c_str(), O_PATH | O_DIRECTORY))};
+        std::ofstream{temporary / "directory/plain"} << "plain";
+        std::ofstream{temporary / "directory/inner/deep"} << "deep";
+        std::filesystem::create_symlink("inner/deep", temporary / "directory/link_in");
+        std::filesystem::create_symlink("../secret", temporary / "directory/link_out");
+        std::filesystem::create_symlink(temporary, temporary / "directory/directory_out");
+        directory = unique_fd{check("open", open((temporary / "directory").c_str(), O_PATH | O_DIRECTORY))};
     }
     void TearDown() override { std::filesystem::remove_all(temporary); }
 
     /// Returns the text of the file that `name` leads to, or the reason why it is not served.
     std::string text(const std::string& name) const {
         try {
-            const unique_fd file = open_beneath(folder, name);
+            const unique_fd file = open_beneath(directory, name);
             std::string bytes(100, '\0');
             const auto count = read(file.get(), bytes.data(), bytes.size());
             if (count == -1) return "not open for reading";
@@ -61,7 +61,7 @@ TEST_F(OpenBeneath, RefusesEveryWayOut) {
     EXPECT_TRUE(refused("inner/../../secret"));
     EXPECT_TRUE(refused(temporary / "secret"));
     EXPECT_TRUE(refused("link_out"));
-    EXPECT_TRUE(refused("folder_out/secret"));
+    EXPECT_TRUE(refused("directory_out/secret"));
     EXPECT_TRUE(refused("/etc/passwd"));
 }
 
@@ -75,8 +75,9 @@ TEST_F(OpenBeneath, RefusesWhatIsNotThere) {
 TEST_F(OpenBeneath, RefusesWhatIsNoPlainFile) {
     EXPECT_TRUE(refused("inner"));
     EXPECT_TRUE(refused("."));
-    ASSERT_EQ(mkfifo((temporary / "folder/fifo").c_str(), 0600), 0);
-    alarm(10);  // a server that waits for the FIFO's writer waits for ever: that ends this test
+    ASSERT_EQ(mkfifo((temporary / "directory/fifo").c_str(), 0600), 0);
+    // An open that waits for the FIFO's writer waits for ever. This ends the test.
+    alarm(10);
     EXPECT_TRUE(refused("fifo"));
     alarm(0);
 }

@@ -109,7 +109,8 @@ TEST_F(SocketStream, EndOfFileIsEofAndNoError) {
 TEST_F(SocketStream, AResetIsBadAndNoEof) {
     socket_stream stream{std::move(other)};
     stream << "never read" << std::endl;
-    plain.reset();  // with unread bytes: that resets the connection
+    // A close with unread bytes resets the connection.
+    plain.reset();
     std::string line;
     EXPECT_FALSE(std::getline(stream, line));
     EXPECT_TRUE(stream.bad());

@@ -1,4 +1,4 @@
-// The end of a connection that has been served, as in lab04.
+// Lingering close: how a server ends a connection so that its last words arrive.
 #pragma once
 
 #include <sys/socket.h>
@@ -9,13 +9,14 @@
 
 #include "posix.hpp"
 
-/// Says that no more will be sent, and reads what the client sends until it closes, within bounds: closing
-/// a socket with unread bytes would throw away what the client has not received yet.
-inline void finish(const unique_fd& connection) {
+/// To be called before a connection is closed whose client may still be sending. A close with unread bytes
+/// sends a reset, and the client may lose what it has not read yet. So: say that no more will come
+/// (shutdown(2)), then read until the client closes, for two seconds at most. Throws std::system_error.
+inline void linger_before_close(const unique_fd& connection) {
     check("shutdown", shutdown(connection.get(), SHUT_WR));
     const timeval second{.tv_sec = 1, .tv_usec = 0};
     check("setsockopt", setsockopt(connection.get(), SOL_SOCKET, SO_RCVTIMEO, &second, sizeof second));
-    std::array<char, 65536> rest;  // until its end of file, but not for ever
+    std::array<char, 65536> rest;
     const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds{2};
     while (recv(connection.get(), rest.data(), rest.size(), 0) > 0)
         if (std::chrono::steady_clock::now() > deadline) return;
