@@ -49,9 +49,9 @@ $(short:%=tsan-%):
 $(short:%=watch-%):
 	harness/watch $(@:watch-%=%)
 
-## make hint-lab05       one more hint at a time for the first check that failed
+## make hint-lab05       one more hint at a time for the first check that failed; CHECK=name for another
 $(short:%=hint-%):
-	@harness/hint $(@:hint-%=%)
+	@harness/hint $(@:hint-%=%) $(CHECK)
 
 ## make trace-lab05      PROGRAM=upper_server: its timeline under scripted clients; or CHECK=name: that check's
 $(short:%=trace-%):

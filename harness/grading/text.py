@@ -86,7 +86,8 @@ def table(report: Report) -> str:
 def short(result: Result, color: bool) -> str:
     """One check in one line, and what broke."""
     told = line(result, color)
-    why = textwrap.shorten(printable(result.cause_text or result.reason), WIDTH, placeholder=" …")
+    reason = result.reason if result.rung in ("build", "start") else result.cause_text or result.reason
+    why = textwrap.shorten(printable(reason), WIDTH, placeholder=" …")
     return f"{told}: {why}" if result.verdict != PASS else told
 
 

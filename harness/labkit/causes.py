@@ -14,6 +14,9 @@ COMMON_CAUSES = {
     "exited_early": "The program ended before it listened. What it said last is above.",
     "not_listening": "No socket of the program listens: were socket, bind and listen all called, "
     "in this order?",
+    "not_written": "The program says that it is not written yet. Its contract is in handouts/contracts.",
+    "backlog_full": "The kernel dropped the client's SYN: the queue of clients that wait for accept was full. The backlog "
+    "is the second argument of listen.",
     "wrong_first_line": "The first line on stdout has to be `listening on ADDRESS:PORT`, flushed at once.",
     "never_accepted": "The connection waits in the backlog: the program does not come back to accept.",
     "no_answer": "The connection was accepted, and nothing was answered.",

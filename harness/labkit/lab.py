@@ -13,7 +13,7 @@ from . import kernel
 from .box import Box, given_beside
 from .build import Build, is_current, make
 from .client import Datagrams, Listener
-from .program import Program, status_name
+from .program import Program, status_name, raise_if_unwritten
 from .run import Run, run_to_its_end
 from .server import Server
 from .steps import CouldNotTell, Failed, show, step
@@ -108,16 +108,19 @@ class Lab:
         variant: str | None = None,
         env: Mapping[str, str] | None = None,
         path: Path | None = None,
+        endless: str = "does_not_end",
     ) -> Run:
         """Runs a program to its end, with `input` (bytes or a file) on stdin; returns its status and output.
 
-        reported: a sanitizer's report is what is looked for, and no failure. The others are those of start().
+        reported: a sanitizer's report is what is looked for, and no failure. endless: the likely cause if it
+        does not end. The others are those of start().
         """
         words = f"{name} {' '.join(arguments)}".strip()
         with step(words + (f" with {show(input)}" if input and isinstance(input, bytes) else "")) as current:
             around = self.around(faults, descriptors, closed, env)
             argv = [str(path or self.require(name, variant)), *_possible(arguments)]
-            result = run_to_its_end(name, self.box, argv, around, input, reported)
+            result = run_to_its_end(name, self.box, argv, around, input, reported, endless)
+            raise_if_unwritten(name, result.stderr.decode(errors="replace"))
             current.outcome = status_name(result.status)
             return result
 

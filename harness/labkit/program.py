@@ -36,6 +36,12 @@ _SANITIZER_CAUSES = {
 }
 
 
+def raise_if_unwritten(name: str, stderr: str) -> None:
+    """Throws Failed if the program's last word is that it is not written yet, as a starter's is."""
+    if stderr.rstrip().endswith("not written yet"):
+        raise Failed(f"{name} is not written yet", rung="start", cause="not_written")
+
+
 def sanitizer_report(program: str, stderr: str) -> Failed | None:
     """The first report of a sanitizer, as a failure. Throws CouldNotTell if the sanitizer could not work
     here.
@@ -409,6 +415,7 @@ class Program:
         if status is not None:
             self.stdout.finish()
             self.stderr.finish()
+            raise_if_unwritten(self.name, self.stderr.text)
         poll(self.stderr.complete, 1.0)  # a sanitizer's report may be on its way
         self._explain_last_words()
         if status is None or self.asked_to_end:

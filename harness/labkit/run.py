@@ -74,10 +74,12 @@ def run_to_its_end(
     around: Surroundings,
     given: bytes | Path = b"",
     reported: bool = False,
+    endless: str = "does_not_end",
 ) -> Run:
     """Runs a program with `given` (bytes or a file) on stdin. Throws Failed if it does not end.
 
-    reported: a sanitizer's report is what is looked for, and no failure.
+    reported: a sanitizer's report is what is looked for, and no failure. endless: the likely cause if it does
+    not end.
     """
     with tempfile.TemporaryFile() as typed, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         if isinstance(given, bytes):
@@ -108,7 +110,7 @@ def run_to_its_end(
             process.kill()
             err.seek(0)
             raise sanitizer_report(argv[0], err.read().decode(errors="replace")) or Failed(
-                f"still runs after {missed.seconds:.1f} s", cause="does_not_end", details=details
+                f"still runs after {missed.seconds:.1f} s", cause=endless, details=details
             ) from None
         if printed() > most:
             process.kill()

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from . import kernel
 from .client import Peer
-from .program import Program
+from .program import Program, raise_if_unwritten
 from .steps import Failed, difference, step
 from .waiting import Missed, await_fact
 
@@ -38,6 +38,7 @@ class Server(Program):
                 self.asked_to_end = True
                 self._explain_last_words()
                 cause = "exited_early" if (self.status() or 0) >= 0 else "crashed"
+                raise_if_unwritten(self.name, self.stderr.text)
                 raise Failed("it has ended", rung="exited", cause=cause, details=self.evidence())
             raise Failed("it does not listen", rung="listen", cause="not_listening", details=self.evidence())
         if told:
@@ -120,7 +121,9 @@ class Server(Program):
         try:
             await_fact(lambda: client.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) or _connected(client))
         except Missed:
-            raise self.failure("no connection: the handshake is not completed", rung="connect") from None
+            full = any(listener.unread for listener in kernel.listening(self.pid))
+            what = "no connection: the handshake is not completed"
+            raise self.failure(what, rung="connect", cause="backlog_full" if full else None) from None
         if not _connected(client):
             raise self.failure("the connection is refused", rung="connect")
         return client

@@ -70,6 +70,8 @@ def files(lab: str, depth: str | None = None) -> dict[Path, bytes]:
             released[source] = regions.solved(text).encode()
         for checks in _matching(HARNESS / "checks", (f"test_{name}_*.py",)):
             released[checks] = visible_checks(checks.read_text(), name, Term()).encode()
+        for hints in _matching(HARNESS / "hints", (f"{name}.ini", "common.ini")):
+            released[hints] = hints.read_bytes()
         for page in _matching(ROOT / "handouts", (f"{name}.md", f"contracts/{name}.md", f"{name}*.svg", f"pictures/{name}*")):
             released[page] = page.read_bytes()
     for path in [*(ROOT / name for name in TOP), *(HARNESS / name for name in (*COMMANDS, *MODULES))]:
