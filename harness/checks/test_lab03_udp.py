@@ -13,6 +13,7 @@ from labkit.steps import difference
 SENDER = {
     "reply_to_another": "The reply went to another client than the one that asked: recvfrom says who sent "
     "this datagram.",
+    "reply_cut": "A datagram may have any bytes, also zero: its length is what recvfrom returned.",
     "server_connected": "The server's socket was connected, and takes datagrams from that one client alone.",
     "whole_buffer_sent": "More was sent than had come: a datagram's length is what recvfrom returned, not "
     "the buffer's.",
@@ -48,6 +49,9 @@ RETRY = {
     "the same.",
     "late_reply_taken": "A reply to an earlier request was taken for the answer to this one: compare the "
     "numbers.",
+    "wrong_reply_taken": "A datagram that does not begin with the number and one blank was taken for the reply, "
+    "or a reply was not printed as it came.",
+    "refusal_is_no_datagram": "recv returned -1, and that was taken for a length.",
     "repeat_is_a_try": "A repeated reply used up a try: a datagram that is not the answer must not end the "
     "wait.",
     "wait_restarted": "Each wrong datagram made the client wait anew: the wait has a deadline, whatever "
@@ -71,8 +75,8 @@ TAKE = {
     "ignored_silently": "A datagram that gets no reply is logged: ignored HOST:PORT.",
     "restart_unnoticed": "A request with another epoch was not answered with restarted.",
     "same_epoch": "The epoch was the same after a restart: choose it at random.",
-    "never_forgets": "More clients were remembered than -n allows, or a forgotten one was served.",
-    "forgot_another": "The client to forget is the one whose last message is the longest ago.",
+    "forgets_wrongly": "Of more clients than -n, the one whose last message is the longest ago is forgotten, "
+    "and no other.",
     "no_message_served": "A datagram that is no message changed the next ticket, or got a reply.",
     "no_hello": "The client introduces itself first: hello NONCE.",
     "not_repeated": "The client did not repeat its request, or sent another one.",
@@ -113,7 +117,7 @@ def test_each_datagram_is_answered_to_its_sender(lab: Lab) -> None:
     bob.expect(b"BOB", cause=lambda: "reply_to_another" if ann.waiting() else "server_connected")
     every = bytes(range(256))
     ann.send(every)
-    ann.expect(every.upper())
+    ann.expect(every.upper(), cause={"bytes": "reply_cut"})
 
 
 @check(points=3, read="datagrams", causes=SENDER)
@@ -165,10 +169,13 @@ def test_a_datagram_over_1024_bytes_is_cut_and_the_log_says_so(lab: Lab) -> None
     ann.expect(b"A" * 1024)
     ann.send(b"b" * 3000)
     ann.expect(b"B" * 1024)
+    ann.send(b"d" * 1025)
+    ann.expect(b"D" * 1024)
     ann.send(b"c")
     ann.expect(b"C")
     server.expect_match(f"^truncated 127.0.0.1:{ann.port}: 1024 of 3000 bytes$", cause="truncation_unnoticed")
-    expect(server.stdout.text.count("truncated") == 1, "the datagram of 1024 bytes was not called truncated")
+    server.expect_match(f"^truncated 127.0.0.1:{ann.port}: 1024 of 1025 bytes$", cause="truncation_unnoticed")
+    expect(server.stdout.text.count("truncated") == 2, "the datagram of 1024 bytes was not called truncated")
 
 
 @check(points=2, read="datagrams", causes=SENDER, after="each_datagram_is_answered_to_its_sender")
@@ -218,6 +225,13 @@ def test_the_client_prints_each_reply_and_says_goodbye(lab: Lab) -> None:
         server.send(line.upper().encode(), to=port)
         client.expect_text(f"Input: Output: {line.upper()}\n")
     client.type("\n")
+    server.expect(b"", cause="no_goodbye")
+    client.expect_exit(0)
+    client = udp_client(lab, "udp_upper_client", server.port, "-w", "3600")
+    client.type("the last words")
+    client.end_input()
+    port = server.expect(b"the last words")
+    server.send(b"THE LAST WORDS", to=port)
     server.expect(b"", cause="no_goodbye")
     client.expect_exit(0)
 
@@ -332,7 +346,7 @@ def expect_answers(client: Program, lines: list[str], gave_up: str = "no_reply_t
     )  # fmt: skip
 
 
-@check(points=6, read="late", causes=RETRY)
+@check(points=5, read="late", causes=RETRY)
 def test_a_late_reply_is_not_taken_for_the_next_ones(lab: Lab) -> None:
     """A reply that comes late lies in the socket when the next request is sent: only its number says whose it
     is."""
@@ -352,7 +366,7 @@ def test_a_lost_request_or_reply_is_asked_for_again(lab: Lab) -> None:
         expect_answers(ask(lab, relay, ["one", "two"]), ["one", "two"])
 
 
-@check(points=5, read="retry", causes=RETRY)
+@check(points=4, read="retry", causes=RETRY)
 def test_a_repeated_request_or_reply_changes_nothing(lab: Lab) -> None:
     """Repeats pile up in the socket; none of them may be an answer, or count as a try."""
     server = udp_server(lab)
@@ -383,6 +397,13 @@ def test_the_client_gives_up_after_forty_tries_and_growing_waits(lab: Lab) -> No
         for _ in range(33):
             silent.expect(b"1 hello")
     client.expect_exit(1, cause="asks_for_ever")
+    waits = re.findall(r"no reply in (\S+) ms$", client.stderr.text, re.MULTILINE)
+    expect(
+        waits[6:] == 34 * ["200"],
+        "each further wait was 200 ms",
+        otherwise=", ".join(waits[6:]),
+        cause="waits_do_not_grow",
+    )
     client.expect_match("^udp_upper_client_retry: no reply", stream="stderr")
     expect(
         not silent.waiting(),
@@ -392,7 +413,7 @@ def test_the_client_gives_up_after_forty_tries_and_growing_waits(lab: Lab) -> No
     )
 
 
-@check(points=3, read="retry", causes=RETRY)
+@check(points=2, read="retry", causes=RETRY)
 def test_ten_losses_in_a_row_are_survived(lab: Lab) -> None:
     """A network may be silent for a while: the tries go on long enough."""
     server = udp_server(lab)
@@ -427,7 +448,50 @@ def test_wrong_datagrams_do_not_make_the_client_wait_longer(lab: Lab) -> None:
         server.expect(b"1 hello", cause="wait_restarted")
 
 
-@check(points=4, read="retry", causes=RETRY)
+@check(points=3, read="late", causes=RETRY)
+def test_only_the_number_and_one_blank_make_a_reply(lab: Lab) -> None:
+    """Anything may come to the client's port from its server: a reply begins with the very number and a
+    blank."""
+    server = lab.datagrams("the server")
+    client = udp_client(lab, "udp_upper_client_retry", server.port)
+    client.type("hello\n")
+    _, port = server.take("the request", cause="never_asks_again")
+    for wrong in (
+        "10 NO",
+        "1",
+        "1NO",
+        "01 NO",
+        " 1 NO",
+        "+1 NO",
+        "1\tNO",
+        "",
+        "NO",
+        "-1 NO",
+        "11 NO",
+        "1.0 NO",
+    ):
+        server.send(wrong.encode(), to=port)
+    server.send(b"1 HELLO", to=port)
+    client.expect_text("Input: Output: HELLO\nInput: ", cause="wrong_reply_taken")
+    client.type("again\n")
+    while server.take("the next request")[0] != b"2 again":
+        pass
+    server.send(b"1 HELLO", to=port)
+    server.send(b"2 2 AGAIN\0", to=port)
+    client.expect_text("Output: 2 AGAIN\0\nInput: ", cause="wrong_reply_taken")
+
+
+@check(points=1, read="refused", causes=RETRY)
+def test_a_refused_port_does_not_crash_the_retrying_client(lab: Lab) -> None:
+    """On a connected socket a refusal is an error of the next call: it is no datagram."""
+    # Keeps the client from getting this port itself.
+    neighbour = Datagrams("a neighbour", None, None, "127.0.0.2")
+    client = udp_client(lab, "udp_upper_client_retry", neighbour.port)
+    client.type("hello\n")
+    client.expect_exit(1, cause="refusal_is_no_datagram")
+
+
+@check(points=3, read="retry", causes=RETRY)
 def test_a_thousand_answers_are_right_on_a_bad_network(lab: Lab) -> None:
     """Three of ten datagrams are lost each way, some come twice, some too late: still every answer is
     right."""
@@ -539,22 +603,21 @@ def test_the_client_that_was_silent_longest_is_forgotten(lab: Lab) -> None:
     """The memory for replies is bounded: -n clients. One that was forgotten is told so, and gets no
     tickets."""
     server = take_server(lab, "-n", "3")
-    clients = [lab.datagrams(name, server, server.port) for name in ("ann", "bob", "cat")]
-    keys = [welcomed(client) for client in clients]
-    ann, bob, cat = clients
-    take(bob, keys[1], 1, 1, 1)
-    take(ann, keys[0], 1, 1, 2)
-    dan = lab.datagrams("dan", server, server.port)
-    his = welcomed(dan)
-    cat.send(f"take {keys[2]} 1 1".encode())
-    cat.expect(f"forgotten {keys[2]} 1".encode(), cause="never_forgets")
-    take(dan, his, 1, 1, 3, "forgot_another")
-    take(bob, keys[1], 1, 1, 1, "forgot_another")
-    eve = lab.datagrams("eve", server, server.port)
+    ann, bob, cat, dan, eve = (
+        lab.datagrams(name, server, server.port) for name in ("ann", "bob", "cat", "dan", "eve")
+    )
+    anns, bobs, cats = welcomed(ann), welcomed(bob), welcomed(cat)
+    take(bob, bobs, 1, 1, 1)
+    take(ann, anns, 1, 1, 2)
+    dans = welcomed(dan)
+    take(bob, bobs, 1, 1, 1, "forgets_wrongly")
+    cat.send(f"take {cats} 1 1".encode())
+    cat.expect(f"forgotten {cats} 1".encode(), cause="forgets_wrongly")
+    take(dan, dans, 1, 1, 3, "forgets_wrongly")
     welcomed(eve)
-    ann.send(f"take {keys[0]} 1 1".encode())
-    ann.expect(f"forgotten {keys[0]} 1".encode(), cause={"bytes": "forgot_another"})
-    take(bob, keys[1], 2, 1, 4, "forgot_another")
+    ann.send(f"take {anns} 1 1".encode())
+    ann.expect(f"forgotten {anns} 1".encode(), cause="forgets_wrongly")
+    take(bob, bobs, 2, 1, 4, "forgets_wrongly")
 
 
 @check(points=2, read="exactly-once", causes=TAKE, after="each_ticket_is_handed_out_once")

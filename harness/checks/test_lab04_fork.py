@@ -19,6 +19,8 @@ COPIES = {
 }
 CURED = {"cured": "This program is broken on purpose, and is no longer broken in its own way."}
 REAPING = {
+    "other_log": "The log has `connected HOST:PORT` when a client is accepted and `disconnected HOST:PORT`, with "
+    "the client's address, when its connection has ended.",
     "never_reaped": "The children are not reaped: each stays a zombie until its parent calls waitpid or "
     "ignores SIGCHLD.",
     "one_signal_one_death": "One SIGCHLD was taken for one death. Signals do not queue: reap in a loop.",
@@ -26,6 +28,8 @@ REAPING = {
     "once.",
     "errno_lost": "The handler came between a failed call and the line that reads errno, and left another "
     "value there.",
+    "limited": "The server does not accept while it has many children: it has a limit, or waits for one of "
+    "them.",
     "child_goes_on": "A child that had served its client did not exit, but went on with the parent's loop.",
     "fork_unchecked": "fork returned -1, and the log does not say so.",
     "children_say_it_too": "A child inherits the parent's signal handlers: it should end without printing "
@@ -33,6 +37,7 @@ REAPING = {
 }
 PROGRAMS = {
     "not_executed": "The child did not execute the program: what does the server's log say?",
+    "arguments_lost": "The program did not get its arguments, the words behind its name on the command line.",
     "not_standard": "The connection should be descriptors 0, 1 and 2 of the program.",
     "too_many_copies": "The program has more descriptors than 0, 1 and 2: close the other copies, or mark "
     "them close-on-exec.",
@@ -51,8 +56,9 @@ MEMORY = {
 
 
 def living(server: Server) -> list[int]:
-    """The children that are not zombies."""
-    return [child for child, state in server.children().items() if state != "Z"]
+    """The processes of the server beside itself that are not zombies: its children, or theirs (double
+    fork)."""
+    return [member for member, state in kernel.session(server.pid).items() if state != "Z"]
 
 
 def zombies(server: Server) -> list[int]:
@@ -60,14 +66,14 @@ def zombies(server: Server) -> list[int]:
 
 
 def one_child(server: Server, cause: str | None = None) -> int:
-    """Waits until the server has exactly one child; returns its PID."""
+    """Waits until the server has exactly one living child; returns its PID."""
     wait_until(
-        lambda: len(server.children()) == 1,
+        lambda: len(living(server)) == 1,
         "the server has one child",
         cause=cause,
-        instead=lambda: f"{len(server.children())} children",
+        instead=lambda: f"{len(living(server))} children",
     )
-    return next(iter(server.children()))
+    return living(server)[0]
 
 
 # --- fork
@@ -145,7 +151,7 @@ def test_a_silent_client_makes_no_other_wait(lab: Lab) -> None:
     server.expect_idle()
 
 
-@check(points=7, read="who-closes-what", causes=COPIES)
+@check(points=6, read="who-closes-what", causes=COPIES)
 def test_a_client_that_half_closes_sees_the_end(lab: Lab) -> None:
     """The connection is open in two processes after fork. The client sees its end when both have closed
     it."""
@@ -182,12 +188,26 @@ def test_a_client_leaves_no_process_behind(lab: Lab) -> None:
         client = server.connect(name)
         client.send(b"hello\n")
         client.expect(b"HELLO\n")
+        server.expect_match(rf"^connected 127\.0\.0\.1:{client.local_port}$", cause="other_log")
+        early = f":{client.local_port}" in server.stdout.text.partition("disconnected")[2]
+        expect(not early, "`disconnected` is not logged yet", cause="other_log")
         client.half_close()
         client.expect_eof(cause="parent_keeps_copy")
+        server.expect_match(rf"^disconnected 127\.0\.0\.1:{client.local_port}$", cause="other_log")
     wait_until(lambda: not living(server), "every child has exited", cause="child_goes_on",
                instead=lambda: f"{len(living(server))} are left")  # fmt: skip
     wait_until(lambda: not server.children(), "no zombie is left", cause="never_reaped",
                instead=lambda: f"{len(server.children())} zombies")  # fmt: skip
+
+
+@check(points=2, read="a-child-for-each-client", causes=REAPING | COPIES, alone=True)
+def test_three_hundred_silent_clients_make_no_other_wait(lab: Lab) -> None:
+    """Each of them has a child that waits. The server goes on to accept: it has no limit of its own."""
+    server = lab.server("upper_server")
+    server.connect_all(*(f"client {number}" for number in range(1, 301)))
+    zoe = server.connect("zoe")
+    zoe.send(b"is there room for one more?\n")
+    zoe.expect(b"IS THERE ROOM FOR ONE MORE?\n", cause="limited")
 
 
 def die_together(server: Server) -> None:
@@ -206,7 +226,7 @@ def die_together(server: Server) -> None:
     )
 
 
-@check(points=9, read="reaping", causes=REAPING)
+@check(points=8, read="reaping", causes=REAPING)
 def test_children_that_die_together_are_all_reaped(lab: Lab) -> None:
     """Signals do not queue: five children that exit while the server is stopped are one SIGCHLD."""
     die_together(lab.server("upper_server"))
@@ -219,7 +239,11 @@ def test_reaping_does_not_wait_for_the_living(lab: Lab) -> None:
     ann, bob = server.connect_all("ann", "bob")
     wait_until(lambda: len(living(server)) == 2, "the server has a child for each")
     ann.close()
-    wait_until(lambda: len(server.children()) == 1, "ann's child is reaped", cause="never_reaped")
+    wait_until(
+        lambda: len(living(server)) == 1 and not zombies(server),
+        "ann's child has exited and is reaped",
+        cause=lambda: "never_reaped" if zombies(server) else "child_goes_on",
+    )
     cat = server.connect("cat")
     cat.send(b"is anybody there?\n")
     cat.expect(b"IS ANYBODY THERE?\n", cause="waits_for_the_living")
@@ -381,8 +405,8 @@ def test_echo_server_reaps_at_the_next_connect(lab: Lab) -> None:
     """The lecture's server reaps its children when the next client connects: until then they are zombies."""
     server = lab.server("echo_server", "-d", "0")
     echo(server, "ann")
-    ann = one_child(server)
-    wait_until(lambda: zombies(server) == [ann], "ann's child is a zombie")
+    wait_until(lambda: len(zombies(server)) == 1, "ann's child is a zombie")
+    ann = zombies(server)[0]
     bob = server.connect("bob")
     bob.send(b"bob")
     bob.expect_match(rb"Echo=>bob at " + DATE)
@@ -689,6 +713,11 @@ def test_super_server_makes_a_server_of_cat(lab: Lab) -> None:
     cat.send(b"miaow\n")
     cat.expect(b"miaow\n")
     server.stop()
+    server = lab.server("super_server", "head", "-n", "1")
+    dan = server.connect("dan")
+    dan.send(b"hello\n")
+    dan.expect(b"hello\n", cause="arguments_lost")
+    dan.expect_eof()
 
 
 @check(points=5, read="super-server", causes=PROGRAMS)
