@@ -30,6 +30,8 @@ COMMON_CAUSES = {
     "crashed": "The program made an error in its own memory, or threw what nobody caught.",
     "client_ends_server": "One client's error ended the whole program: it belongs to that client's "
     "connection alone.",
+    "interrupted": "A signal handler interrupted a system call (EINTR), and the program took that for an error: "
+    "set SA_RESTART, or make the call again.",
     "sanitizer": "The sanitizer found an error in the program; its first report is above.",
     "data_race": "Two threads used the same memory at once, one of them to write it, and no lock made them "
     "take turns.",

@@ -33,6 +33,21 @@ def children(pid: int) -> dict[int, str]:
     return {child: letter for child, letter in found.items() if letter}
 
 
+def session(pid: int) -> dict[int, str]:
+    """The other processes of the process's session, zombies included: PID to state letter; setsid(2).
+
+    Unlike children() it has the children of children, also if their parent has exited.
+    """
+    found: dict[int, str] = {}
+    with contextlib.suppress(OSError):
+        own = os.getsid(pid)
+        for member in map(int, filter(str.isdigit, os.listdir("/proc"))):
+            with contextlib.suppress(OSError):
+                if member != pid and os.getsid(member) == own:
+                    found[member] = state(member)
+    return {member: letter for member, letter in found.items() if letter}
+
+
 def family(pid: int) -> list[int]:
     """The process and all its descendants."""
     found = [pid]

@@ -420,7 +420,7 @@ class Program:
         self._explain_last_words()
         if status is None or self.asked_to_end:
             return
-        cause = "client_ends_server"
+        cause = "interrupted" if "Interrupted system call" in self.stderr.text else "client_ends_server"
         if status == -signal.SIGPIPE:
             cause = "sigpipe"
         elif status < 0:
