@@ -61,7 +61,7 @@ class event_loop {
         watched_.clear();
         for (const auto& one : all_) {
             const int events = (one->readable() ? POLLIN : 0) | (one->writable() ? POLLOUT : 0);
-            // poll skips a negative descriptor. Otherwise it would report the end of one that nobody watches.
+            // poll skips a negative descriptor. Otherwise it would report POLLHUP again and again.
             watched_.push_back({.fd = events == 0 ? -1 : one->descriptor().get(),
                                 .events = static_cast<short>(events),
                                 .revents = 0});
