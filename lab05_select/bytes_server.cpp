@@ -1,151 +1,145 @@
-// The bytes service in one process: a reply of a gigabyte is many short turns, and nobody waits for it.
+// The bytes service in one process: a reply of a gigabyte is many short turns, and no client waits for it.
 //
 //   ./bytes_server                                              in one terminal
-//   (echo 1000000000; sleep 60) | nc localhost 2000 | sleep 60  in another: wants a gigabyte, reads none
+//   (echo 1000000000; sleep 60) | nc localhost 2000 | sleep 60  in another: wants a gigabyte, reads nothing
 //   echo 10 | nc localhost 2000                                 in a third: gets ten stars at once
 //
-// Look at what a process per client (lab04) keeps in its program counter and its stack: how far the client
-// has got. Here that is data: a client asks, is replied to, and finishes. select is asked accordingly.
-#include <signal.h>
+// Look at what lab04's process per client keeps in its program counter and its stack: how far the client has
+// got. Here it is data. A client asks, gets its reply, and lingers; its state says what select waits for.
+#include <err.h>
 #include <sys/select.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
-#include <algorithm>
 #include <array>
 #include <cerrno>
-#include <charconv>
-#include <cstdio>
 #include <exception>
 #include <iostream>
-#include <map>
-#include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
+#include "accept_pause.hpp"
+#include "bytes_request.hpp"
 #include "descriptor_limit.hpp"
 #include "line_buffer.hpp"
+#include "listener.hpp"
+#include "log.hpp"
 #include "options.hpp"
 #include "posix.hpp"
+#include "stop.hpp"
 
-constexpr std::size_t most_bytes = std::size_t{1} << 30;
-constexpr std::size_t max_ignored = std::size_t{1} << 20;  // bytes read after a reply
+// So many bytes are read and ignored after a reply.
+constexpr std::size_t max_ignored = std::size_t{1} << 20;
 
 struct client {
     unique_fd connection;
     std::string name;
-    line_buffer lines{};     // while it asks
-    std::string refusal{};   // the reply if the line was wrong; else it is stars
-    std::size_t unsent = 0;  // bytes of the reply
-    bool finishing = false;  // everything is sent; what the client still sends is ignored
+    // It asks: its line is assembled here.
+    line_buffer lines{};
+    // It gets its reply: so many bytes are unsent, of the refusal if there is one, else of stars.
+    std::size_t unsent = 0;
+    std::string refusal{};
+    // Its reply has been sent: a lingering close, in turns.
+    bool lingers = false;
     std::size_t ignored = 0;
+    bool gone = false;
 };
 
-extern "C" void on_stop(int) {
-    // In a signal handler only async-signal-safe calls (man 7 signal-safety): no std::cout, no exit.
-    const auto written = write(STDOUT_FILENO, "Exiting\n", 8);
-    _exit(written == 8 ? 0 : 1);
-}
-
-/// Returns the number that `line` asks for; nothing if it is not a decimal number from 1 to most_bytes.
-std::optional<std::size_t> parse_request(std::string_view line) {
-    std::size_t count = 0;
-    const auto [end, error] = std::from_chars(line.data(), line.data() + line.size(), count);
-    if (error != std::errc{} || end != line.data() + line.size()) return std::nullopt;
-    if (count < 1 || count > most_bytes) return std::nullopt;
-    return count;
-}
-
-/// Reads from a client once; returns false if it is to be closed. Throws std::system_error if it is gone.
-bool read_some(client& from) {
+/// Reads from a client once. Returns false if it sends no more. Throws std::system_error if the connection
+/// breaks.
+bool read_some(client& one) {
     std::array<char, 1024> buffer;
-    const auto received = check("recv", recv(from.connection.get(), buffer.data(), buffer.size(), 0));
-    if (received == 0) return false;  // half a line is no line
+    // Call recv once per turn: a second call might block.
+    const auto received = check("recv", recv(one.connection.get(), buffer.data(), buffer.size(), 0));
+    // 0 is the client's end of file. Half a line is no line.
+    if (received == 0) return false;
     const std::string_view chunk{buffer.data(), static_cast<std::size_t>(received)};
-    if (from.finishing) return (from.ignored += chunk.size()) < max_ignored;
-    from.lines.append(chunk);
-    try {
-        const std::optional<std::string> line = from.lines.next();
-        if (!line) return true;
-        from.unsent = parse_request(*line).value_or(0);
-        if (from.unsent == 0) from.refusal = "Bad Request\n";
-    } catch (const line_too_long& error) {
-        from.refusal = error.what() + std::string{"\n"};
+    if (one.lingers) {
+        one.ignored += chunk.size();
+        return one.ignored < max_ignored;
     }
-    from.unsent += from.refusal.size();
+    one.lines.append(chunk);
+    try {
+        const auto line = one.lines.next();
+        if (!line) return true;
+        if (const auto count = parse_request(*line))
+            one.unsent = *count;
+        else
+            one.refusal = "Bad Request\n";
+    } catch (const line_too_long& error) {
+        one.refusal = error.what() + std::string{"\n"};
+    }
+    one.unsent += one.refusal.size();
     return true;
 }
 
-/// Sends a client what it takes now, once. After the last byte it only finishes: to close a connection with
-/// bytes unread is to send a reset, which may overtake the reply. Throws std::system_error if it is gone.
-void send_some(client& to) {
-    static const std::string block(65536, '*');  // the same again and again: no reply costs more memory
-    std::string_view reply = to.refusal.empty() ? block : to.refusal;
-    if (to.unsent < reply.size()) reply.remove_prefix(reply.size() - to.unsent);
-    const auto sent = send(to.connection.get(), reply.data(), reply.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+/// Sends as much of a client's reply as the kernel takes now. Throws std::system_error if the connection
+/// breaks.
+void send_some(client& one) {
+    // One block is sent again and again: no client costs more memory than this.
+    static const std::string stars(65536, '*');
+    std::string_view reply = one.refusal.empty() ? stars : one.refusal;
+    if (one.unsent < reply.size()) reply.remove_prefix(reply.size() - one.unsent);
+    const auto sent = send(one.connection.get(), reply.data(), reply.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
     if (sent == -1 && errno == EAGAIN) return;
-    to.unsent -= static_cast<std::size_t>(check("send", sent));
-    if (to.unsent > 0) return;
-    to.finishing = true;
-    check("shutdown", shutdown(to.connection.get(), SHUT_WR));
+    one.unsent -= static_cast<std::size_t>(check("send", sent));
+    if (one.unsent > 0) return;
+    // linger_before_close would block: here it takes turns.
+    check("shutdown", shutdown(one.connection.get(), SHUT_WR));
+    one.lingers = true;
 }
 
 int main(int argc, char* argv[]) try {
     const options given{argc, argv, "pa", "[-p PORT] [-a ADDRESS]"};
-    endpoint here = resolve(given.text('a', "127.0.0.1"), given.port(2000)).front();
-    setvbuf(stdout, nullptr, _IOLBF, BUFSIZ);  // each log line at once, also into a pipe
-    const int limit = std::min(FD_SETSIZE, raise_descriptor_limit() - 1);  // the last one is for refusing
+    start_log();
+    exit_on_stop_signals();
+    raise_descriptor_limit();
+    // Non-blocking: after select another process may accept the client, and accept would wait (man 2 accept).
+    const unique_fd listener = listen_on(given.address(), given.port(2000), SOCK_NONBLOCK);
 
-    struct sigaction stop {};
-    stop.sa_handler = on_stop;
-    sigfillset(&stop.sa_mask);  // a second signal waits: "Exiting" is printed once
-    check("sigaction", sigaction(SIGINT, &stop, nullptr));
-    check("sigaction", sigaction(SIGTERM, &stop, nullptr));
-
-    const unique_fd listener{check("socket", socket(here.storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK, 0))};
-    const int on = 1;
-    check("setsockopt", setsockopt(listener.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on));
-    check("bind", bind(listener.get(), here.get(), here.size));
-    check("listen", listen(listener.get(), SOMAXCONN));
-    check("getsockname", getsockname(listener.get(), here.get(), &here.size));
-    std::cout << "listening on " << to_string(here) << '\n';
-
-    std::map<int, client> clients;  // by descriptor
+    std::vector<client> clients;
+    accept_pause pause;
     while (true) {
+        const bool paused = pause.active();
         fd_set readable;
         fd_set writable;
         FD_ZERO(&readable);
         FD_ZERO(&writable);
-        FD_SET(listener.get(), &readable);
-        for (const auto& [fd, one] : clients) FD_SET(fd, one.unsent > 0 ? &writable : &readable);
-        check("select", select(limit, &readable, &writable, nullptr, nullptr));
+        if (!paused) FD_SET(listener.get(), &readable);
+        for (const client& one : clients)
+            FD_SET(one.connection.get(), one.unsent > 0 ? &writable : &readable);
+        timeval second{.tv_sec = 1, .tv_usec = 0};
+        // Any bound above the highest descriptor will do. upper_server computes the lowest.
+        check("select", select(FD_SETSIZE, &readable, &writable, nullptr, paused ? &second : nullptr));
 
-        for (auto next = clients.begin(); next != clients.end();) {
-            const auto current = next++;
-            auto& [fd, one] = *current;
-            bool stays = false;
+        for (client& one : clients) {
             try {
-                if (FD_ISSET(fd, &writable)) send_some(one);
-                stays = !FD_ISSET(fd, &readable) || read_some(one);
-            } catch (const std::exception& error) {  // ends this client's connection, and nobody else's
-                std::cerr << program_invocation_short_name << ": " << error.what() << '\n';
+                if (FD_ISSET(one.connection.get(), &writable)) send_some(one);
+                if (FD_ISSET(one.connection.get(), &readable)) one.gone = !read_some(one);
+            } catch (const std::exception& error) {
+                // It ends this client's connection, and no other.
+                warnx("%s", error.what());
+                one.gone = true;
             }
-            if (stays) continue;
-            std::cout << "disconnected " << one.name << '\n';
-            clients.erase(current);
+            if (one.gone) std::cout << "disconnected " << one.name << '\n';
         }
+        if (std::erase_if(clients, [](const client& one) { return one.gone; }) > 0) pause.descriptor_freed();
 
         if (!FD_ISSET(listener.get(), &readable)) continue;
-        endpoint peer;
-        unique_fd connection{accept(listener.get(), peer.get(), &peer.size)};
-        const int fd = connection.get();
-        if (fd == -1) rest_if_short_of_descriptors();
-        if (fd == -1) continue;     // that client has gone again: man 2 accept, "Error handling"
-        if (fd >= limit) continue;  // closed at once: see upper_server
-        std::cout << "connected " << to_string(peer) << '\n';
-        clients[fd] = {std::move(connection), to_string(peer)};
+        endpoint address;
+        unique_fd connection{accept(listener.get(), address.get(), &address.size)};
+        if (connection.get() == -1) {
+            pause.accept_failed();
+            continue;
+        }
+        // FD_SET would write beyond the end of the set.
+        if (connection.get() >= FD_SETSIZE) {
+            std::cout << "refused " << to_string(address) << ": too many clients\n";
+            continue;
+        }
+        std::cout << "connected " << to_string(address) << '\n';
+        clients.push_back({std::move(connection), to_string(address)});
     }
 } catch (const std::exception& error) {
-    std::cerr << program_invocation_short_name << ": " << error.what() << '\n';
-    return 1;
+    errx(1, "%s", error.what());
 }

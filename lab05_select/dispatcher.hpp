@@ -1,4 +1,4 @@
-// An event loop as a library: it waits, and calls back. What a program adds is what it does in its callbacks.
+// An event loop as a library: it waits, and calls back. A program adds what it does in its callbacks.
 #pragma once
 
 #include <err.h>
@@ -8,18 +8,17 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <ctime>
 #include <exception>
-#include <iostream>
 #include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
+#include "accept_pause.hpp"
 #include "posix.hpp"
 
-/// A descriptor, and what is to be done when it is ready. Derive from it, and override what you need.
+/// A descriptor, and what to do when it is ready. Derive from it, and override what you need.
 class dispatcher {
  public:
     explicit dispatcher(unique_fd descriptor) : descriptor_{std::move(descriptor)} {}
@@ -30,10 +29,12 @@ class dispatcher {
     virtual ~dispatcher() = default;
 
     const unique_fd& descriptor() const { return descriptor_; }
-    void close() { closing_ = true; }  // the loop forgets it, after the present callback
+    /// The loop destroys this object, and closes its descriptor, at the end of the turn.
+    void close() { closing_ = true; }
     bool closing() const { return closing_; }
 
-    // Asked before each wait: is handle_read due when it can be read, handle_write when it can be written?
+    // The loop asks before each wait whether to call handle_read when the descriptor is readable, and
+    // handle_write when it is writable. It calls handle_close before it destroys the object.
     virtual bool readable() const { return true; }
     virtual bool writable() const { return false; }
     virtual void handle_read() {}
@@ -45,21 +46,22 @@ class dispatcher {
     bool closing_ = false;
 };
 
-/// Calls the handlers of what is ready, for ever. An exception from a callback closes that dispatcher alone.
+/// Calls the handlers of the dispatchers that are ready. An exception from a handler closes its dispatcher
+/// alone.
 class event_loop {
  public:
     void add(std::unique_ptr<dispatcher> one) { arrived_.push_back(std::move(one)); }
     std::size_t size() const { return all_.size() + arrived_.size(); }
 
-    /// Waits once, at most so many milliseconds (-1: for ever), and calls each handler that is due once.
-    /// Returns how many dispatchers were ready.
+    /// Waits once, at most so many milliseconds (-1: for ever), and calls the handlers of what is ready, each
+    /// once. Returns how many dispatchers were ready. Throws std::system_error if poll fails.
     int turn(int milliseconds = -1) {
         for (auto& one : arrived_) all_.push_back(std::move(one));
         arrived_.clear();
         watched_.clear();
         for (const auto& one : all_) {
             const int events = (one->readable() ? POLLIN : 0) | (one->writable() ? POLLOUT : 0);
-            // A negative descriptor is skipped: who wants nothing is not told of its end either.
+            // poll skips a negative descriptor. Otherwise it would report POLLHUP again and again.
             watched_.push_back({.fd = events == 0 ? -1 : one->descriptor().get(),
                                 .events = static_cast<short>(events),
                                 .revents = 0});
@@ -74,19 +76,21 @@ class event_loop {
 
  private:
     static void call(dispatcher& one, const pollfd& state) {
-        // An error (POLLERR, POLLHUP) is told by the recv or send that the handler does, whichever is due.
+        // After POLLERR or POLLHUP, the recv or send of the handler tells the error.
         try {
             if ((state.revents & ~POLLIN) != 0 && (state.events & POLLOUT) != 0) one.handle_write();
             if ((state.revents & ~POLLOUT) != 0 && (state.events & POLLIN) != 0 && !one.closing())
                 one.handle_read();
         } catch (const std::exception& error) {
-            std::cerr << program_invocation_short_name << ": " << error.what() << '\n';
+            // It closes this dispatcher, and no other.
+            warnx("%s", error.what());
             one.close();
         }
     }
 
     std::vector<std::unique_ptr<dispatcher>> all_;
-    std::vector<std::unique_ptr<dispatcher>> arrived_;  // in the callbacks of this turn
+    // Those that were added since the last turn began.
+    std::vector<std::unique_ptr<dispatcher>> arrived_;
     std::vector<pollfd> watched_;
 };
 
@@ -97,33 +101,34 @@ class acceptor : public dispatcher {
 
     virtual void handle_accept(unique_fd connection, const endpoint& client) = 0;
 
-    /// Without a descriptor for the client that waits, the listener rests until handle_room, or until the
-    /// next second: other processes have descriptors, too.
-    bool readable() const override { return std::time(nullptr) != full_at_; }
-    void handle_room() { full_at_ = 0; }
+    /// To be called when a connection has been closed: a pause ends.
+    void descriptor_freed() { pause_.descriptor_freed(); }
+
+    bool readable() const override { return !pause_.active(); }
 
     void handle_read() override {
         endpoint client;
         unique_fd connection{accept4(descriptor().get(), client.get(), &client.size, SOCK_NONBLOCK)};
-        if (connection.get() != -1) return handle_accept(std::move(connection), client);
-        if (errno == EAGAIN || errno == ECONNABORTED) return;  // gone again: man 2 accept, "Error handling"
-        warn("accept4");
-        full_at_ = std::time(nullptr);
+        if (connection.get() == -1)
+            pause_.accept_failed();
+        else
+            handle_accept(std::move(connection), client);
     }
 
  private:
-    std::time_t full_at_ = 0;
+    accept_pause pause_;
 };
 
-/// A client whose output waits for it. It is not read while more than max_output bytes wait, and closed when
-/// it has sent its last and has got everything.
+/// A non-blocking connection with its output. It is not read while max_output bytes or more are unsent, and
+/// closed when the client has sent its end of file and everything is sent.
 class buffered_connection : public dispatcher {
  public:
     static constexpr std::size_t max_output = 65536;
 
     using dispatcher::dispatcher;
 
-    /// Returns what has arrived, at most 1024 bytes; nothing if that was all that ever will.
+    /// Returns what has arrived, at most 1024 bytes: none at the client's end of file. Throws
+    /// std::system_error if the connection breaks.
     std::string receive() {
         std::array<char, 1024> buffer;
         const auto received = recv(descriptor().get(), buffer.data(), buffer.size(), 0);
@@ -133,7 +138,7 @@ class buffered_connection : public dispatcher {
         return {buffer.data(), static_cast<std::size_t>(received)};
     }
 
-    /// Sends the bytes as the connection takes them.
+    /// Appends the bytes to the output, which is sent as the kernel takes it.
     void send(std::string_view bytes) { output_ += bytes; }
 
     bool readable() const override { return !ended_ && output_.size() < max_output; }

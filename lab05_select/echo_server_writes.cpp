@@ -1,70 +1,64 @@
-// The echo service that no client can stall: select waits for writes, too.
+// The echo service that no client can stall: select waits until a client can be written, too.
 //
 //   ./echo_server_writes                     in one terminal: ports 50007 and 50008
 //   yes | nc localhost 50007 | sleep 60      in another: asks for much, reads nothing
 //   ./echo_client localhost Hello            (lab02's) in a third: is served at once
 //
-// Look at the diff to echo_server: a reply is sent when select says that its client takes it, until then it
-// is kept. What is kept is bounded: a client that has more than max_output bytes to collect is not read, and
-// so its own sends must wait, in the end. callback_server has the same in the form of a library.
-#include <signal.h>
+// Look at the diff to echo_server: the server keeps a reply until select says that the client is writable.
+// What it keeps is bounded. It does not read from a client with max_output bytes of replies waiting, so that
+// client's own sends wait in the end: backpressure. callback_server has the same loop in a library.
+#include <err.h>
 #include <sys/select.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
-#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <chrono>
-#include <cstdio>
-#include <ctime>
 #include <exception>
 #include <iostream>
-#include <map>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "accept_pause.hpp"
 #include "descriptor_limit.hpp"
+#include "listener.hpp"
+#include "log.hpp"
+#include "now.hpp"
 #include "options.hpp"
 #include "posix.hpp"
+#include "stop.hpp"
 
-constexpr std::size_t max_output = 65536;  // and one reply: the most that is kept for a client
+// This and one reply is the most that is kept for a client.
+constexpr std::size_t max_output = 65536;
 
 struct client {
     unique_fd connection;
     std::string name;
-    std::string output{};  // replies that the client has not taken yet
-    bool ended = false;    // it will send no more
+    // The replies that the client has not taken yet.
+    std::string output{};
+    // The client sends no more.
+    bool ended = false;
+    bool gone = false;
 };
 
-extern "C" void on_stop(int) {
-    // In a signal handler only async-signal-safe calls (man 7 signal-safety): no std::cout, no exit.
-    const auto written = write(STDOUT_FILENO, "Exiting\n", 8);
-    _exit(written == 8 ? 0 : 1);
-}
-
-/// Returns the time as text, "Sun Jun 18 19:37:54 2000"; ctime(3).
-std::string now() {
-    const std::time_t seconds = std::time(nullptr);
-    std::array<char, 26> text;                                 // as ctime_r wants it
-    return {ctime_r(&seconds, text.data()), text.size() - 2};  // without its newline
-}
-
-/// Reads what the client has sent, once, and puts the reply into its output. Throws std::system_error if the
-/// client is gone.
+/// Reads from a client once, and appends the reply to its output. Throws std::system_error if the connection
+/// breaks.
 void read_some(client& from) {
     std::array<char, 1024> buffer;
+    // Call recv once per turn: a second call might block.
     const auto received = check("recv", recv(from.connection.get(), buffer.data(), buffer.size(), 0));
+    // 0 is the client's end of file.
     from.ended = received == 0;
     if (from.ended) return;
     const std::string chunk{buffer.data(), static_cast<std::size_t>(received)};
     from.output += "Echo=>" + chunk + " at " + now();
 }
 
-/// Sends what the client takes now of its output. Throws std::system_error if it is gone.
+/// Sends as much of a client's output as the kernel takes now. Throws std::system_error if the connection
+/// breaks.
 void write_some(client& to) {
-    // BEGIN SOLUTION: send without waiting what fits, and keep the rest as the output.
+    // BEGIN SOLUTION: send without blocking, and keep in `output` the bytes that were not sent.
     const auto sent =
         send(to.connection.get(), to.output.data(), to.output.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
     if (sent == -1 && errno == EAGAIN) return;
@@ -72,83 +66,72 @@ void write_some(client& to) {
     // END SOLUTION
 }
 
-/// Returns a socket that listens at `here`, which becomes the address that it really has.
-unique_fd listen_at(endpoint& here) {
-    unique_fd listener{check("socket", socket(here.storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK, 0))};
-    const int on = 1;
-    check("setsockopt", setsockopt(listener.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on));
-    check("bind", bind(listener.get(), here.get(), here.size));
-    check("listen", listen(listener.get(), SOMAXCONN));
-    check("getsockname", getsockname(listener.get(), here.get(), &here.size));
-    return listener;
-}
-
 int main(int argc, char* argv[]) try {
     const options given{argc, argv, "pad", "[-p PORT] [-a ADDRESS] [-d SECONDS]"};
-    const std::string address = given.text('a', "127.0.0.1");
     const int port = given.number('p', 50007, 0, 65534);
     const std::chrono::duration<double> work{given.number('d', 0.0, 0.0, 3600.0)};
-    setvbuf(stdout, nullptr, _IOLBF, BUFSIZ);  // each log line at once, also into a pipe
-    const int limit = std::min(FD_SETSIZE, raise_descriptor_limit() - 1);  // the last one is for refusing
-
-    struct sigaction stop {};
-    stop.sa_handler = on_stop;
-    sigfillset(&stop.sa_mask);  // a second signal waits: "Exiting" is printed once
-    check("sigaction", sigaction(SIGINT, &stop, nullptr));
-    check("sigaction", sigaction(SIGTERM, &stop, nullptr));
-
+    start_log();
+    exit_on_stop_signals();
+    raise_descriptor_limit();
+    // Non-blocking: after select another process may accept the client, and accept would wait (man 2 accept).
     std::vector<unique_fd> listeners;
-    for (const int each : {port, port == 0 ? 0 : port + 1}) {
-        endpoint here = resolve(address, each).front();
-        listeners.push_back(listen_at(here));
-        std::cout << "listening on " << to_string(here) << '\n';
-    }
+    listeners.push_back(listen_on(given.address(), port, SOCK_NONBLOCK));
+    // With -p 0 the kernel chooses this port, too.
+    listeners.push_back(listen_on(given.address(), port == 0 ? 0 : port + 1, SOCK_NONBLOCK));
 
-    std::map<int, client> clients;  // by descriptor
+    std::vector<client> clients;
+    accept_pause pause;
     while (true) {
+        const bool paused = pause.active();
         fd_set readable;
         fd_set writable;
         FD_ZERO(&readable);
         FD_ZERO(&writable);
-        for (const unique_fd& listener : listeners) FD_SET(listener.get(), &readable);
-        for (const auto& [fd, one] : clients) {
-            // BEGIN SOLUTION: watch who has output for writing; and for reading who may send, unless it has much.
-            if (!one.output.empty()) FD_SET(fd, &writable);
-            if (!one.ended && one.output.size() < max_output) FD_SET(fd, &readable);
+        if (!paused)
+            for (const unique_fd& listener : listeners) FD_SET(listener.get(), &readable);
+        for (const client& one : clients) {
+            // BEGIN SOLUTION: watch a client with output for writing, and for reading unless it has max_output or more.
+            if (!one.output.empty()) FD_SET(one.connection.get(), &writable);
+            if (!one.ended && one.output.size() < max_output) FD_SET(one.connection.get(), &readable);
             // END SOLUTION
         }
-        check("select", select(limit, &readable, &writable, nullptr, nullptr));
+        timeval second{.tv_sec = 1, .tv_usec = 0};
+        // Any bound above the highest descriptor will do. upper_server computes the lowest.
+        check("select", select(FD_SETSIZE, &readable, &writable, nullptr, paused ? &second : nullptr));
 
-        for (auto next = clients.begin(); next != clients.end();) {
-            const auto current = next++;
-            auto& [fd, one] = *current;
-            bool gone = false;
+        for (client& one : clients) {
             try {
-                if (FD_ISSET(fd, &writable)) write_some(one);
-                if (FD_ISSET(fd, &readable)) read_some(one);
-            } catch (const std::exception& error) {  // ends this client's connection, and nobody else's
-                std::cerr << program_invocation_short_name << ": " << error.what() << '\n';
-                gone = true;
+                if (FD_ISSET(one.connection.get(), &writable)) write_some(one);
+                if (FD_ISSET(one.connection.get(), &readable)) read_some(one);
+                one.gone = one.ended && one.output.empty();
+            } catch (const std::exception& error) {
+                // It ends this client's connection, and no other.
+                warnx("%s", error.what());
+                one.gone = true;
             }
-            if (!gone && !(one.ended && one.output.empty())) continue;
-            std::cout << "disconnected " << one.name << '\n';
-            clients.erase(current);
+            if (one.gone) std::cout << "disconnected " << one.name << '\n';
         }
+        if (std::erase_if(clients, [](const client& one) { return one.gone; }) > 0) pause.descriptor_freed();
 
         for (const unique_fd& listener : listeners) {
             if (!FD_ISSET(listener.get(), &readable)) continue;
-            endpoint peer;
-            unique_fd connection{accept(listener.get(), peer.get(), &peer.size)};
-            const int fd = connection.get();
-            if (fd == -1) rest_if_short_of_descriptors();
-            if (fd == -1) continue;     // that client has gone again: man 2 accept, "Error handling"
-            if (fd >= limit) continue;  // closed at once: see upper_server
-            std::cout << "connected " << to_string(peer) << '\n';
-            std::this_thread::sleep_for(work);  // pretended: a look into a data base, say
-            clients[fd] = {std::move(connection), to_string(peer)};
+            endpoint address;
+            unique_fd connection{accept(listener.get(), address.get(), &address.size)};
+            if (connection.get() == -1) {
+                pause.accept_failed();
+                continue;
+            }
+            // FD_SET would write beyond the end of the set.
+            if (connection.get() >= FD_SETSIZE) {
+                std::cout << "refused " << to_string(address) << ": too many clients\n";
+                continue;
+            }
+            std::cout << "connected " << to_string(address) << '\n';
+            // Simulated work: a query to a database, for example.
+            std::this_thread::sleep_for(work);
+            clients.push_back({std::move(connection), to_string(address)});
         }
     }
 } catch (const std::exception& error) {
-    std::cerr << program_invocation_short_name << ": " << error.what() << '\n';
-    return 1;
+    errx(1, "%s", error.what());
 }

@@ -3,10 +3,12 @@
 //   ./io_models blocking                and nonblocking, select, sigio, aio
 //   strace -f ./io_models sigio         the calls themselves
 //
-// Another process sends three words, -d 0.1 seconds apart, and the end. Look at who sleeps, who asks again
-// and again, and who does work of its own; and at the calls: with aio the bytes are there when the news
-// comes, with all others it takes a recv to get them. Next: select_urgent, what select's third set is for.
+// A child process sends three words, -d 0.1 seconds apart, and closes. Look at which model sleeps, which asks
+// again and again, and which does other work meanwhile; and at the calls: with aio the bytes are in the
+// buffer when the signal comes, all others still need a recv. The next program is select_urgent: select's
+// third set.
 #include <aio.h>
+#include <err.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/select.h>
@@ -27,16 +29,19 @@
 #include "options.hpp"
 #include "posix.hpp"
 
-volatile sig_atomic_t news = 0;  // SIGIO has told that there is something to get
+// SIGIO has come: there may be something to receive.
+volatile sig_atomic_t news = 0;
 extern "C" void on_news(int) {
     news = 1;
 }
 
 std::array<char, 100> buffer;
-std::string received;  // all words
+// All words.
+std::string received;
 long recv_calls = 0;
 long other_calls = 0;
-std::clock_t working = 0;  // microseconds of CPU
+// Microseconds of CPU.
+std::clock_t working = 0;
 
 /// Something else to do: a little arithmetic.
 void work() {
@@ -61,7 +66,8 @@ void blocking(int fd) {
 
 void nonblocking(int fd) {
     check("fcntl", fcntl(fd, F_SETFL, O_NONBLOCK));
-    while (receive(fd) != 0) continue;  // -1, EAGAIN: nothing yet
+    // -1, EAGAIN: nothing yet.
+    while (receive(fd) != 0) continue;
 }
 
 void multiplexing(int fd) {
@@ -77,10 +83,12 @@ void multiplexing(int fd) {
 void signal_driven(int fd) {
     check("fcntl", fcntl(fd, F_SETOWN, getpid()));
     check("fcntl", fcntl(fd, F_SETFL, O_NONBLOCK | O_ASYNC));
-    news = 1;  // what came before may have told nobody
+    // What came before this has sent no signal.
+    news = 1;
     for (ssize_t size = -1; size != 0;) {
         while (news == 0) work();
-        news = 0;  // before the bytes are taken: what comes after them tells again
+        // Before recv: bytes that come after it send another signal.
+        news = 0;
         while ((size = receive(fd)) > 0) continue;
     }
 }
@@ -127,7 +135,8 @@ int main(int argc, char* argv[]) try {
     check("socketpair", socketpair(AF_UNIX, SOCK_STREAM, 0, ends.data()));
     unique_fd here{ends[0]};
     unique_fd there{ends[1]};
-    if (check("fork", fork()) == 0) {  // the sender
+    if (check("fork", fork()) == 0) {
+        // The sender.
         here.reset();
         for (const std::string_view word : {"three ", "short ", "words"}) {
             std::this_thread::sleep_for(pause);
@@ -137,7 +146,7 @@ int main(int argc, char* argv[]) try {
     }
     there.reset();
 
-    struct sigaction action {};
+    struct sigaction action = {};
     action.sa_handler = on_news;
     check("sigaction", sigaction(SIGIO, &action, nullptr));
     const std::clock_t begin = std::clock();
@@ -148,6 +157,5 @@ int main(int argc, char* argv[]) try {
     std::cout << "recv " << recv_calls << "\nCPU:        " << waiting / 1000 << " ms for waiting, "
               << working / 1000 << " ms for other work\n";
 } catch (const std::exception& error) {
-    std::cerr << program_invocation_short_name << ": " << error.what() << '\n';
-    return 1;
+    errx(1, "%s", error.what());
 }

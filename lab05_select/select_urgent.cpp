@@ -2,18 +2,17 @@
 //
 //   ./select_urgent
 //
-// The program talks to itself over loopback; after each step it asks select, without waiting, about the
-// receiving end. Look at the order: the urgent byte is announced, and can be had, before the bytes that were
-// sent ahead of it; and recv stops where it stood in the stream. Today's protocols do without: lab05 ends
-// here.
+// The program talks to itself over loopback. After each step it asks select, without waiting, about the
+// receiving end. Look at the order: the urgent byte is announced, and can be received, before the bytes that
+// were sent ahead of it; and recv stops at its place in the stream. New protocols do not use it (RFC 6093).
+// lab05 ends here.
+#include <err.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <sys/select.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include <array>
-#include <cstdio>
 #include <exception>
 #include <iostream>
 #include <string>
@@ -85,6 +84,5 @@ int main(int argc, char* argv[]) try {
     ask("sender closed", receiver);
     std::cout << "recv gets " << receive(receiver, 0) << ": the end\n";
 } catch (const std::exception& error) {
-    std::cerr << program_invocation_short_name << ": " << error.what() << '\n';
-    return 1;
+    errx(1, "%s", error.what());
 }

@@ -1,4 +1,4 @@
-// send takes as many bytes as fit: this is the loop around it that lab02's upper_server spells out.
+// All bytes in one call: the loop around send that lab02's upper_server spells out.
 #pragma once
 
 #include <sys/socket.h>

@@ -1,102 +1,89 @@
 // Broken: many clients in one process by asking each of them, all the time, whether it has sent something.
 //
 //   ./upper_server_busy                 in one terminal
-//   top                                 in another: a whole CPU, before a single client has come
+//   top                                 in another: a whole CPU, before the first client has come
 //
-// Look at strace -c -p PID: a million calls that all say "nothing yet" (EAGAIN). The answers are right; the
-// same process can sleep until there is something to do: upper_server.
-#include <signal.h>
+// Look at strace -c -p PID: a million calls that all say "nothing yet" (EAGAIN). The answers are right, but
+// the process could sleep until there is something to do: upper_server.
+#include <err.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include <array>
 #include <cerrno>
-#include <cstdio>
 #include <exception>
 #include <iostream>
-#include <map>
 #include <span>
 #include <string>
+#include <vector>
 
+#include "accept_pause.hpp"
+#include "descriptor_limit.hpp"
+#include "listener.hpp"
+#include "log.hpp"
 #include "options.hpp"
 #include "posix.hpp"
 #include "send_all.hpp"
+#include "stop.hpp"
+#include "to_upper.hpp"
 
 struct client {
     unique_fd connection;
     std::string name;
+    bool gone = false;
 };
 
-extern "C" void on_stop(int) {
-    // In a signal handler only async-signal-safe calls (man 7 signal-safety): no std::cout, no exit.
-    const auto written = write(STDOUT_FILENO, "Exiting\n", 8);
-    _exit(written == 8 ? 0 : 1);
-}
-
-/// Returns `c` in upper case if it is an ASCII letter; any other byte as it is, whatever the locale.
-char to_upper(char c) {
-    return c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c;
-}
-
-/// Serves a client what it has sent, if anything; returns false if it will send no more. Throws
-/// std::system_error if it is gone.
-bool serve(const unique_fd& connection) {
+/// Serves a client once. Returns false if it sends no more. Throws std::system_error if the connection
+/// breaks.
+bool serve(const client& one) {
     std::array<char, 16384> buffer;
-    const auto received = recv(connection.get(), buffer.data(), buffer.size(), MSG_DONTWAIT);
-    if (received == -1 && errno == EAGAIN) return true;  // nothing yet: ask again
-    check("recv", received);
-    if (received == 0) return false;  // the client's end of file
+    const auto received = recv(one.connection.get(), buffer.data(), buffer.size(), MSG_DONTWAIT);
+    // Nothing yet: ask again.
+    if (received == -1 && errno == EAGAIN) return true;
+    // 0 is the client's end of file.
+    if (check("recv", received) == 0) return false;
     const std::span chunk{buffer.data(), static_cast<std::size_t>(received)};
-    for (char& c : chunk) c = to_upper(c);
-    send_all(connection, chunk);
+    to_upper(chunk);
+    send_all(one.connection, chunk);
     return true;
 }
 
 int main(int argc, char* argv[]) try {
     const options given{argc, argv, "pa", "[-p PORT] [-a ADDRESS]"};
-    endpoint here = resolve(given.text('a', "127.0.0.1"), given.port(4444)).front();
-    setvbuf(stdout, nullptr, _IOLBF, BUFSIZ);  // each log line at once, also into a pipe
+    start_log();
+    exit_on_stop_signals();
+    raise_descriptor_limit();
+    const unique_fd listener = listen_on(given.address(), given.port(4444), SOCK_NONBLOCK);
 
-    struct sigaction stop {};
-    stop.sa_handler = on_stop;
-    sigfillset(&stop.sa_mask);  // a second signal waits: "Exiting" is printed once
-    check("sigaction", sigaction(SIGINT, &stop, nullptr));
-    check("sigaction", sigaction(SIGTERM, &stop, nullptr));
-
-    const unique_fd listener{check("socket", socket(here.storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK, 0))};
-    const int on = 1;
-    check("setsockopt", setsockopt(listener.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on));
-    check("bind", bind(listener.get(), here.get(), here.size));
-    check("listen", listen(listener.get(), SOMAXCONN));
-    check("getsockname", getsockname(listener.get(), here.get(), &here.size));
-    std::cout << "listening on " << to_string(here) << '\n';
-
-    std::map<int, client> clients;  // by descriptor
+    std::vector<client> clients;
+    accept_pause pause;
     while (true) {
-        for (auto next = clients.begin(); next != clients.end();) {
-            const auto current = next++;
-            const auto& [connection, name] = current->second;
-            bool stays = false;
+        for (client& one : clients) {
             try {
-                stays = serve(connection);
-            } catch (const std::exception& error) {  // ends this client's connection, and nobody else's
-                std::cerr << program_invocation_short_name << ": " << error.what() << '\n';
+                one.gone = !serve(one);
+            } catch (const std::exception& error) {
+                // It ends this client's connection, and no other.
+                warnx("%s", error.what());
+                one.gone = true;
             }
-            if (stays) continue;
-            std::cout << "disconnected " << name << '\n';
-            clients.erase(current);
+            if (one.gone) std::cout << "disconnected " << one.name << '\n';
+        }
+        if (std::erase_if(clients, [](const client& one) { return one.gone; }) > 0) {
+            pause.descriptor_freed();
             std::cout << clients.size() << " clients connected\n";
         }
 
+        if (pause.active()) continue;
         endpoint address;
         unique_fd connection{accept(listener.get(), address.get(), &address.size)};
-        const int fd = connection.get();
-        if (fd == -1) continue;  // nobody is waiting: ask again
+        if (connection.get() == -1) {
+            // No client waits (EAGAIN): ask again. Or no descriptor is left.
+            pause.accept_failed();
+            continue;
+        }
         std::cout << "connected " << to_string(address) << '\n';
-        clients[fd] = {std::move(connection), to_string(address)};
+        clients.push_back({std::move(connection), to_string(address)});
         std::cout << clients.size() << " clients connected\n";
     }
 } catch (const std::exception& error) {
-    std::cerr << program_invocation_short_name << ": " << error.what() << '\n';
-    return 1;
+    errx(1, "%s", error.what());
 }

@@ -25,6 +25,8 @@ COMMON_CAUSES = {
     "hung_up": "The connection was closed where an answer was due.",
     "spins": "The program uses the CPU all the time instead of waiting: which call should block, "
     "and does not?",
+    "wakes_for_nothing": "The program wakes up again and again while nothing happens. Wait without a time "
+    "limit until something does.",
     "sigpipe": "A send to a client that had gone raised SIGPIPE, which ends a process that does not prepare "
     "for it (MSG_NOSIGNAL).",
     "crashed": "The program made an error in its own memory, or threw what nobody caught.",

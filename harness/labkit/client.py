@@ -154,6 +154,12 @@ class Peer:
             current.outcome = f"{taken} bytes were taken"
             return taken
 
+    def send_urgent(self, byte: bytes) -> None:
+        """Sends one byte out of band; MSG_OOB, tcp(7)."""
+        with step(f"{self.name} sends {show(byte)} as urgent data"):
+            self._note("sends 1, urgent")
+            self.socket.send(byte, socket.MSG_OOB | socket.MSG_NOSIGNAL)
+
     def half_close(self) -> None:
         """Says that no more will be sent (shutdown), and goes on reading."""
         with step(f"{self.name} half-closes"), contextlib.suppress(OSError):

@@ -13,9 +13,11 @@
 //   FAULT_ACCEPTS    the first so many do
 //   FAULT_NTH_ACCEPT    only the so-many-th does
 //   FAULT_SELECT the first select fails with EINTR, and at that moment SIGUSR1 comes so many times
+//   FAULT_AGAIN  every so-many-th send that must not block takes nothing (EAGAIN)
 //   FAULT_EINTR  accept, recv, read and send on a socket fail with EINTR on every so-many-th call
 // g++ -std=c++20 -shared -fPIC -o faults.so faults.cpp
 #include <dlfcn.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/select.h>
@@ -40,6 +42,7 @@ long fault(const char* name) {
 const long send_limit = fault("FAULT_SEND");
 const long sendfile_limit = fault("FAULT_SENDFILE");
 const long recv_limit = fault("FAULT_RECV");
+const long again_every = fault("FAULT_AGAIN");
 const long eintr_every = fault("FAULT_EINTR");
 const long most_threads = fault("FAULT_THREADS");
 const long accepts_fail_from = fault("FAULT_ACCEPT");
@@ -54,6 +57,7 @@ std::atomic<long> threads_to_fail = fault("FAULT_THREAD");
 std::atomic<long> threads_begun = 0;
 std::atomic<long> signals_in_select = fault("FAULT_SELECT");
 std::atomic<long> calls = 0;
+std::atomic<long> sends = 0;
 
 template <typename Function>
 Function* next(const char* name) {
@@ -74,6 +78,14 @@ bool interrupted(int fd) {
     return true;
 }
 
+bool takes_nothing(int fd, int flags) {
+    if (again_every == 0 || !is_socket(fd)) return false;
+    if ((flags & MSG_DONTWAIT) == 0 && (fcntl(fd, F_GETFL) & O_NONBLOCK) == 0) return false;
+    if (++sends % again_every != 0) return false;
+    errno = EAGAIN;
+    return true;
+}
+
 bool no_file() {
     const bool all_fail = accepts_fail_from != 0 && ++accepts >= accepts_fail_from;
     const bool fails = all_fail || accepts_to_fail-- > 0 || --accepts_until_one_fails == 0;
@@ -89,12 +101,14 @@ size_t limited(int fd, size_t size, long limit) {
 extern "C" {
 ssize_t send(int fd, const void* data, size_t size, int flags) {
     static const auto real = next<decltype(::send)>("send");
-    return interrupted(fd) ? -1 : real(fd, data, limited(fd, size, send_limit), flags);
+    if (interrupted(fd) || takes_nothing(fd, flags)) return -1;
+    return real(fd, data, limited(fd, size, send_limit), flags);
 }
 
 ssize_t write(int fd, const void* data, size_t size) {
     static const auto real = next<decltype(::write)>("write");
-    return interrupted(fd) ? -1 : real(fd, data, limited(fd, size, send_limit));
+    if (interrupted(fd) || takes_nothing(fd, 0)) return -1;
+    return real(fd, data, limited(fd, size, send_limit));
 }
 
 ssize_t writev(int fd, const iovec* parts, int count) {

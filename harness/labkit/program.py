@@ -175,6 +175,20 @@ class Program:
                 raise CouldNotTell(f"{share:.0%} of a CPU is neither idle nor busy")
             current.outcome = "seen"
 
+    def expect_asleep(self, cause: Cause = "wakes_for_nothing") -> None:
+        """Fails if the program wakes up again and again while nothing happens: a wait with a time limit."""
+        with step(f"{self.name} sleeps, and does not wake up") as current:
+            poll(lambda: kernel.at_rest(self.pid), deadline())
+            before = kernel.context_switches(self.pid)
+
+            def woken() -> int:
+                count = kernel.context_switches(self.pid) - before
+                return count if count > 1 else 0
+
+            if count := poll(woken, 1.2):
+                raise self.failure(f"it woke up {count} times or more", cause=cause, rung="spins")
+            current.outcome = "seen"
+
     def expect_busy(self, cause: Cause = None) -> None:
         """Fails if the program does not use the CPU all the time."""
         with step(f"{self.name} uses a whole CPU") as current:
