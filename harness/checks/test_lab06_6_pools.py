@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import signal
+from functools import partial
 
-from labkit import Lab, Server, check, expect, kernel, wait_until
+from labkit import Lab, Server, check, expect, kernel, step, wait_until
 from labkit.client import Peer
 from labkit.threads import expect_gone, threaded
 
@@ -15,6 +16,9 @@ POOL = {
     "accept.",
     "no_backpressure": "The server accepts clients without bound while its threads are busy: bound the "
     "queue.",
+    "closed_twice": "A connection ended that no client and no thread of its own has ended: was a descriptor "
+    "closed "
+    "twice? Its number may be the next client's by then.",
     "turned_away": "A client that came while the pool was busy was turned away: it must wait.",
     "spins_when_full": "While the pool is busy the server uses the CPU: it must sleep until there is room.",
 }
@@ -91,6 +95,11 @@ def test_no_client_shrinks_the_pool(lab: Lab) -> None:
             client.expect(answer, cause="pool_shrinks")
 
 
+def turned_away(client: Peer) -> str | None:
+    """The cause, if a client's connection has ended though it only waited."""
+    return "turned_away" if client.eof or client.error else None
+
+
 @check(points=2, read="pools", causes=POOL, after="the_next_client_waits_until_a_thread_is_free")
 def test_a_busy_pool_accepts_no_more_than_its_queue_holds(lab: Lab) -> None:
     """Backpressure: two are served, two wait in the queue, one for room in it; the others stay in the
@@ -110,8 +119,27 @@ def test_a_busy_pool_accepts_no_more_than_its_queue_holds(lab: Lab) -> None:
     server.expect_idle(cause="spins_when_full")
     for gone, client in zip(clients, clients[2:]):
         gone.close()
-        client.expect(client.name.upper().encode())
+        client.expect(client.name.upper().encode(), cause=partial(turned_away, client))
     server.stop()
+
+
+@check(points=1, read="pools", causes=POOL, after="the_next_client_waits_until_a_thread_is_free")
+def test_clients_that_overlap_get_their_own_replies(lab: Lab) -> None:
+    """Clients come while others go, eight at a time: each connection is one client's, from its beginning
+    to its end."""
+    for name in ("upper_server_pool", "upper_server"):
+        server = lab.server(name, *(["-n", "8"] if "pool" in name else []), variant="")
+        with step(f"600 clients of {name} overlap, eight at a time", quiet=True):
+            here: list[Peer] = []
+            for number in range(600):
+                client = server.connect(f"client {number}")
+                client.send(client.name.encode())
+                here.append(client)
+                if len(here) == 8:
+                    oldest = here.pop(0)
+                    oldest.expect(oldest.name.upper().encode(), cause="closed_twice")
+                    oldest.close()
+        server.stop()
 
 
 # --- a clean end
@@ -208,10 +236,6 @@ def test_slow_requests_are_at_work_at_the_same_time(lab: Lab) -> None:
                 client.send(f"{client.name} {turn}\n".encode())
             for client in clients:
                 client.expect(f"{client.name} {turn}\n".upper().encode(), cause="lost_wakeup")
-        clients[0].send(b"the last words")
-        clients[0].half_close()
-        clients[0].expect(b"THE LAST WORDS", cause="lost_wakeup")
-        clients[0].expect_eof()
         server.expect_idle(cause="spins")
         server.stop()
 
@@ -247,12 +271,15 @@ def test_a_busy_pool_reads_no_more_than_its_queue_holds(lab: Lab) -> None:
 def test_replies_keep_the_order_of_the_requests(lab: Lab) -> None:
     """A client sends many requests and waits for no reply. Eight threads work on them, and none overtakes
     another."""
-    server = lab.server("upper_server_slow_pool", "-d", "0", "-n", "8", faults={"recv": 7})
+    server = lab.server("upper_server_slow_pool", "-d", "0", "-n", "8", faults={"recv": 7, "send": 5})
     ann, bob = server.connect_all("ann", "bob")
+    many = b"".join(b"%06d\n" % number for number in range(1000))
     for client in (ann, bob):
-        client.send(b"".join(b"%06d\n" % number for number in range(1000)))
+        client.send(many)
+    ann.half_close()
     for client in (ann, bob):
-        client.expect(b"".join(b"%06d\n" % number for number in range(1000)), cause="out_of_order")
+        client.expect(many, cause="out_of_order")
+    ann.expect_eof(cause="out_of_order")
     server.stop()
 
 
@@ -278,3 +305,11 @@ def test_a_client_may_go_while_its_request_is_at_work(lab: Lab) -> None:
     bob.expect(b"BOB'S REQUEST")
     wait_until(lambda: len(server.descriptors()) == before + 1, "ann's connection is closed")
     server.expect_alive()
+    server.stop()
+    server = lab.server("upper_server_slow_pool", "-d", "0", "-n", "2")
+    eve, bob = server.connect_all("eve", "bob")
+    taken = eve.send_unread(b"e" * 20_000_000)
+    server.expect_idle(cause="spins")
+    bob.send(b"bob is served")
+    bob.expect(b"BOB IS SERVED", cause="loop_works")
+    eve.expect(b"E" * taken, cause="out_of_order")
