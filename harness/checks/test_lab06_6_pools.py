@@ -19,6 +19,7 @@ POOL = {
     "closed_twice": "A connection ended that no client and no thread of its own has ended: was a descriptor "
     "closed "
     "twice? Its number may be the next client's by then.",
+    "out_of_turn": "A client that came later was served first: the queue must be first in, first out.",
     "turned_away": "A client that came while the pool was busy was turned away: it must wait.",
     "spins_when_full": "While the pool is busy the server uses the CPU: it must sleep until there is room.",
 }
@@ -95,9 +96,11 @@ def test_no_client_shrinks_the_pool(lab: Lab) -> None:
             client.expect(answer, cause="pool_shrinks")
 
 
-def turned_away(client: Peer) -> str | None:
-    """The cause, if a client's connection has ended though it only waited."""
-    return "turned_away" if client.eof or client.error else None
+def why_not(client: Peer, later: list[Peer]) -> str | None:
+    """The cause why a client that waited, and whose turn has come, has no answer."""
+    if client.eof or client.error:
+        return "turned_away"
+    return "out_of_turn" if any(other.unread() for other in later) else None
 
 
 @check(points=2, read="pools", causes=POOL, after="the_next_client_waits_until_a_thread_is_free")
@@ -117,9 +120,9 @@ def test_a_busy_pool_accepts_no_more_than_its_queue_holds(lab: Lab) -> None:
         held <= 5, "at most five connections are accepted", cause="no_backpressure", otherwise=f"{held} are"
     )
     server.expect_idle(cause="spins_when_full")
-    for gone, client in zip(clients, clients[2:]):
-        gone.close()
-        client.expect(client.name.upper().encode(), cause=partial(turned_away, client))
+    for number, client in enumerate(clients[2:]):
+        clients[number].close()
+        client.expect(client.name.upper().encode(), cause=partial(why_not, client, clients[number + 3 :]))
     server.stop()
 
 
