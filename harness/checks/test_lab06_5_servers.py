@@ -80,6 +80,25 @@ def test_what_threads_use_is_their_own_or_locked(lab: Lab) -> None:
         server.stop()
 
 
+@check(points=0, read="a-thread-for-each-client", causes=BROKEN)
+def test_lines_printed_in_pieces_are_garbled(lab: Lab) -> None:
+    """Another thread may print between two pieces of a line; a line written in one call stays whole."""
+    for way in ("pieces", "whole"):
+        with step(f"garbled_lines {way} is run twenty times at most", quiet=True) as current:
+            garbled = 0
+            for _ in range(20):
+                lines = lab.run("garbled_lines", way, variant="").expect_status(0).stdout.splitlines()
+                garbled += sum(line.count(b"Thread") != 1 for line in lines)
+                if garbled:
+                    break
+            expect(
+                bool(garbled) == (way == "pieces"),
+                f"lines are garbled: {way == 'pieces'}",
+                cause="not_broken",
+            )
+            current.outcome = f"{garbled} garbled lines in the last run"
+
+
 @check(points=0, read="whose-connection", causes=BROKEN)
 def test_upper_server_global_answers_the_wrong_client(lab: Lab) -> None:
     """One global connection for all threads: replies go to the client that came last."""

@@ -226,9 +226,9 @@ def test_slow_requests_are_at_work_at_the_same_time(lab: Lab) -> None:
     for client in clients:
         client.expect_accepted(cause="loop_works")
         client.send(client.name.encode())
+    server.connect("dan").expect_accepted(cause="loop_works")
     what = "the server has read all three requests"
     wait_until(lambda: unread(server, clients) == 0, what, cause="one_after_the_other")
-    server.connect("dan").expect_accepted(cause="loop_works")
     server.expect_idle(cause="spins")
     server.stop()
     for variant in (None, "tsan"):
