@@ -7,9 +7,11 @@ from functools import partial
 
 from labkit import Lab, Server, check, expect, kernel, step, wait_until
 from labkit.client import Peer
+from labkit.instructions import holding
 from labkit.threads import expect_gone, threaded
 
 POOL = {
+    "pool_size": "The pool does not have as many threads as -n says.",
     "pool_shrinks": "A client's error has cost the pool a thread: it is missing ever after.",
     "pool_grows": "More clients are served at once than the pool has threads.",
     "lock_held_while_serving": "The thread kept the accept lock while it served its client: no other can "
@@ -57,7 +59,7 @@ def test_the_next_client_waits_until_a_thread_is_free(lab: Lab) -> None:
     other."""
     for name, ask, answer in ASKING:
         server = lab.server(name, "-n", "2")
-        threaded(server, 2)
+        threaded(server, 2, cause="pool_size")
         ann, bob = server.connect_all("ann", "bob")
         for client in (bob, ann):
             client.expect_accepted(cause="lock_held_while_serving")
@@ -71,8 +73,27 @@ def test_the_next_client_waits_until_a_thread_is_free(lab: Lab) -> None:
             expect(not cat.unread(), "cat, the third, has no answer yet", cause="pool_grows")
             expect(not cat.eof, "cat's connection is still open", cause="turned_away")
             ann.close()
-        cat.expect(answer)
-        threaded(server, 2, cause="pool_grows")
+        cat.expect(answer, cause=lambda: "pool_shrinks" if server.threads() < 3 else None)  # noqa: B023
+        threaded(
+            server, 2, cause=lambda: "pool_grows" if server.threads() > 3 else "pool_shrinks"
+        )  # noqa: B023
+
+
+@check(points=1, read="pools", causes=POOL)
+def test_what_the_threads_of_a_pool_use_is_their_own_or_locked(lab: Lab) -> None:
+    """Two threads serve at the same time: a buffer that both use would mix their clients' bytes."""
+    server = lab.server("upper_server_pool", variant="tsan")
+    ann, bob = server.connect_all("ann", "bob")
+    for client in (bob, ann):
+        client.send(b"1 2\n")
+        client.expect(b"1 2\n")
+    ann.half_close()
+    ann.expect_eof()
+    cat = server.connect("cat")
+    for client in (cat, bob):
+        client.send(b"3 4\n")
+        client.expect(b"3 4\n")
+    server.stop()
 
 
 @check(points=2, read="pools", causes=POOL, after="the_next_client_waits_until_a_thread_is_free")
@@ -227,9 +248,22 @@ def test_slow_requests_are_at_work_at_the_same_time(lab: Lab) -> None:
         client.expect_accepted(cause="loop_works")
         client.send(client.name.encode())
     server.connect("dan").expect_accepted(cause="loop_works")
-    what = "the server has read all three requests"
+    what = "the server has read all requests"
     wait_until(lambda: unread(server, clients) == 0, what, cause="one_after_the_other")
     server.expect_idle(cause="spins")
+    server.stop()
+    server = lab.server("upper_server_slow_pool", "-d", "0.3", "-n", "5")
+    workers = [thread for thread in kernel.thread_ids(server.pid) if thread != server.pid]
+    clients = server.connect_all("ann", "bob", "cat", "dan", "eve")
+    for client in clients:
+        client.send(client.name.encode())
+    wait_until(lambda: unread(server, clients) == 0, what, cause="one_after_the_other")
+    with step("the loop is held until all five are done: five wake-ups are one"), holding(server.pid):
+        wait_until(
+            lambda: all("futex" in kernel.waiting_in(worker) for worker in workers), "the threads wait"
+        )
+    for client in clients:
+        client.expect(client.name.upper().encode(), cause="lost_wakeup")
     server.stop()
     for variant in (None, "tsan"):
         server = lab.server("upper_server_slow_pool", "-d", "0.05", "-n", "2", variant=variant)
