@@ -13,7 +13,7 @@
 #include "posix.hpp"
 
 /// Starts a thread that calls `serve(connection)`, where an exception ends this client's connection only,
-/// closes the connection and logs `disconnected HOST:PORT`. No thread waits for its end. If it cannot be
+/// closes the connection and logs `disconnected HOST:PORT`. Nobody waits for the thread. If it cannot be
 /// started, the client is turned away: says so on stderr, and closes and logs here.
 template <typename Serve>
 void start_client_thread(unique_fd connection, const endpoint& client, Serve serve) {

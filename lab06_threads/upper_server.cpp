@@ -43,7 +43,6 @@ void serve(const unique_fd& connection) {
 
 /// The function of a client's thread. It owns the connection and closes it at its end.
 void serve_client(unique_fd connection, endpoint client) {
-    // BEGIN SOLUTION: serve the client; an exception ends its connection only. Log that it has disconnected.
     try {
         serve(connection);
     } catch (const std::exception& error) {
@@ -52,7 +51,6 @@ void serve_client(unique_fd connection, endpoint client) {
     }
     // Several threads print: osyncstream writes the line in one piece.
     std::osyncstream{std::cout} << "disconnected " << to_string(client) << '\n';
-    // END SOLUTION
 }
 
 int main(int argc, char* argv[]) try {

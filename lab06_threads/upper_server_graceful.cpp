@@ -28,6 +28,7 @@
 #include <syncstream>
 #include <system_error>
 #include <thread>
+#include <utility>
 
 #include "failed_accept.hpp"
 #include "listener.hpp"
@@ -40,6 +41,9 @@
 constexpr std::chrono::seconds patience{2};
 
 struct visitor {
+    visitor(unique_fd its_connection, endpoint its_address)
+        : connection{std::move(its_connection)}, client{its_address} {}
+
     unique_fd connection;
     endpoint client;
     std::atomic<bool> has_gone = false;

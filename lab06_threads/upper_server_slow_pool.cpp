@@ -80,7 +80,7 @@ void work(fifo_queue<job>& requests, fifo_queue<job>& replies, const unique_fd& 
 /// Returns for what to watch a client, 0 for nothing; `full`: the queue of requests has no room.
 short interest(const client& one, bool full) {
     short events = POLLIN;
-    // BEGIN SOLUTION: nothing while its request is at work; its unsent reply before its next request; if full, no request.
+    // BEGIN SOLUTION: nothing while its request is at work; its reply before its next request; if full, no request.
     if (full) events = 0;
     if (!one.unsent.empty()) events = POLLOUT;
     if (one.at_work) events = 0;

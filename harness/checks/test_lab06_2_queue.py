@@ -6,6 +6,7 @@ from __future__ import annotations
 from labkit import Lab, Run, check, expect, kernel, step, wait_until
 from labkit.driven import Driver
 from labkit.instructions import holding
+from labkit.threads import expect_no_wakeups
 
 
 QUEUE = {
@@ -23,6 +24,8 @@ QUEUE = {
     "closed_but_open": "A closed queue takes nothing, and gives what is left in it.",
     "done_too_early": "join returned before each item was reported as done, or task_done counted wrong.",
     "no_time_limit": "The time was over, and the call went on waiting, or it did not wait at all.",
+    "limit_begins_anew": "The time limit began anew when the thread was woken: compute the deadline once.",
+    "polls": "A thread that waits wakes up again and again though nothing has changed.",
     "items_lost": "Items were lost, or were got twice.",
 }
 
@@ -142,7 +145,37 @@ def test_a_time_limit_ends_the_waiting(lab: Lab) -> None:
     driver.ends("ann", "put 5 3600", "yes", "lost_wakeup")
 
 
-@check(points=3, read="the-end-of-the-input", causes=QUEUE)
+@check(points=1, read="a-queue-that-waits", causes=QUEUE)
+def test_a_thread_that_waits_in_the_queue_does_not_wake_up(lab: Lab) -> None:
+    """To wait is to sleep on a condition variable, not to look again every few milliseconds."""
+    empty, full = queue(lab, "fifo"), queue(lab, "fifo", 1)
+    empty.waits("bob", "get")
+    empty.waits("cat", "get 3600")
+    full.does("ann", "put 1", "yes", "stuck")
+    full.waits("ann", "put 2", "no_limit")
+    full.waits("dan", "put 3 3600", "no_limit")
+    full.waits("eve", "join", "done_too_early")
+    clock = lab.start("multiprint_polling", stdin=True)
+    expect_no_wakeups([empty.program, full.program], clock, cause="polls")
+
+
+@check(points=1, read="a-queue-that-waits", causes=QUEUE)
+def test_a_time_limit_does_not_begin_anew_with_each_waking(lab: Lab) -> None:
+    """bob's limit is over before that of dan, who begins later, although bob is woken meanwhile for an item
+    that another thread takes."""
+    driver = queue(lab, "fifo")
+    driver.begin("bob", "get 2")
+    driver.does("eve", "get 1.4", "nothing", "no_time_limit")
+    number = next(thread for thread, name in kernel.thread_ids(driver.program.pid).items() if name == "bob")
+    with step("bob is held where he sleeps, while ann's item wakes him; cat is faster"), holding(number):
+        driver.does("ann", "put 1", "yes", "stuck")
+        driver.does("cat", "get 0", "1", "lost_wakeup")
+    driver.does("dan", "get 1.2", "nothing", "no_time_limit")
+    returned = driver.result("bob", "get 2")
+    expect(returned == "nothing", "bob has returned before dan", cause="limit_begins_anew")
+
+
+@check(points=2, read="the-end-of-the-input", causes=QUEUE)
 def test_close_wakes_all_threads_that_wait(lab: Lab) -> None:
     """No item will come for a get, and no room for a put: all return. Items that are there are still
     given."""
@@ -152,6 +185,7 @@ def test_close_wakes_all_threads_that_wait(lab: Lab) -> None:
     driver.does("eve", "close", "done", "not_all_woken")
     for thread in ("bob", "cat", "dan"):
         driver.ends(thread, "get 3600" if thread == "dan" else "get", "nothing", "not_all_woken")
+    driver.does("fay", "put 9", "no", "closed_but_open")
     driver = queue(lab, "fifo", 1)
     driver.does("ann", "put 1", "yes", "stuck")
     for thread in ("bob", "cat", "dan"):

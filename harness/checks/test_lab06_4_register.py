@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from labkit import Lab, check, expect
 from labkit.driven import Driver
+from labkit.threads import expect_no_wakeups
 
 LOCK = {
     "wrong_result": "The call did not return what it should.",
@@ -13,6 +14,7 @@ LOCK = {
     "ever.",
     "reader_starves": "A writer overtook readers that waited: if writers come and go, the readers wait for "
     "ever.",
+    "polls": "A thread that waits wakes up again and again though nothing has changed.",
     "lost_wakeup": "The lock is free for a thread that waits for it, and the thread was not woken.",
 }
 
@@ -69,7 +71,19 @@ def test_no_reader_overtakes_a_writer_and_no_writer_a_reader(lab: Lab) -> None:
     driver.ends("fay", "read", "2", "lost_wakeup")
 
 
-@check(points=2, read="readers-and-writers", causes=LOCK)
+@check(points=1, read="readers-and-writers", causes=LOCK)
+def test_a_thread_that_waits_for_the_lock_does_not_wake_up(lab: Lab) -> None:
+    """Readers and writers that wait sleep until a thread gives the lock back."""
+    driver = register(lab)
+    driver.does("ann", "write 1", "written", "not_alone")
+    driver.waits("bob", "read", "not_alone")
+    driver.waits("cat", "write 2", "not_alone")
+    driver.waits("dan", "read", "not_alone")
+    clock = lab.start("multiprint_polling", stdin=True)
+    expect_no_wakeups([driver.program], clock, cause="polls")
+
+
+@check(points=1, read="readers-and-writers", causes=LOCK)
 def test_what_a_writer_wrote_every_later_reader_sees(lab: Lab) -> None:
     """The lock puts a write before the reads after it: without that, the sanitizer sees a race."""
     driver = register(lab, variant="tsan")

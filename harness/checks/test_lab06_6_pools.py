@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import signal
+from functools import partial
 
-from labkit import Lab, Server, check, expect, kernel, wait_until
+from labkit import Lab, Server, check, expect, kernel, step, wait_until
 from labkit.client import Peer
+from labkit.instructions import holding
 from labkit.threads import expect_gone, threaded
 
 POOL = {
+    "pool_size": "The pool does not have as many threads as -n says.",
     "pool_shrinks": "A client's error has cost the pool a thread: it is missing ever after.",
     "pool_grows": "More clients are served at once than the pool has threads.",
     "lock_held_while_serving": "The thread kept the accept lock while it served its client: no other can "
     "accept.",
     "no_backpressure": "The server accepts clients without bound while its threads are busy: bound the "
     "queue.",
+    "closed_twice": "A connection ended that no client and no thread of its own has ended: was a descriptor "
+    "closed "
+    "twice? Its number may be the next client's by then.",
+    "out_of_turn": "A client that came later was served first: the queue must be first in, first out.",
     "turned_away": "A client that came while the pool was busy was turned away: it must wait.",
     "spins_when_full": "While the pool is busy the server uses the CPU: it must sleep until there is room.",
 }
@@ -52,7 +59,7 @@ def test_the_next_client_waits_until_a_thread_is_free(lab: Lab) -> None:
     other."""
     for name, ask, answer in ASKING:
         server = lab.server(name, "-n", "2")
-        threaded(server, 2)
+        threaded(server, 2, cause="pool_size")
         ann, bob = server.connect_all("ann", "bob")
         for client in (bob, ann):
             client.expect_accepted(cause="lock_held_while_serving")
@@ -66,8 +73,27 @@ def test_the_next_client_waits_until_a_thread_is_free(lab: Lab) -> None:
             expect(not cat.unread(), "cat, the third, has no answer yet", cause="pool_grows")
             expect(not cat.eof, "cat's connection is still open", cause="turned_away")
             ann.close()
-        cat.expect(answer)
-        threaded(server, 2, cause="pool_grows")
+        cat.expect(answer, cause=lambda: "pool_shrinks" if server.threads() < 3 else None)  # noqa: B023
+        threaded(
+            server, 2, cause=lambda: "pool_grows" if server.threads() > 3 else "pool_shrinks"
+        )  # noqa: B023
+
+
+@check(points=1, read="pools", causes=POOL)
+def test_what_the_threads_of_a_pool_use_is_their_own_or_locked(lab: Lab) -> None:
+    """Two threads serve at the same time: a buffer that both use would mix their clients' bytes."""
+    server = lab.server("upper_server_pool", variant="tsan")
+    ann, bob = server.connect_all("ann", "bob")
+    for client in (bob, ann):
+        client.send(b"1 2\n")
+        client.expect(b"1 2\n")
+    ann.half_close()
+    ann.expect_eof()
+    cat = server.connect("cat")
+    for client in (cat, bob):
+        client.send(b"3 4\n")
+        client.expect(b"3 4\n")
+    server.stop()
 
 
 @check(points=2, read="pools", causes=POOL, after="the_next_client_waits_until_a_thread_is_free")
@@ -91,6 +117,13 @@ def test_no_client_shrinks_the_pool(lab: Lab) -> None:
             client.expect(answer, cause="pool_shrinks")
 
 
+def why_not(client: Peer, later: list[Peer]) -> str | None:
+    """The cause why a client that waited, and whose turn has come, has no answer."""
+    if client.eof or client.error:
+        return "turned_away"
+    return "out_of_turn" if any(other.unread() for other in later) else None
+
+
 @check(points=2, read="pools", causes=POOL, after="the_next_client_waits_until_a_thread_is_free")
 def test_a_busy_pool_accepts_no_more_than_its_queue_holds(lab: Lab) -> None:
     """Backpressure: two are served, two wait in the queue, one for room in it; the others stay in the
@@ -108,10 +141,29 @@ def test_a_busy_pool_accepts_no_more_than_its_queue_holds(lab: Lab) -> None:
         held <= 5, "at most five connections are accepted", cause="no_backpressure", otherwise=f"{held} are"
     )
     server.expect_idle(cause="spins_when_full")
-    for gone, client in zip(clients, clients[2:]):
-        gone.close()
-        client.expect(client.name.upper().encode())
+    for number, client in enumerate(clients[2:]):
+        clients[number].close()
+        client.expect(client.name.upper().encode(), cause=partial(why_not, client, clients[number + 3 :]))
     server.stop()
+
+
+@check(points=1, read="pools", causes=POOL, after="the_next_client_waits_until_a_thread_is_free")
+def test_clients_that_overlap_get_their_own_replies(lab: Lab) -> None:
+    """Clients come while others go, eight at a time: each connection is one client's, from its beginning
+    to its end."""
+    for name in ("upper_server_pool", "upper_server"):
+        server = lab.server(name, *(["-n", "8"] if "pool" in name else []), variant="")
+        with step(f"600 clients of {name} overlap, eight at a time", quiet=True):
+            here: list[Peer] = []
+            for number in range(600):
+                client = server.connect(f"client {number}")
+                client.send(client.name.encode())
+                here.append(client)
+                if len(here) == 8:
+                    oldest = here.pop(0)
+                    oldest.expect(oldest.name.upper().encode(), cause="closed_twice")
+                    oldest.close()
+        server.stop()
 
 
 # --- a clean end
@@ -195,10 +247,23 @@ def test_slow_requests_are_at_work_at_the_same_time(lab: Lab) -> None:
     for client in clients:
         client.expect_accepted(cause="loop_works")
         client.send(client.name.encode())
-    what = "the server has read all three requests"
-    wait_until(lambda: unread(server, clients) == 0, what, cause="one_after_the_other")
     server.connect("dan").expect_accepted(cause="loop_works")
+    what = "the server has read all requests"
+    wait_until(lambda: unread(server, clients) == 0, what, cause="one_after_the_other")
     server.expect_idle(cause="spins")
+    server.stop()
+    server = lab.server("upper_server_slow_pool", "-d", "0.3", "-n", "5")
+    workers = [thread for thread in kernel.thread_ids(server.pid) if thread != server.pid]
+    clients = server.connect_all("ann", "bob", "cat", "dan", "eve")
+    for client in clients:
+        client.send(client.name.encode())
+    wait_until(lambda: unread(server, clients) == 0, what, cause="one_after_the_other")
+    with step("the loop is held until all five are done: five wake-ups are one"), holding(server.pid):
+        wait_until(
+            lambda: all("futex" in kernel.waiting_in(worker) for worker in workers), "the threads wait"
+        )
+    for client in clients:
+        client.expect(client.name.upper().encode(), cause="lost_wakeup")
     server.stop()
     for variant in (None, "tsan"):
         server = lab.server("upper_server_slow_pool", "-d", "0.05", "-n", "2", variant=variant)
@@ -208,10 +273,6 @@ def test_slow_requests_are_at_work_at_the_same_time(lab: Lab) -> None:
                 client.send(f"{client.name} {turn}\n".encode())
             for client in clients:
                 client.expect(f"{client.name} {turn}\n".upper().encode(), cause="lost_wakeup")
-        clients[0].send(b"the last words")
-        clients[0].half_close()
-        clients[0].expect(b"THE LAST WORDS", cause="lost_wakeup")
-        clients[0].expect_eof()
         server.expect_idle(cause="spins")
         server.stop()
 
@@ -247,12 +308,15 @@ def test_a_busy_pool_reads_no_more_than_its_queue_holds(lab: Lab) -> None:
 def test_replies_keep_the_order_of_the_requests(lab: Lab) -> None:
     """A client sends many requests and waits for no reply. Eight threads work on them, and none overtakes
     another."""
-    server = lab.server("upper_server_slow_pool", "-d", "0", "-n", "8", faults={"recv": 7})
+    server = lab.server("upper_server_slow_pool", "-d", "0", "-n", "8", faults={"recv": 7, "send": 5})
     ann, bob = server.connect_all("ann", "bob")
+    many = b"".join(b"%06d\n" % number for number in range(1000))
     for client in (ann, bob):
-        client.send(b"".join(b"%06d\n" % number for number in range(1000)))
+        client.send(many)
+    ann.half_close()
     for client in (ann, bob):
-        client.expect(b"".join(b"%06d\n" % number for number in range(1000)), cause="out_of_order")
+        client.expect(many, cause="out_of_order")
+    ann.expect_eof(cause="out_of_order")
     server.stop()
 
 
@@ -278,3 +342,11 @@ def test_a_client_may_go_while_its_request_is_at_work(lab: Lab) -> None:
     bob.expect(b"BOB'S REQUEST")
     wait_until(lambda: len(server.descriptors()) == before + 1, "ann's connection is closed")
     server.expect_alive()
+    server.stop()
+    server = lab.server("upper_server_slow_pool", "-d", "0", "-n", "2")
+    eve, bob = server.connect_all("eve", "bob")
+    taken = eve.send_unread(b"e" * 20_000_000)
+    server.expect_idle(cause="spins")
+    bob.send(b"bob is served")
+    bob.expect(b"BOB IS SERVED", cause="loop_works")
+    eve.expect(b"E" * taken, cause="out_of_order")

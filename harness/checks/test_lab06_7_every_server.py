@@ -6,9 +6,10 @@ import signal
 from functools import partial
 
 from labkit import Lab, Server, check, expect, kernel, shortage, step, wait_until
-from labkit.threads import expect_gone, threaded
+from labkit.threads import expect_gone, expect_no_wakeups, threaded
 
 SERVERS = {
+    "polls": "It wakes up again and again though nothing has happened: wait without a time limit.",
     "thread_leak": "Something of each client's thread is left after its end: join it or detach it.",
     "descriptor_leak": "A connection stays open after its client has gone: which thread owns the descriptor?",
     "no_thread_unnoticed": "A thread could not be started, and the client was not turned away: say the "
@@ -102,6 +103,24 @@ def test_a_full_server_rests(lab: Lab) -> None:
         clients[-1].send(b"3\n")
         clients[-1].expect_match(THREE.get(name, b"3\n"), cause="never_again")
         server.stop()
+
+
+@check(points=1, read="a-thread-for-each-client", causes=SERVERS, after="each_client_has_a_thread")
+def test_an_idle_server_does_not_wake_up(lab: Lab) -> None:
+    """A server with silent clients has nothing to do: it waits in a system call, without looking again."""
+    names = (
+        "upper_server",
+        "upper_server_pool",
+        "upper_server_graceful",
+        "upper_server_slow_pool",
+        "cas_server",
+    )
+    servers = [lab.server(name) for name in names]
+    for server in servers:
+        server.connect_all("ann", "bob")
+        wait_until(lambda: server.stdout.text.count("\nconnected") == 2, "both are in the log")  # noqa: B023
+    clock = lab.start("multiprint_polling", stdin=True)
+    expect_no_wakeups([*servers], clock, cause="polls")
 
 
 @check(points=1, read="the-end-of-a-server", causes=SERVERS, after="each_client_has_a_thread")
