@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from releasing import students
+from releasing.mistakes import patches
 
 from grading.model import ROOT
 
@@ -64,8 +65,8 @@ def test_a_changed_program_is_judged_first_and_alone(release: Path) -> None:
 def test_a_failure_is_kept_with_its_story(release: Path, tmp_path: Path) -> None:
     tree = tmp_path / "lab01"
     shutil.copytree(release, tree)
-    source = tree / LAB / "line_cas.hpp"
-    source.write_text(source.read_text().replace("'\\n'", "'!'").replace('"\\n"', '"!"'))
+    for name, content in patches("lab01")[0].files.items():
+        (tree / LAB / name).write_text(content)
     command = [tree / "harness" / "grade", "lab01", "--timelines", "0"]
     runs = [subprocess.run(command, capture_output=True, text=True, timeout=300) for _ in "ab"]
     assert runs[0].returncode == runs[1].returncode == 1
