@@ -4,6 +4,10 @@
 mistakes:
 	harness/kill-matrix $(LAB)
 
+## make contact-sheet    the timeline of a mistake for each cause, on one page in build/contact-sheet/; LAB=lab05
+contact-sheet:
+	harness/contact-sheet $(LAB)
+
 ## make starter          what students get, in build/starter/lab05/ …; LAB=lab05 for one lab, DEPTH=guided or build for all exercises
 starter:
 	harness/release --out build/starter $(if $(DEPTH),--depth $(DEPTH)) $(LAB)
@@ -38,4 +42,4 @@ test: all
 	/usr/bin/python3 -m pytest -v harness/tests/test_attacks.py
 	/usr/bin/python3 -m pytest -v --durations=10 $(parallel_tests) --ignore harness/tests/test_attacks.py
 
-.PHONY: $(short:%=clinic-%) mistakes starter flakes fuzz bench handouts test
+.PHONY: contact-sheet $(short:%=clinic-%) mistakes starter flakes fuzz bench handouts test

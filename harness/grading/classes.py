@@ -159,6 +159,21 @@ def unpacked(submission: Submission, work: Path) -> Iterator[tuple[Path, list[st
         shutil.rmtree(target, ignore_errors=True)
 
 
+def time_left(elapsed: float, graded: int, of: int, jobs: int) -> str:
+    """How long the rest of a class will take, in words: as long for each as those that were graded so far.
+
+    Asked when one has ended: of the other `jobs` that are being graded, half is done on the average.
+    """
+    under_way = min(jobs - 1, of - graded) / 2
+    seconds = elapsed / (graded + under_way) * (of - graded - under_way)
+    if of == graded:
+        return "done"
+    minutes = round(seconds / 60)
+    if minutes < 2:
+        return f"{max(1, round(seconds))} s left"
+    return f"{minutes} min left" if minutes < 120 else f"{minutes // 60} h {minutes % 60:02} left"
+
+
 # --- rows
 
 

@@ -26,7 +26,9 @@ _LONGEST_LOG = 1 << 14  # characters of a program's output that are kept
 class Kept:
     """What is known of a tree's checks from earlier runs, a file a lab in `directory`."""
 
-    def __init__(self, directory: Path, tree: Path, labs: Iterable[str], variant: str, seed: int, again: bool) -> None:
+    def __init__(
+        self, directory: Path, tree: Path, labs: Iterable[str], variant: str, seed: int, again: bool
+    ) -> None:
         """again: what is known says only what takes how long."""
         self._directory = directory
         self._again = again
@@ -48,7 +50,12 @@ class Kept:
     def recall(self, result: Result) -> bool:
         """Fills in the verdict if it still holds; returns whether it does."""
         entry = self._known[result.check.lab].get(result.check.name)
-        if self._again or entry is None or entry["around"] != self._around[result.check.lab] or self.concerned(result):
+        if (
+            self._again
+            or entry is None
+            or entry["around"] != self._around[result.check.lab]
+            or self.concerned(result)
+        ):
             return False
         for name in _FIELDS:
             setattr(result, name, entry[name])
@@ -62,7 +69,9 @@ class Kept:
             known.pop(result.check.name, None)
             return
         binaries = self._binaries(os.path.relpath(path, self._tree) for path in result.binaries)
-        same = all(path.exists() and path.stat().st_mtime_ns == built for path, built in result.binaries.items())
+        same = all(
+            path.exists() and path.stat().st_mtime_ns == built for path, built in result.binaries.items()
+        )
         if None in binaries.values() or not same:  # it has changed while it was judged
             known.pop(result.check.name, None)
             return
@@ -82,7 +91,9 @@ class Kept:
 
     def _hash(self, path: Path) -> str | None:
         """The hash of a program that is what its sources say; None for one that has to be built anew, or is not there."""
-        lab, variant = (path.parent, "") if path.parent.parent == self._tree else (path.parent.parent, path.parent.name)
+        lab, variant = (
+            (path.parent, "") if path.parent.parent == self._tree else (path.parent.parent, path.parent.name)
+        )
         if not is_current(lab, variant, path.name):
             return None
         built = path.stat().st_mtime_ns
@@ -101,12 +112,23 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _harness(lab: str) -> list[str]:
     """The content of everything that the lab's verdicts depend on, beside its programs."""
-    files = [*HARNESS.glob("labkit/*"), *HARNESS.glob("grading/*.py"), *HARNESS.glob(f"checks/test_{lab}_*.py")]
+    files = [
+        *HARNESS.glob("labkit/*"),
+        *HARNESS.glob("grading/*.py"),
+        *HARNESS.glob(f"checks/test_{lab}_*.py"),
+    ]
     return [f"{path.name} {path.read_text()}" for path in sorted(files) if path.is_file()]
 
 
 def _machine() -> str:
-    told = (*os.uname(), os.cpu_count(), os.geteuid(), platform.python_version(), platform.libc_ver(), pytest.__version__)
+    told = (
+        *os.uname(),
+        os.cpu_count(),
+        os.geteuid(),
+        platform.python_version(),
+        platform.libc_ver(),
+        pytest.__version__,
+    )
     return " ".join(map(str, told))
 
 

@@ -233,6 +233,8 @@ class Session:
     def _run_once(self, item: pytest.Item, result: Result) -> None:
         story = Story(time.monotonic)
         result.begun = time.time()
+        for trace in self.box.traces.iterdir() if self.box.traces else ():
+            trace.unlink()  # of an attempt that could not be told
         self._error, self._passed_call = None, False
         item.lab = None  # type: ignore[attr-defined]
         previous = signal.signal(signal.SIGALRM, _took_too_long)
@@ -288,7 +290,7 @@ def run_checks(
     if box.tier < 3:
         fresh_network()
     for directory in {build.directory for build in builds.values()}:
-        prove_start(box, directory)
+        prove_start(dataclasses.replace(box, traces=None), directory)
     with tempfile.TemporaryDirectory(prefix="checks-") as scratch:
         os.chmod(scratch, 0o711)
         session = Session(builds, box, selection, shim, Path(scratch), told)

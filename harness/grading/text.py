@@ -48,6 +48,8 @@ def failure(result: Result) -> str:
         )
     if result.attempts > 1:
         lines.append(f"  Asked {result.attempts} times, with growing patience.")
+    if result.seen:
+        lines.append(f"  Seen at {_clock(result.seen)}, of the same programs.")
     lines.append(f"  Read: {check.read}        Again: make grade-{check.lab} CHECK={check.name}")
     return "\n".join(lines)
 
@@ -58,7 +60,7 @@ def line(result: Result, color: bool) -> str:
     shown = f"\x1b[{code}m{mark}\x1b[0m" if color else mark
     points = f"{number(result.score)}/{number(result.check.points)}"
     note = f" ({result.note})" if result.note else ""
-    seen = f"  seen {time.strftime('%H:%M', time.localtime(result.seen))}" if result.seen else ""
+    seen = f"  seen {_clock(result.seen)}" if result.seen else ""
     name = f"{result.check.title}{note}"
     return f"{result.check.number:>5}  {shown}{'':<{max(0, 5 - len(mark))}} {points:>7}  {name}{seen}"
 
@@ -81,6 +83,12 @@ def table(report: Report) -> str:
     if unknown := report.count(COULD_NOT_TELL):
         rows.append(f"The total is provisional: {unknown} of {len(report.results)} checks could not be told.")
     return "\n".join(rows)
+
+
+def _clock(seconds: float) -> str:
+    """A time as a clock shows it, with the day if it is another one."""
+    moment = time.localtime(seconds)
+    return time.strftime("%H:%M" if moment[:3] == time.localtime()[:3] else "%Y-%m-%d %H:%M", moment)
 
 
 def short(result: Result, color: bool) -> str:

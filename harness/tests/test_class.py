@@ -13,8 +13,10 @@ import tarfile
 import time
 import zipfile
 from pathlib import Path
+from random import Random
 
 import pytest
+from grading.classes import time_left
 from grading.submission import exercise_files
 from labkit.build import LABS
 from releasing import regions
@@ -264,3 +266,27 @@ def test_without_slurm_it_says_so(submissions: Path, tmp_path: Path) -> None:
         pytest.skip("Slurm is installed here")
     run = subprocess.run(command(submissions, tmp_path, "--engine", "slurm"), capture_output=True, text=True)
     assert run.returncode == 2 and "Slurm" in run.stderr
+
+
+@pytest.mark.parametrize("jobs", [1, 2, 8])
+def test_the_time_left_is_right_within_a_fifth_from_the_tenth_on(jobs: int) -> None:
+    """Nineteen times of twenty, in a class whose submissions take from half to one and a half times the average."""
+    random = Random(1)
+    right = []
+    for _ in range(20):
+        took = [random.uniform(60, 180) for _ in range(200)]
+        free = [0.0] * jobs
+        ends = []
+        for seconds in took:
+            place = free.index(min(free))
+            free[place] += seconds
+            ends.append(free[place])
+        ends.sort()
+        for graded in range(10, 190):
+            number, unit = time_left(ends[graded - 1], graded, 200, jobs).split()[:2]
+            told = float(number) * {"s": 1, "min": 60, "h": 3600}[unit]
+            if unit == "h":
+                told += 60 * float(time_left(ends[graded - 1], graded, 200, jobs).split()[2])
+            left = ends[-1] - ends[graded - 1]
+            right.append(abs(told - left) <= 0.2 * left + 30)
+    assert sum(right) >= 0.95 * len(right)

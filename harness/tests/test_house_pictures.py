@@ -46,3 +46,11 @@ def test_a_picture_holds_nothing_but_a_picture(picture: Path) -> None:
             "set",
         }
         assert not [name for name in element.attrib if name.startswith("on") or name.endswith("href")]
+
+
+def test_the_readme_shows_a_report_and_a_timeline_as_they_are_today() -> None:
+    readme = (ROOT / "README.md").read_text()
+    assert "](pictures/report.png)" in readme
+    assert "](pictures/timeline.svg)" in readme
+    run = subprocess.run([ROOT / "harness" / "readme-pictures", "--check"], capture_output=True, text=True)
+    assert run.returncode == 0, run.stdout + run.stderr

@@ -35,14 +35,27 @@ def command(tmp_path: Path, body: str, *options: str) -> list[str]:
     checks = tmp_path / "checks"
     checks.mkdir()
     (checks / "test_lab02_own.py").write_text(CHECKS.format(here=str(tmp_path)) + body)
-    words = [HARNESS / "grade", "lab02", "--tree", tmp_path, "--checks", checks, "--out", tmp_path / "out", *options]
+    words = [
+        HARNESS / "grade",
+        "lab02",
+        "--tree",
+        tmp_path,
+        "--checks",
+        checks,
+        "--out",
+        tmp_path / "out",
+        *options,
+    ]
     return list(map(str, words))
 
 
 def graded(tmp_path: Path) -> dict[str, tuple[str, bool]]:
     """Each check's verdict, and whether it was run; in the order of results.json."""
     tests: list[dict[str, Any]] = json.loads((tmp_path / "out" / "results.json").read_text())["tests"]
-    return {test["extra_data"]["check"]: (test["extra_data"]["verdict"], test["extra_data"]["attempts"] > 0) for test in tests}
+    return {
+        test["extra_data"]["check"]: (test["extra_data"]["verdict"], test["extra_data"]["attempts"] > 0)
+        for test in tests
+    }
 
 
 MEETING = """
@@ -58,14 +71,18 @@ def test_second(lab: Lab) -> None:
 
 
 def test_two_run_at_once_and_are_told_in_order(tmp_path: Path) -> None:
-    run = subprocess.run(command(tmp_path, MEETING, "--jobs", "2"), capture_output=True, text=True, timeout=120)
+    run = subprocess.run(
+        command(tmp_path, MEETING, "--jobs", "2"), capture_output=True, text=True, timeout=120
+    )
     assert run.returncode == 0, run.stdout
     assert run.stdout.index("first") < run.stdout.index("second")
     assert list(graded(tmp_path)) == ["first", "second"]
 
 
 def test_one_at_a_time_do_not_meet(tmp_path: Path) -> None:
-    run = subprocess.run(command(tmp_path, MEETING, "--jobs", "1"), capture_output=True, text=True, timeout=120)
+    run = subprocess.run(
+        command(tmp_path, MEETING, "--jobs", "1"), capture_output=True, text=True, timeout=120
+    )
     assert graded(tmp_path)["first"] == ("fail", True), run.stdout
 
 
@@ -174,7 +191,9 @@ def test_a_run_that_is_ended_leaves_nothing(number: signal.Signals, tmp_path: Pa
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     words = command(tmp_path, ENDLESS, "--jobs", "2")
-    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=os.environ | {"TMPDIR": str(scratch)}) as grader:
+    with subprocess.Popen(
+        words, stdout=subprocess.PIPE, text=True, env=os.environ | {"TMPDIR": str(scratch)}
+    ) as grader:
         until(lambda: (tmp_path / "waits").exists() and (tmp_path / "waits too").exists())
         workers = psutil.Process(grader.pid).children()
         assert len(workers) == 2

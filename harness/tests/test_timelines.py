@@ -21,7 +21,9 @@ def forking(clients: int, unreaped: int, after: float = 7.0) -> Timeline:
     timeline.lanes.append(Lane("1", "upper_server 1", "process", 0.0))
     for number in range(1, clients + 1):
         name, child, begin = f"client {number}", str(1000 + number), number * 0.001
-        timeline.add_client(name, [(begin, "connect"), (begin + 0.0004, "sends 1"), (begin + 0.0008, "close")])
+        timeline.add_client(
+            name, [(begin, "connect"), (begin + 0.0004, "sends 1"), (begin + 0.0008, "close")]
+        )
         timeline.lanes.append(Lane(child, f"process {child}", "process", begin + 0.0002, begin + 0.0009, "1"))
         timeline.events += [
             Event("1", begin + 0.0001, f"accept {name}", about=name),
@@ -72,7 +74,10 @@ def test_a_loop_is_told_once_with_its_number() -> None:
     timeline.events.append(Event("1", 0.01, "listen"))
     for number in range(4000):
         at = 0.1 + number * 0.0001
-        timeline.events += [Event("1", at, "select → 1"), Event("1", at + 0.00005, "recv ann EOF", about="ann")]
+        timeline.events += [
+            Event("1", at, "select → 1"),
+            Event("1", at + 0.00005, "recv ann EOF", about="ann"),
+        ]
     timeline.steps = [Moment(1, 0.2, "upper_server waits without using the CPU", 0.5)]
     picture = fold(timeline)
     assert [event.text for event in picture.events] == ["listen", "select → 1", "recv ann EOF ×4000"]
@@ -108,9 +113,24 @@ def test_who_keeps_a_connection_open_is_what_the_failure_is_about(tmp_path: Path
     server = fold(timeline).shown("10")
     child = fold(timeline).shown("11")
     assert server and child
-    assert (server.state, server.holds, server.marked) == ("in accept", ["ann"], False), "the zombie comes first"
+    assert (server.state, server.holds, server.marked) == (
+        "in accept",
+        ["ann"],
+        False,
+    ), "the zombie comes first"
     assert (child.state, child.holds) == ("zombie", [])
     assert "recv ann EAGAIN" in {event.text for event in timeline.events}
     timeline.spans = [span for span in timeline.spans if span.kind != "zombie"]
     server = fold(timeline).shown("10")
     assert server and server.marked
+
+
+def test_waits_that_follow_one_another_are_one() -> None:
+    timeline = Timeline("sleeps", [Lane("1", "child 1", "process", 0.0)])
+    timeline.events.append(Event("1", 0.01, "exec"))
+    timeline.spans = [Span("1", number, number + 0.9, "waiting", "sleep") for number in range(1, 41)]
+    timeline.steps = [Moment(1, 0.5, "every child has exited", 40.5)]
+    (span,) = fold(timeline).spans
+    assert (span.begin, span.end, span.text) == (1, 40.5, "sleep ×40")
+    picture = ElementTree.fromstring(draw.svg(timeline))
+    assert all(float(element.attrib.get("x", 0)) <= PAGE for element in picture.iter())

@@ -63,7 +63,9 @@ def _shortened(timeline: Timeline) -> Timeline:
     for span in spans:
         span.end = min(span.end, end)
     events = [event for event in kept if event.to in known | {""}]
-    return Timeline(f"{timeline.title} (the first {MOST_EVENTS} events)", lanes, spans, events, timeline.steps)
+    return Timeline(
+        f"{timeline.title} (the first {MOST_EVENTS} events)", lanes, spans, events, timeline.steps
+    )
 
 
 def _places(picture: Picture) -> tuple[dict[float, float], float]:
@@ -76,7 +78,9 @@ def _places(picture: Picture) -> tuple[dict[float, float], float]:
     for one in picture.lanes:
         moments += [(moment, "", 0) for moment in (one.lane.born, one.lane.died) if moment is not None]
     moments += [(step.begin, "", 0) for step in picture.steps]
-    moments = sorted((entry for entry in moments if picture.begin <= entry[0] < picture.end), key=lambda e: e[0])
+    moments = sorted(
+        (entry for entry in moments if picture.begin <= entry[0] < picture.end), key=lambda e: e[0]
+    )
     moments += [(picture.end, "", 0)]
     places: dict[float, float] = {}
     occupied: dict[str, float] = {}
@@ -140,7 +144,9 @@ def svg(timeline: Timeline) -> str:
         out.append(f'<line class="life" x1="{begin:.0f}" x2="{max(begin, end):.0f}" y1="{y}" y2="{y}"/>')
         out.append(f'<text x="{MARGIN + indent}" y="{y + 4}">{escape(_label(lane))}</text>')
         if one.alike:
-            out.append(f'<text class="soft" x="{MARGIN + indent}" y="{y + 17}" font-size="11">and {one.alike} like it</text>')
+            out.append(
+                f'<text class="soft" x="{MARGIN + indent}" y="{y + 17}" font-size="11">and {one.alike} like it</text>'
+            )
     for span in picture.spans:
         if span.lane in row:
             out += _span(span, picture, at(span.begin), at(span.end), row[span.lane])
@@ -153,19 +159,27 @@ def svg(timeline: Timeline) -> str:
             x, y = at(event.time), row[event.lane]
             out.append(f'<circle class="dot {event.kind}" cx="{x:.0f}" cy="{y}" r="3"/>')
             label = escape(event.text)
-            out.append(f'<text class="{event.kind} over" x="{x + 3:.0f}" y="{y - 7}" font-size="11">{label}</text>')
+            out.append(
+                f'<text class="{event.kind} over" x="{x + 3:.0f}" y="{y - 7}" font-size="11">{label}</text>'
+            )
     for one in picture.lanes:
         kind, y = "about" if one.marked else "soft", row[one.lane.key]
         words = _states(one)
         for line, text in enumerate(words):
             place = y + 4 + 14 * line - (5 if len(words) > 1 else 0)
-            out.append(f'<text class="{kind}" x="{right + 8}" y="{place}" font-size="12">{escape(_short(text, 23))}</text>')
+            out.append(
+                f'<text class="{kind}" x="{right + 8}" y="{place}" font-size="12">{escape(_short(text, 23))}</text>'
+            )
     if picture.more_lanes:
-        out.append(f'<text class="soft" x="{MARGIN}" y="{bottom + 24}" font-size="11">and {picture.more_lanes} other lanes</text>')
+        out.append(
+            f'<text class="soft" x="{MARGIN}" y="{bottom + 24}" font-size="11">and {picture.more_lanes} other lanes</text>'
+        )
     if picture.failure:
         x, text = at(picture.end), f"{picture.failure.number}  {picture.failure.text}…"
         out.append(f'<line class="mark" x1="{x:.0f}" x2="{x:.0f}" y1="{MARGIN + 20}" y2="{bottom + 10}"/>')
-        out.append(f'<text class="mark" x="{x:.0f}" y="{bottom + 25}" text-anchor="end">{escape(_short(text, 110))}</text>')
+        out.append(
+            f'<text class="mark" x="{x:.0f}" y="{bottom + 25}" text-anchor="end">{escape(_short(text, 110))}</text>'
+        )
     return "\n".join([*out, "</svg>"])
 
 
@@ -185,13 +199,17 @@ def _axis(picture: Picture, places: dict[float, float], bottom: float) -> list[s
         taken = x + 8 + 7 * len(str(step.number))
         kind = "mark" if step.failed is not None else "number"
         out.append(f'<text class="{kind}" x="{x:.0f}" y="{y + 4}" font-size="11">{step.number}</text>')
-        out.append(f'<line class="row" x1="{places[step.begin]:.0f}" x2="{places[step.begin]:.0f}" y1="{y + 9}" y2="{bottom}"/>')
+        out.append(
+            f'<line class="row" x1="{places[step.begin]:.0f}" x2="{places[step.begin]:.0f}" y1="{y + 9}" y2="{bottom}"/>'
+        )
     moments = sorted(places)
     for one, next_one in zip(moments, moments[1:]):
         if next_one - one > LONG:
             x = places[next_one] - 26
             shown = f"{next_one - one:.1f} s"
-            out.append(f'<text class="soft" x="{x:.0f}" y="{y - 10}" font-size="11" text-anchor="middle">{shown}</text>')
+            out.append(
+                f'<text class="soft" x="{x:.0f}" y="{y - 10}" font-size="11" text-anchor="middle">{shown}</text>'
+            )
             out.append(f'<path class="fold" d="M{x - 5:.0f} {y + 14}l5 -10M{x:.0f} {y + 14}l5 -10"/>')
     return out
 
@@ -201,9 +219,13 @@ def _span(span: Span, picture: Picture, begin: float, end: float, y: float) -> l
     one = picture.shown(span.lane)
     about = " about" if one and one.marked and span.end >= picture.end else ""
     width = max(2.0, end - begin)
-    out = [f'<rect class="{span.kind}{about}" x="{begin:.0f}" y="{y - 4}" width="{width:.0f}" height="16" rx="3"/>']
+    out = [
+        f'<rect class="{span.kind}{about}" x="{begin:.0f}" y="{y - 4}" width="{width:.0f}" height="16" rx="3"/>'
+    ]
     if width > 5.6 * len(span.text) + 8:
-        out.append(f'<text class="span" x="{begin + 5:.0f}" y="{y + 8}" font-size="11">{escape(span.text)}</text>')
+        out.append(
+            f'<text class="span" x="{begin + 5:.0f}" y="{y + 8}" font-size="11">{escape(span.text)}</text>'
+        )
     return out
 
 
@@ -236,21 +258,31 @@ def tall_svg(timeline: Timeline) -> str:
         at, died = column[lane.key], down[lane.died] if lane.died else end
         out.append(f'<text x="{at - 6:.0f}" y="{TOP - 14}" font-weight="600">{escape(lane.label)}</text>')
         out.append(f'<line class="row" x1="{at:.0f}" x2="{at:.0f}" y1="{TOP - 8}" y2="{end:.0f}"/>')
-        out.append(f'<line class="life" x1="{at:.0f}" x2="{at:.0f}" y1="{down[lane.born]:.0f}" y2="{died:.0f}"/>')
+        out.append(
+            f'<line class="life" x1="{at:.0f}" x2="{at:.0f}" y1="{down[lane.born]:.0f}" y2="{died:.0f}"/>'
+        )
     for span in timeline.spans:
         at, top, bottom = column[span.lane], down[span.begin], down[span.end]
-        out.append(f'<rect class="{span.kind}" x="{at - 5:.0f}" y="{top:.0f}" width="10" height="{max(2.0, bottom - top):.0f}" rx="3"/>')
+        out.append(
+            f'<rect class="{span.kind}" x="{at - 5:.0f}" y="{top:.0f}" width="10" height="{max(2.0, bottom - top):.0f}" rx="3"/>'
+        )
         below = top + 6 + (DOWN if (span.begin, span.lane) in taken else 0)
         if bottom > below:
-            out.append(f'<text class="span" x="{at + 9:.0f}" y="{below:.0f}" font-size="11">{escape(span.text)}</text>')
+            out.append(
+                f'<text class="span" x="{at + 9:.0f}" y="{below:.0f}" font-size="11">{escape(span.text)}</text>'
+            )
     for event in timeline.events:
         at, y = column[event.lane], down[event.time]
         if event.to:
-            out.append(f'<path class="arrow" d="M{at:.0f} {y:.0f}H{column[event.to] - (6 if column[event.to] > at else -6):.0f}"/>')
+            out.append(
+                f'<path class="arrow" d="M{at:.0f} {y:.0f}H{column[event.to] - (6 if column[event.to] > at else -6):.0f}"/>'
+            )
     for event in timeline.events:
         at, y = column[event.lane], down[event.time]
         out.append(f'<circle class="dot {event.kind}" cx="{at:.0f}" cy="{y:.0f}" r="3"/>')
-        out.append(f'<text class="{event.kind} over" x="{at + 9:.0f}" y="{y + 4:.0f}" font-size="11">{escape(event.text)}</text>')
+        out.append(
+            f'<text class="{event.kind} over" x="{at + 9:.0f}" y="{y + 4:.0f}" font-size="11">{escape(event.text)}</text>'
+        )
     return "\n".join([*out, "</svg>"])
 
 
@@ -289,14 +321,18 @@ def text(timeline: Timeline, width: int = 80) -> str:
     picture = fitted(timeline)
     moments = picture.moments()
     if len(moments) > MOST_LINES:
-        picture = picture.since(moments[-MOST_LINES]) if picture.failure else picture.until(moments[MOST_LINES])
+        picture = (
+            picture.since(moments[-MOST_LINES]) if picture.failure else picture.until(moments[MOST_LINES])
+        )
     names = {one.lane.key: one.lane.label for one in picture.lanes}
     rows = [
         (event.time, event.lane, event.text + (f" → {names[event.to]}" if event.to in names else ""))
         for event in picture.events
         if event.lane in names
     ]
-    rows += [(span.begin, span.lane, f"{span.text}…") for span in picture.spans if span.lane in names and span.text]
+    rows += [
+        (span.begin, span.lane, f"{span.text}…") for span in picture.spans if span.lane in names and span.text
+    ]
     rows += [(step.begin, "", f"{step.number:>2}  {step.text}") for step in picture.steps]
     rows.sort(key=lambda row: row[0])
     wide = max((len(name) for name in names.values()), default=0)

@@ -142,7 +142,9 @@ def _few(lanes: list[Shown], events: Sequence[Event]) -> tuple[list[Shown], int]
             count -= group[-1].alike
             del group[:-1]
     kept = [one for group in groups.values() for one in group]
-    kept.sort(key=lambda one: (one.lane.parent == "" and one.lane.kind != "client", bool(one.state), one.lane.born))
+    kept.sort(
+        key=lambda one: (one.lane.parent == "" and one.lane.kind != "client", bool(one.state), one.lane.born)
+    )
     return kept[-MOST_LANES:], sum(1 + one.alike for one in kept[:-MOST_LANES])
 
 
@@ -175,7 +177,7 @@ def _without_loops(events: list[Event]) -> list[Event]:
 
 
 def _once(events: list[Event]) -> list[Event]:
-    texts = [re.sub(r"\d+", "0", event.text) for event in events]
+    texts = [re.sub(r"\d+", "0", event.text) + event.to for event in events]
     kept: list[Event] = []
     place = 0
     while place < len(events):
@@ -198,7 +200,28 @@ def _without_repeated(spans: list[Span], events: list[Event], kept: list[Event])
         place = bisect.bisect_left(mine, span.end)
         return place == len(mine) or (span.lane, mine[place]) in shown
 
-    return [span for span in spans if leads_to_shown(span)]
+    return _merged([span for span in spans if leads_to_shown(span)], kept)
+
+
+def _merged(spans: list[Span], events: list[Event]) -> list[Span]:
+    """Waits that follow one another with nothing between them are one, with their number."""
+    times: dict[str, list[float]] = defaultdict(list)
+    for event in events:
+        times[event.lane].append(event.time)
+    found: list[Span] = []
+    last: dict[str, tuple[Span, str, int]] = {}
+    for span in sorted(spans, key=lambda span: span.begin):
+        mine = times[span.lane]
+        before, text, number = last.get(span.lane, (None, "", 0))
+        between = before and bisect.bisect_left(mine, before.end) < bisect.bisect_left(mine, span.begin)
+        if before is not None and text == span.text and span.kind == before.kind and not between:
+            before.end, before.text = span.end, f"{text} ×{number + 1}"
+            last[span.lane] = before, text, number + 1
+        else:
+            one = replace(span)
+            found.append(one)
+            last[span.lane] = one, span.text, 1
+    return found
 
 
 def _loop(texts: Sequence[str], place: int) -> tuple[int, int]:
@@ -221,7 +244,11 @@ def _mark(picture: Picture) -> None:
     programs = [one for one in picture.lanes if one.lane.kind != "client" and one.state]
     zombies = [one for one in programs if one.state == "zombie"]
     awaits_end = re.search(r"\b(end|EOF|closed)\b", failure.text)
-    holders = [one for one in programs if any(re.search(rf"\b{re.escape(name)}\b", failure.text) for name in one.holds)]
+    holders = [
+        one
+        for one in programs
+        if any(re.search(rf"\b{re.escape(name)}\b", failure.text) for name in one.holds)
+    ]
     busy = [one for one in programs if one.state == "runs"]
     for group in (zombies, holders if awaits_end else [], busy, programs):
         if group:

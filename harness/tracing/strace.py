@@ -131,7 +131,9 @@ class _Reader:
         self.pending: dict[str, tuple[str, str, float]] = {}
         self.dead: dict[str, float] = {}  # of processes that were not reaped yet
         self.ignoring: set[str] = set()  # that ignore SIGCHLD: their children leave no zombies
-        self.open: dict[str, dict[int, tuple[str, float]]] = {}  # descriptors of connections: whose, since when
+        self.open: dict[
+            str, dict[int, tuple[str, float]]
+        ] = {}  # descriptors of connections: whose, since when
         self.last = 0.0
 
     def read(self, path: Path) -> None:
@@ -169,7 +171,11 @@ class _Reader:
 
     def _call(self, pid: str, begin: float, end: float, name: str, arguments: str, result: str) -> None:
         if pid not in self.started:
-            if name == "execve" and result.startswith("0") and f"/{self.program}\"" in arguments.split(",")[0] + '"':
+            if (
+                name == "execve"
+                and result.startswith("0")
+                and f'/{self.program}"' in arguments.split(",")[0] + '"'
+            ):
                 self.started.add(pid)
                 self.open[pid] = {}
                 self.timeline.lanes.append(Lane(pid, f"{self.program} {pid}", "process", begin))
@@ -179,7 +185,9 @@ class _Reader:
             self.timeline.spans.append(Span(pid, begin, end, "waiting", shown))
         value = result.split(" ")[0].split("<")[0]
         self._note_descriptors(pid, begin, end, name, arguments, result)
-        self._tell(pid, begin, end, name, arguments, result, int(value) if re.fullmatch(r"-?\d+", value) else None)
+        self._tell(
+            pid, begin, end, name, arguments, result, int(value) if re.fullmatch(r"-?\d+", value) else None
+        )
 
     def _tell(
         self, pid: str, begin: float, end: float, name: str, arguments: str, result: str, value: int | None
@@ -207,12 +215,16 @@ class _Reader:
             client = self.clients.get(int(port[1]), "") if port else ""
             self._event(pid, end, f"accept {client}".strip(), about=client)
         elif name in ("recvfrom", "recvmsg", "read") and whose and value is not None:
-            self._event(pid, end, f"recv {whose} {self._came(result) if value else 'EOF'}", "bytes", about=whose)
+            self._event(
+                pid, end, f"recv {whose} {self._came(result) if value else 'EOF'}", "bytes", about=whose
+            )
         elif name in ("sendto", "sendmsg", "write", "sendfile", "writev") and whose and value is not None:
             self._event(pid, end, f"send {whose} {self._came(result)}", "bytes", about=whose)
         elif name in ("read", "write") and value is not None and value > 0 and _PIPE.match(arguments):
             self._event(pid, end, f"{name} pipe {value}", "bytes")
-        elif name in ("select", "pselect6", "poll", "ppoll", "epoll_wait", "epoll_pwait") and value is not None:
+        elif (
+            name in ("select", "pselect6", "poll", "ppoll", "epoll_wait", "epoll_pwait") and value is not None
+        ):
             self._event(pid, end, f"{_NAMES.get(name, name)} → {value}")
         elif name == "close" and whose:
             self._event(pid, begin, f"close {whose}", about=whose)
