@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
-from . import kernel
+from . import kernel, stillness
 from .box import Box
 from .steps import Cause, CouldNotTell, Failed, difference, show, step
 from .surroundings import Surroundings
@@ -75,6 +75,7 @@ class Output:
         self._reading = (
             threading.Lock()
         )  # while it is held, the pipe may be empty and `data` not have it all yet
+        stillness.readers.add(self)
         self._thread = threading.Thread(target=self._pump, args=(program,), daemon=True)
         self._thread.start()
 

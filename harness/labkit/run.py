@@ -13,7 +13,7 @@ from .box import Box
 from .program import TOLERATED_OUTPUT, killed_for_too_much, last_lines, sanitizer_report, status_name
 from .steps import Cause, CouldNotTell, Failed, difference, show, step
 from .surroundings import Surroundings
-from .waiting import Missed, await_fact
+from .waiting import Missed, await_fact, cpu_limit
 
 
 @dataclass
@@ -86,7 +86,7 @@ def run_to_its_end(
         with given.open("rb") if isinstance(given, Path) else typed as stdin:
             most = TOLERATED_OUTPUT + os.fstat(stdin.fileno()).st_size
             process = box.start(argv, around, stdin=stdin, stdout=out, stderr=err)
-        seen = 0.0
+        seen = 0
 
         def printed() -> int:
             return max(os.fstat(stream.fileno()).st_size for stream in (out, err))
@@ -94,11 +94,12 @@ def run_to_its_end(
         def progressed() -> bool:
             """It ends, or works: a program that is computing or printing is given more time."""
             nonlocal seen
-            busy = kernel.cpu_seconds(process.pid) + printed()
-            if process.status() is None and busy - seen < 0.05:
-                return False
-            seen = busy
-            return True
+            used = sum(kernel.cpu_seconds(member) for member in kernel.family(process.pid))
+            if used > cpu_limit():
+                too_long = f"it has computed for {used:.1f} s, and is not done"
+                raise Failed(too_long, rung="spins", cause="does_not_end", details=kernel.table(process.pid))
+            before, seen = seen, int(20 * used) + printed()
+            return seen > before or process.status() is not None
 
         try:
             while process.status() is None and printed() <= most:
