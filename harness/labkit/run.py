@@ -10,6 +10,7 @@ from pathlib import Path
 
 from . import kernel
 from .box import Box
+from .last_words import last_words
 from .program import TOLERATED_OUTPUT, killed_for_too_much, last_lines, sanitizer_report, status_name
 from .steps import Cause, CouldNotTell, Failed, difference, show, step
 from .surroundings import Surroundings
@@ -29,8 +30,9 @@ class Run:
     def expect_status(self, status: int = 0, cause: Cause = None) -> Run:
         with step(f"{self.name} ended with {status_name(status)}") as current:
             if self.status != status:
+                words = last_words(self.stderr.decode(errors="replace")) if self.status else ""
                 raise Failed(
-                    status_name(self.status),
+                    status_name(self.status) + (f", saying `{words}`" if words else ""),
                     cause=cause,
                     otherwise="wrong_exit_status",
                     details=self._words(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import resource
 import socket
@@ -12,7 +13,8 @@ from collections.abc import Callable
 from . import kernel
 from .client import Peer
 from .program import Program
-from .steps import Failed, difference, step
+from .last_words import last_words
+from .steps import CouldNotTell, Failed, difference, step
 from .waiting import Missed, await_fact
 
 
@@ -37,8 +39,12 @@ class Server(Program):
             if self.status() is not None:
                 self.asked_to_end = True
                 self._explain_last_words()
+                words = last_words(self.stderr.text)
+                if words.endswith(os.strerror(errno.EADDRINUSE)) and not _has_free_port():
+                    raise CouldNotTell("every port of this machine is taken")
                 cause = "exited_early" if (self.status() or 0) >= 0 else "crashed"
-                raise Failed("it has ended", rung="exited", cause=cause, details=self.evidence())
+                what = "it has ended" + (f", saying `{words}`" if words else "")
+                raise Failed(what, rung="exited", cause=cause, details=self.evidence())
             raise Failed("it does not listen", rung="listen", cause="not_listening", details=self.evidence())
         if told:
             with contextlib.suppress(Missed):
@@ -124,6 +130,14 @@ class Server(Program):
         if not _connected(client):
             raise self.failure("the connection is refused", rung="connect")
         return client
+
+
+def _has_free_port() -> bool:
+    """Whether a known-good program gets a port of the kernel's choice."""
+    with contextlib.suppress(OSError), socket.socket() as tried:
+        tried.bind(("127.0.0.1", 0))
+        return True
+    return False
 
 
 def _connected(client: socket.socket) -> bool:
