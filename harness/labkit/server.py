@@ -13,7 +13,7 @@ from collections.abc import Callable
 from . import kernel
 from .client import Peer
 from .program import Program
-from .last_words import last_words
+from .last_words import evident_cause, last_words
 from .steps import CouldNotTell, Failed, difference, step
 from .waiting import Missed, await_fact
 
@@ -42,7 +42,7 @@ class Server(Program):
                 words = last_words(self.stderr.text)
                 if words.endswith(os.strerror(errno.EADDRINUSE)) and not _has_free_port():
                     raise CouldNotTell("every port of this machine is taken")
-                cause = "exited_early" if (self.status() or 0) >= 0 else "crashed"
+                cause = _cause_of_early_end(self.status() or 0, self.stdout.text, self.stderr.text)
                 what = "it has ended" + (f", saying `{words}`" if words else "")
                 raise Failed(what, rung="exited", cause=cause, details=self.evidence())
             raise Failed("it does not listen", rung="listen", cause="not_listening", details=self.evidence())
@@ -130,6 +130,18 @@ class Server(Program):
         if not _connected(client):
             raise self.failure("the connection is refused", rung="connect")
         return client
+
+
+def _cause_of_early_end(status: int, stdout: str, stderr: str) -> str:
+    """The likely cause of the end of a server that does not listen (any more)."""
+    if status < 0:
+        return "crashed"
+    named = evident_cause(stderr)
+    if named not in ("ended_with_reason", "ended_unasked"):
+        return named
+    if "listening on" not in stdout:
+        return "exited_early"
+    return named if status else "ended_too_early"
 
 
 def _has_free_port() -> bool:
