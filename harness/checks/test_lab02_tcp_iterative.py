@@ -589,14 +589,14 @@ def test_a_line_too_long_is_refused_and_the_refusal_arrives(lab: Lab) -> None:
     bob.expect(b"Line too long\n", cause="unbounded_line")
     bob.send(b"x" * 300_000 + b"\n4 4\n")
     bob.half_close()
-    bob.expect_eof(cause="reset_too_early")
+    bob.expect_eof(cause={"reset": "reset_too_early"})
     cat = server.connect("cat")
     cat.expect_accepted()
     with server.paused():
         cat.send(b"x" * (MAX_LINE + 100_000) + b"\n5 5\n")
         cat.half_close()
     cat.expect(b"Line too long\n", cause="reset_too_early")
-    cat.expect_eof(cause="reset_too_early")
+    cat.expect_eof(cause={"reset": "reset_too_early"})
     eve = server.connect("eve")
     with server.paused():
         eve.send(b"x" * (MAX_LINE + 1) + b"\n0 0\n")

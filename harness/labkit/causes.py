@@ -22,6 +22,8 @@ COMMON_CAUSES = {
     "no_answer": "The connection was accepted, and nothing was answered.",
     "no_datagram": "No datagram came back: was the request taken, and the reply sent to the address "
     "that it came from?",
+    "reset_instead": "The connection was reset (RST), not closed in order (FIN): close with bytes that nobody has read does "
+    "so, and SO_LINGER with a time of 0.",
     "hung_up": "The connection was closed where an answer was due.",
     "spins": "The program uses the CPU all the time instead of waiting: which call should block, "
     "and does not?",
@@ -30,6 +32,15 @@ COMMON_CAUSES = {
     "sigpipe": "A send to a client that had gone raised SIGPIPE, which ends a process that does not prepare "
     "for it (MSG_NOSIGNAL).",
     "crashed": "The program made an error in its own memory, or threw what nobody caught.",
+    "interrupted": "A signal interrupted a call, which then failed with EINTR: that is no error. Try again, or set "
+    "SA_RESTART.",
+    "bad_descriptor": "A call was given a descriptor that is not open: closed before, or twice, or never opened.",
+    "no_descriptor_left": "The program had no descriptor left: are those of clients that have gone closed? And a shortage "
+    "passes: it is no reason to end.",
+    "address_in_use": "bind was refused: the address has a listener, or connections of one that has ended. SO_REUSEADDR "
+    "is for the latter.",
+    "ended_with_reason": "The program ended, although nobody had asked it to. It said why: see above.",
+    "ended_unasked": "The program ended with an error status, although nobody had asked it to, and said nothing.",
     "client_ends_server": "One client's error ended the whole program: it belongs to that client's "
     "connection alone.",
     "interrupted": "A signal handler interrupted a system call (EINTR), and the program took that for an error: "

@@ -272,7 +272,10 @@ class Peer:
         return chunk
 
     def expect_eof(self, cause: Cause = None) -> None:
-        """Waits for the orderly end of the connection, with nothing more before it."""
+        """Waits for the orderly end of the connection, with nothing more before it.
+
+        cause: of a connection that stays open; {"reset": NAME} of one that is reset.
+        """
         with step(f"{self.name} sees the end of the connection") as current:
             with contextlib.suppress(Missed):
                 await_fact(lambda: self._read() or len(self.unread()) > 0)
@@ -283,8 +286,10 @@ class Peer:
                     cause=cause,
                     details=[f"received {show(self.unread(), 200)}"],
                 )
-            if self.error is not None:
-                raise self.program.failure(f"ended by {self.error.strerror}", cause=cause)
+            if self.error is not None:  # a cause without a rung is one of a connection that stays open
+                named = cause if isinstance(cause, dict) else None
+                said = f"ended by {self.error.strerror}"
+                raise self.program.failure(said, cause=named, rung="reset", otherwise="reset_instead")
             if not self.eof:
                 raise self.program.failure("the connection stays open", cause=cause)
             current.outcome = "seen"

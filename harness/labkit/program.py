@@ -17,8 +17,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
-from . import kernel
+from . import kernel, stillness
 from .box import Box
+from .last_words import evident_cause, last_words
 from .steps import Cause, CouldNotTell, Failed, difference, show, step
 from .surroundings import Surroundings
 from .waiting import Missed, await_fact, deadline, poll
@@ -81,6 +82,7 @@ class Output:
         self._reading = (
             threading.Lock()
         )  # while it is held, the pipe may be empty and `data` not have it all yet
+        stillness.readers.add(self)
         self._thread = threading.Thread(target=self._pump, args=(program,), daemon=True)
         self._thread.start()
 
@@ -167,7 +169,9 @@ class Program:
 
     def expect_idle(self, cause: Cause = "spins", child: int | None = None) -> None:
         """Fails if the program, or this child of it, uses the CPU while nobody asks it anything."""
-        with step(f"{self.name if child is None else f'child {child}'} waits without using the CPU") as current:
+        with step(
+            f"{self.name if child is None else f'child {child}'} waits without using the CPU"
+        ) as current:
             share = min(self._cpu_shares(lambda share: share <= 0.10, child))
             if share > 0.25:
                 raise Failed(f"uses {share:.0%} of a CPU", rung="spins", cause=cause)
@@ -434,7 +438,7 @@ class Program:
         self._explain_last_words()
         if status is None or self.asked_to_end:
             return
-        cause = "interrupted" if "Interrupted system call" in self.stderr.text else "client_ends_server"
+        cause, words = evident_cause(self.stderr.text), last_words(self.stderr.text)
         if status == -signal.SIGPIPE:
             cause = "sigpipe"
         elif status < 0:
@@ -442,7 +446,7 @@ class Program:
         elif status == 0:
             cause = "ended_too_early"
         raise Failed(
-            f"{self.name} has ended: {status_name(status)}",
+            f"{self.name} has ended: {status_name(status)}" + (f", saying `{words}`" if words else ""),
             rung="exited",
             cause=cause,
             details=self.evidence(),

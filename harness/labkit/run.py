@@ -10,10 +10,11 @@ from pathlib import Path
 
 from . import kernel
 from .box import Box
+from .last_words import last_words
 from .program import TOLERATED_OUTPUT, killed_for_too_much, last_lines, sanitizer_report, status_name
 from .steps import Cause, CouldNotTell, Failed, difference, show, step
 from .surroundings import Surroundings
-from .waiting import Missed, await_fact
+from .waiting import Missed, await_fact, cpu_limit
 
 
 @dataclass
@@ -29,8 +30,9 @@ class Run:
     def expect_status(self, status: int = 0, cause: Cause = None) -> Run:
         with step(f"{self.name} ended with {status_name(status)}") as current:
             if self.status != status:
+                words = last_words(self.stderr.decode(errors="replace")) if self.status else ""
                 raise Failed(
-                    status_name(self.status),
+                    status_name(self.status) + (f", saying `{words}`" if words else ""),
                     cause=cause,
                     otherwise="wrong_exit_status",
                     details=self._words(),
@@ -88,7 +90,7 @@ def run_to_its_end(
         with given.open("rb") if isinstance(given, Path) else typed as stdin:
             most = TOLERATED_OUTPUT + os.fstat(stdin.fileno()).st_size
             process = box.start(argv, around, stdin=stdin, stdout=out, stderr=err)
-        seen = 0.0
+        seen = 0
 
         def printed() -> int:
             return max(os.fstat(stream.fileno()).st_size for stream in (out, err))
@@ -96,11 +98,12 @@ def run_to_its_end(
         def progressed() -> bool:
             """It ends, or works: a program that is computing or printing is given more time."""
             nonlocal seen
-            busy = kernel.cpu_seconds(process.pid) + printed()
-            if process.status() is None and busy - seen < 0.05:
-                return False
-            seen = busy
-            return True
+            used = sum(kernel.cpu_seconds(member) for member in kernel.family(process.pid))
+            if used > cpu_limit():
+                too_long = f"it has computed for {used:.1f} s, and is not done"
+                raise Failed(too_long, rung="spins", cause="does_not_end", details=kernel.table(process.pid))
+            before, seen = seen, int(20 * used) + printed()
+            return seen > before or process.status() is not None
 
         try:
             while process.status() is None and printed() <= most:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import resource
 import socket
@@ -11,8 +12,9 @@ from collections.abc import Callable
 
 from . import kernel
 from .client import Peer
+from .last_words import evident_cause, last_words
 from .program import Program, raise_if_unwritten
-from .steps import Failed, difference, step
+from .steps import CouldNotTell, Failed, difference, step
 from .waiting import Missed, await_fact
 
 
@@ -37,9 +39,13 @@ class Server(Program):
             if self.status() is not None:
                 self.asked_to_end = True
                 self._explain_last_words()
-                cause = "exited_early" if (self.status() or 0) >= 0 else "crashed"
                 raise_if_unwritten(self.name, self.stderr.text)
-                raise Failed("it has ended", rung="exited", cause=cause, details=self.evidence())
+                words = last_words(self.stderr.text)
+                if words.endswith(os.strerror(errno.EADDRINUSE)) and not _has_free_port():
+                    raise CouldNotTell("every port of this machine is taken")
+                cause = _cause_of_early_end(self.status() or 0, self.stdout.text, self.stderr.text)
+                what = "it has ended" + (f", saying `{words}`" if words else "")
+                raise Failed(what, rung="exited", cause=cause, details=self.evidence())
             raise Failed("it does not listen", rung="listen", cause="not_listening", details=self.evidence())
         if told:
             with contextlib.suppress(Missed):
@@ -127,6 +133,26 @@ class Server(Program):
         if not _connected(client):
             raise self.failure("the connection is refused", rung="connect")
         return client
+
+
+def _cause_of_early_end(status: int, stdout: str, stderr: str) -> str:
+    """The likely cause of the end of a server that does not listen (any more)."""
+    if status < 0:
+        return "crashed"
+    named = evident_cause(stderr)
+    if named not in ("ended_with_reason", "ended_unasked"):
+        return named
+    if "listening on" not in stdout:
+        return "exited_early"
+    return named if status else "ended_too_early"
+
+
+def _has_free_port() -> bool:
+    """Whether a known-good program gets a port of the kernel's choice."""
+    with contextlib.suppress(OSError), socket.socket() as tried:
+        tried.bind(("127.0.0.1", 0))
+        return True
+    return False
 
 
 def _connected(client: socket.socket) -> bool:

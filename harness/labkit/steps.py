@@ -15,7 +15,7 @@ Cause = str | dict[str, str] | Callable[[], str | None] | None
 class Failed(Exception):
     """Evidence to the contrary was seen.
 
-    rung: what broke first, of build, start, exited, sanitizer, listen, connect, accept, answer, spins, bytes,
+    rung: what broke first, of build, start, exited, sanitizer, listen, connect, accept, answer, spins, bytes, reset,
     behaviour. cause: the likely cause; `otherwise` is named if it has none for this rung.
     """
 

@@ -12,13 +12,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from . import kernel
+from . import kernel, stillness
 from .processes import Process
 from .steps import Cause, CouldNotTell, Failed, step
 
 Fact = TypeVar("Fact")
 
+FIRST_LOOK, BETWEEN_LOOKS = 0.25, 0.05  # seconds, at the least
+LOOP_SECONDS = 0.04  # that calibrate() needs for its loop there
+CPU_SECONDS = 6.0  # that a program may compute in one step, on a machine such as this was written on
+
 _base = 2.0  # seconds, at the least; calibrate() raises it on a slow machine
+_slowness = 1.0  # of the machine's processor, by calibrate()
 _patience = 1.0  # the repetition of a check that could not be told waits longer
 
 
@@ -26,9 +31,17 @@ def calibrate() -> float:
     """Measures how long a known-good program takes here, and sets the deadline by it; returns the deadline in
     seconds.
     """
-    global _base
+    global _base, _slowness
     _base = max(2.0, min(20.0, 15 * _ask_canary(30.0)))
+    begin = time.process_time()
+    sum(range(2_000_000))
+    _slowness = max(1.0, (time.process_time() - begin) / LOOP_SECONDS)
     return _base
+
+
+def cpu_limit() -> float:
+    """Seconds of CPU time that a program may compute in one step, which load does not stretch."""
+    return CPU_SECONDS * _slowness
 
 
 def be_patient(factor: float) -> None:
@@ -62,48 +75,75 @@ def _ask_canary(limit: float) -> float:
     return limit
 
 
-def poll(fact: Callable[[], Fact], seconds: float) -> Fact | None:
-    """Asks for the fact until it is true or the seconds are over; returns it, or None."""
+def poll(fact: Callable[[], Fact], seconds: float, in_vain: Callable[[], bool] | None = None) -> Fact | None:
+    """Asks for the fact until it is true or the seconds are over; returns it, or None.
+
+    in_vain: tells, when it is asked again and again, that the fact cannot come true any more.
+    """
     end = time.monotonic() + seconds
     pause = 0.0005
     while True:
         value = fact()
         if value:
             return value
-        if time.monotonic() >= end:
+        if time.monotonic() >= end or (in_vain and in_vain()):
             return None
         time.sleep(pause)
         pause = min(0.02, pause * 1.5)
 
 
 class Missed(Exception):
-    """The deadline passed, and a known-good program met it at the same time."""
+    """The deadline passed, and a known-good program met it at the same time; or nothing can happen any more.
+    """
 
-    def __init__(self, seconds: float):
-        super().__init__(f"not seen in {seconds:.1f} s")
+    def __init__(self, seconds: float, certain: bool):
+        why = (
+            ", and nothing can happen any more: every thread sleeps, nothing is on its way" if certain else ""
+        )
+        super().__init__(f"not seen in {seconds:.1f} s{why}")
         self.seconds = seconds
 
 
-def await_fact(fact: Callable[[], Fact]) -> Fact:
-    """Returns the fact as soon as it is true. Throws Missed, or CouldNotTell if the machine was too slow to
-    tell.
+class _Certainty:
+    """Looks, while it is asked, whether something can still happen; certain is what several looks have in
+    common.
+    """
 
-    The canary gets the second half of the time: if it needs longer than that, so might any good program.
+    def __init__(self) -> None:
+        self.certain = False
+        self._next = time.monotonic() + FIRST_LOOK
+        self._last: stillness.Look | None = None
+        self._equal = 0
+
+    def __call__(self) -> bool:
+        if time.monotonic() >= self._next and not self.certain:
+            seen = stillness.look()
+            self._equal = self._equal + 1 if seen is not None and seen == self._last else 0
+            self._last = seen
+            self._next = time.monotonic() + BETWEEN_LOOKS
+            self.certain = self._equal >= 2
+        return self.certain
+
+
+def await_fact(fact: Callable[[], Fact]) -> Fact:
+    """Returns the fact as soon as it is true.
+
+    Throws Missed, or CouldNotTell if the machine was too slow to tell. The canary gets the second half of the
+    time: if it needs longer than that, so might any good program. Where nothing can happen any more, no
+    deadline is waited for.
     """
     limit = deadline()
     begin = time.monotonic()
-    value = poll(fact, limit / 2)
+    certainty = _Certainty()
+    value = poll(fact, limit / 2, certainty)
+    vouched = bool(value) or certainty.certain or _ask_canary(limit / 2) < limit / 2
+    value = value or poll(fact, max(0.0, begin + limit - time.monotonic()), certainty)
     if value:
         return value
-    vouched = _ask_canary(limit / 2) < limit / 2
-    value = poll(fact, max(0.0, begin + limit - time.monotonic()))
-    if value:
-        return value
-    if not vouched and kernel.running(os.getpid()) <= 2 * (
-        os.cpu_count() or 1
-    ):  # more: the program's own load
+    its_own_load = kernel.running(os.getpid()) > 2 * (os.cpu_count() or 1)
+    if not vouched and not its_own_load:
         raise CouldNotTell(f"a known-good program did not meet the deadline of {limit:.1f} s either")
-    raise Missed(time.monotonic() - begin)
+    raise Missed(time.monotonic() - begin, certainty.certain)
 
 
 def wait_until(

@@ -166,7 +166,11 @@ def test_a_million_lines_of_log_are_no_trouble(tmp_path: Path) -> None:
         ({"answer": "c.sendall(data.upper() + b'!')"}, "bytes", None),
         ({"answer": "c.close(); break"}, "answer", "hung_up"),
         ({"answer": "os.abort()"}, "exited", "crashed"),
-        ({"answer": "sys.exit(1)"}, "exited", "client_ends_server"),
+        ({"answer": "sys.exit(1)"}, "exited", "ended_unasked"),
+        ({"answer": "sys.exit('server: recv: Connection reset by peer')"}, "exited", "client_ends_server"),
+        ({"answer": "sys.exit('server: accept: Interrupted system call')"}, "exited", "interrupted"),
+        ({"answer": "sys.exit('server: read: Bad file descriptor')"}, "exited", "bad_descriptor"),
+        ({"answer": "sys.exit('server: send: No route to host')"}, "exited", "ended_with_reason"),
         ({"answer": "signal.signal(13, signal.SIG_DFL); os.kill(os.getpid(), 13)"}, "exited", "sigpipe"),
         (
             {"answer": "c.sendall(data.upper()); c.close(); sum(range(3_000_000)); os._exit(0)"},

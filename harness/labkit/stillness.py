@@ -1,0 +1,146 @@
+"""Tells when nothing can happen any more: every thread of the programs sleeps in a call that only others can
+end, no timer runs, and nothing is on its way between sockets. Then a deadline need not be waited for;
+proc(5).
+
+It never guesses: what cannot be read, or is not known to last for ever, may still come to something.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+import socket
+import weakref
+from pathlib import Path
+from typing import Protocol
+
+from . import kernel
+
+_MOST_THREADS, _MOST_SOCKETS = 300, 3000  # beyond, the look itself would take longer than the wait
+
+_FOREVER = 0xFFFFFFFF  # -1, as an int
+# System calls that wait: the argument that limits how long, and its value that does not; None where there is
+# none.
+_WAITING: dict[str, tuple[int, int] | None] = {
+    "read": None, "write": None, "readv": None, "writev": None, "accept": None, "accept4": None, "sendto": None,
+    "recvfrom": None, "sendmsg": None, "recvmsg": None, "wait4": None, "waitid": None, "semop": None, "flock": None,
+    "pause": None, "rt_sigsuspend": None, "rt_sigtimedwait": (2, 0), "futex": (3, 0), "poll": (2, _FOREVER),
+    "ppoll": (2, 0), "select": (4, 0), "pselect6": (4, 0), "epoll_wait": (3, _FOREVER), "epoll_pwait": (3, _FOREVER),
+}
+_OF_SOCKETS = {"read", "write", "readv", "writev", "accept", "accept4", "sendto", "recvfrom", "sendmsg", "recvmsg"}
+# Their numbers, in the order above; 0xFFFF where the machine has none. asm/unistd.h
+_NUMBERS = {
+    "x86_64": (0, 1, 19, 20, 43, 288, 44, 45, 46, 47, 61, 247, 65, 73, 34, 130, 128, 202, 7, 271, 23, 270, 232, 281),
+    "aarch64": (63, 64, 65, 66, 202, 242, 206, 207, 211, 212, 260, 95, 193, 32, 0xFFFF, 133, 137, 98, 0xFFFF, 73, 0xFFFF,
+                72, 0xFFFF, 22),
+}
+_NAMES = dict(zip(_NUMBERS.get(os.uname().machine, ()), _WAITING))
+_PIDFD_GETFD = 438
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+Look = frozenset[tuple[int, str]]
+
+
+class Reader(Protocol):
+    """Somebody who takes what a program writes: nothing is certain before they have all of it."""
+
+    def complete(self) -> bool: ...
+
+
+readers: weakref.WeakSet[Reader] = weakref.WeakSet()
+
+
+def look() -> Look | None:
+    """What all threads of this process's descendants have come to, if nothing can happen any more; else None.
+
+    Two equal looks, one after the other, mean that none of them has run between the two.
+    """
+    try:
+        programs = kernel.family(os.getpid())[1:]
+        threads = [(pid, thread) for pid in programs for thread in kernel.thread_ids(pid)]
+        if len(threads) > _MOST_THREADS or not all(_waits_for_ever(pid, thread) for pid, thread in threads):
+            return None
+        if any(_has_timer(pid) for pid in programs) or _on_the_way([os.getpid(), *programs]):
+            return None
+        if not all(reader.complete() for reader in readers):
+            return None
+        return frozenset((thread, _switches(pid, thread)) for pid, thread in threads)
+    except (OSError, ValueError, IndexError):  # it is gone, or may not be looked at
+        return None
+
+
+def _waits_for_ever(pid: int, thread: int) -> bool:
+    state = kernel.state(thread)
+    if state in ("Z", "T"):
+        return True
+    words = Path(f"/proc/{pid}/task/{thread}/syscall").read_text().split()
+    if state != "S" or len(words) < 9:
+        return False
+    name = _NAMES.get(int(words[0]), "")
+    arguments = [int(word, 16) for word in words[1:7]]
+    if name not in _WAITING:
+        return False
+    limit = _WAITING[name]
+    if limit is not None and arguments[limit[0]] & (_FOREVER if limit[1] else ~0) != limit[1]:
+        return False
+    return name not in _OF_SOCKETS or not _times_out(pid, arguments[0] & _FOREVER)
+
+
+def _times_out(pid: int, descriptor: int) -> bool:
+    """Whether a socket of the process has SO_RCVTIMEO or SO_SNDTIMEO; socket(7)."""
+    process = os.pidfd_open(pid)
+    ours = _libc.syscall(_PIDFD_GETFD, process, descriptor, 0)
+    os.close(process)
+    if ours < 0:
+        raise OSError(ctypes.get_errno(), "pidfd_getfd")
+    try:
+        with socket.socket(fileno=ours) as end:
+            options = (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO)
+            return any(any(end.getsockopt(socket.SOL_SOCKET, option, 16)) for option in options)
+    except OSError:  # it is no socket
+        with contextlib.suppress(OSError):
+            os.close(ours)
+        return False
+
+
+def _has_timer(pid: int) -> bool:
+    """Whether a timer of the process may run: one of timer_create(2), timerfd_create(2) or, perhaps,
+    setitimer(2).
+    """
+    if kernel.state(pid) in ("", "Z"):
+        return False
+    if signal.SIGALRM in kernel.signals(pid, "caught"):
+        return True
+    if Path(f"/proc/{pid}/timers").read_text():
+        return True
+    return any(name == "anon_inode:[timerfd]" for name in kernel.descriptors(pid).values())
+
+
+def _on_the_way(members: list[int]) -> bool:
+    """Whether the kernel has still to do something for one of the connections that the processes have."""
+    inodes = {
+        name[8:-1] for pid in members for name in kernel.descriptors(pid).values() if name.startswith("socket:")
+    }
+    if len(inodes) > _MOST_SOCKETS:
+        return True
+    rows = []
+    for kind in ("tcp", "tcp6"):
+        with contextlib.suppress(FileNotFoundError):
+            rows += [line.split() for line in Path(f"/proc/self/net/{kind}").read_text().splitlines()[1:]]
+    ports = {row[1].rpartition(":")[2] for row in rows if row[9] in inodes}
+    for row in rows:
+        if {row[1].rpartition(":")[2], row[2].rpartition(":")[2]} & ports:
+            unsent, timer = int(row[4].partition(":")[0], 16), row[5].partition(":")[0]
+            listens = row[3] == "0A"
+            if (unsent and not listens) or timer in ("01", "02", "04") or row[3] in ("02", "03"):
+                return True
+    return False
+
+
+def _switches(pid: int, thread: int) -> str:
+    """How often the thread was switched to and away from."""
+    status = Path(f"/proc/{pid}/task/{thread}/status").read_text().splitlines()
+    return " ".join(line.split()[1] for line in status if "_ctxt_switches" in line)
