@@ -12,7 +12,7 @@ from labkit.preloaded import compiled
 from labkit.program import sanitizer_report
 from labkit.steps import CouldNotTell, Failed, step
 
-from .engine import Run, Target, as_text, from_text
+from .engine import STEPS, Run, Target, as_text, from_text
 from .search import Exploration, Explorer, Finding, Judge
 from .telling import Story
 
@@ -72,11 +72,14 @@ def target(
     input: bytes = b"",
     variant: str | None = None,
     together: bool = False,
+    steps: int = STEPS,
 ) -> Target:
     """A program of the lab, to be explored."""
     path = lab.require(program, variant)
     given = lab.file("input", input)
-    return Target((str(path), *arguments), lab.scratch, ENVIRONMENT, library(lab), given, together, lab.box)
+    return Target(
+        (str(path), *arguments), lab.scratch, ENVIRONMENT, library(lab), given, together, lab.box, steps
+    )
 
 
 def told(explored: Target, run: Run, finding: Finding | None, lab: str) -> list[str]:

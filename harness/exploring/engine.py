@@ -123,9 +123,8 @@ class Request:
     depth: int = 3  # of PCT: changes of priority, plus one
     length: int = 1  # steps of a usual run, among which they are
     wanted: int = CHOICES
-    steps: int = STEPS
 
-    def line(self, together: bool) -> bytes:
+    def line(self, together: bool, steps: int) -> bytes:
         mode = 0 if self.seed is None else 1
         words = (
             mode,
@@ -133,7 +132,7 @@ class Request:
             self.depth,
             self.length,
             SPURIOUS,
-            self.steps,
+            steps,
             self.wanted,
             int(together),
         )
@@ -153,6 +152,7 @@ class Target:
         False  # the threads begin together, and what main does between their beginnings and ends is no matter
     )
     box: Box = field(default_factory=Box)
+    steps: int = STEPS
 
     def surroundings(self) -> dict[str, str]:
         return self.env | {
@@ -165,7 +165,7 @@ class Engine:
     """A program that waits, at its beginning, for requests. Use it in a with statement."""
 
     def __init__(self, target: Target) -> None:
-        self._together = target.together
+        self._target = target
         self._errors = tempfile.TemporaryFile()
         self._process, self._pid = target.box.start(
             target.argv, cwd=target.cwd, env=target.surroundings(), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
@@ -196,7 +196,9 @@ class Engine:
         """Runs the program once for each request, in this order. Throws CouldNotTell if it cannot be explored."""
         asked = list(requests)
         try:
-            self._requests.write(b"".join(request.line(self._together) for request in asked))
+            self._requests.write(
+                b"".join(request.line(self._target.together, self._target.steps) for request in asked)
+            )
             self._requests.flush()
         except OSError:
             raise self._broken() from None

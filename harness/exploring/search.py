@@ -108,7 +108,8 @@ class Explorer:
         """Tries every schedule, those with the fewest preemptions first, up to `bound` preemptions or `most` schedules."""
         found = Exploration()
         judging = _Remembering(judge)
-        levels: list[list[Schedule]] = [[()], *([] for _ in range(bound))]
+        levels: list[list[Schedule]] = [[] for _ in range(bound + 1)]
+        levels[0].append(())
         for level in range(bound + 1):
             found.of_bound[level] = 0
             self._walk(levels, level, judging, found, most, progress)

@@ -159,12 +159,13 @@ long futex(std::uint32_t* word, int operation, std::uint32_t value) {
 }
 
 void take_guard() {
-    while (__atomic_exchange_n(&guard, 1U, __ATOMIC_ACQUIRE) != 0) futex(&guard, FUTEX_WAIT_PRIVATE, 1);
+    std::uint32_t free = 0;
+    if (__atomic_compare_exchange_n(&guard, &free, 1U, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED)) return;
+    while (__atomic_exchange_n(&guard, 2U, __ATOMIC_ACQUIRE) != 0) futex(&guard, FUTEX_WAIT_PRIVATE, 2);
 }
 
 void give_guard() {
-    __atomic_store_n(&guard, 0U, __ATOMIC_RELEASE);
-    futex(&guard, FUTEX_WAKE_PRIVATE, 1);
+    if (__atomic_exchange_n(&guard, 0U, __ATOMIC_RELEASE) == 2) futex(&guard, FUTEX_WAKE_PRIVATE, 1);
 }
 
 void start(thread& one) {
@@ -235,7 +236,8 @@ int choose(int count, std::uint32_t costs, int by_chance) {
 int pick(const std::array<option, most_options>& options, int count) {
     if (asked.mode != 1) return 0;
     if (asked.seed % 2 == 1) {
-        if (options[0].who == me && chance() % 4 != 0) return 0;
+        const std::uint64_t rarely = shared->steps < 2000 ? 4 : 400;  // to change is dear
+        if (options[0].who == me && chance() % rarely != 0) return 0;
         const int taken = static_cast<int>(chance() % static_cast<std::uint64_t>(count));
         return options[taken].timed && options[taken].costs && chance() % 4 != 0 ? 0 : taken;
     }

@@ -686,3 +686,47 @@ EXPORT pid_t fork() noexcept {
     if (child == 0) active = false;
     return child;
 }
+
+// --- atomic variables, in a program built with ThreadSanitizer: there each access is a call
+// What follows point() is a jump, so that the sanitizer sees the program as its caller.
+
+#define REAL_ATOMIC(name)                                 \
+    static const auto real = next<decltype(name)>(#name); \
+    if (active && me >= 0) point()
+
+#define ATOMIC_FETCH(bits, type, operation)                                                      \
+    EXPORT type __tsan_atomic##bits##_##operation(volatile type* place, type value, int order) { \
+        REAL_ATOMIC(__tsan_atomic##bits##_##operation);                                          \
+        return real(place, value, order);                                                        \
+    }
+
+#define ATOMIC_COMPARE(bits, type, kind)                                                                  \
+    EXPORT int __tsan_atomic##bits##_compare_exchange_##kind(volatile type* place, type* old, type value, \
+                                                             int order, int otherwise) {                  \
+        REAL_ATOMIC(__tsan_atomic##bits##_compare_exchange_##kind);                                       \
+        return real(place, old, value, order, otherwise);                                                 \
+    }
+
+#define ATOMICS(bits, type)                                                                \
+    EXPORT type __tsan_atomic##bits##_load(const volatile type* place, int order) {        \
+        REAL_ATOMIC(__tsan_atomic##bits##_load);                                           \
+        return real(place, order);                                                         \
+    }                                                                                      \
+    EXPORT void __tsan_atomic##bits##_store(volatile type* place, type value, int order) { \
+        REAL_ATOMIC(__tsan_atomic##bits##_store);                                          \
+        return real(place, value, order);                                                  \
+    }                                                                                      \
+    ATOMIC_FETCH(bits, type, exchange)                                                     \
+    ATOMIC_FETCH(bits, type, fetch_add)                                                    \
+    ATOMIC_FETCH(bits, type, fetch_sub)                                                    \
+    ATOMIC_FETCH(bits, type, fetch_and)                                                    \
+    ATOMIC_FETCH(bits, type, fetch_or)                                                     \
+    ATOMIC_FETCH(bits, type, fetch_xor)                                                    \
+    ATOMIC_FETCH(bits, type, fetch_nand)                                                   \
+    ATOMIC_COMPARE(bits, type, strong)                                                     \
+    ATOMIC_COMPARE(bits, type, weak)
+
+ATOMICS(8, std::int8_t)
+ATOMICS(16, std::int16_t)
+ATOMICS(32, std::int32_t)
+ATOMICS(64, std::int64_t)
