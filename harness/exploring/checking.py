@@ -29,7 +29,7 @@ def ended_well(run: Run) -> Finding | None:
     last = run.errors.decode(errors="replace").splitlines()[-4:]
     if report := sanitizer_report("tsan/program", run.errors.decode(errors="replace")):
         cause = report.cause if isinstance(report.cause, str) else "sanitizer"
-        return Finding(cause, report.what, tuple(report.details))
+        return Finding(cause, report.what, tuple(line[:120] for line in report.details))
     if run.how == "deadlock":
         waits = {thread.wants for thread in run.threads} - {"over", "nothing"}
         owners = [

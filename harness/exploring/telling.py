@@ -205,16 +205,19 @@ class Story:
         return lines
 
     def _held(self, number: int) -> list[int]:
+        """The locks that the thread has at the end, in the order of locking."""
         held: list[int] = []
-        for event in self.run.events:
-            if event.who == number and event.kind == "locks":
+        again: dict[int, int] = {}  # the mutex that the waiting on a condition has unlocked
+        for event in (event for event in self.run.events if event.who == number):
+            if event.kind == "locks":
                 held.append(event.of)
-            elif event.who == number and event.kind in ("unlocks", "waits") and held:
-                gone = event.of if event.kind == "unlocks" else held[-1]
-                held = [of for of in held if of != gone]
-            elif event.who == number and event.kind == "woken" and event.of not in held:
-                continue
-        return held
+            elif event.kind == "unlocks" and event.of in held:
+                held.remove(event.of)
+            elif event.kind in ("waits", "spurious") and held and event.of not in again:
+                again[event.of] = held.pop()
+            elif event.kind == "woken" and event.of in again:
+                held.append(again.pop(event.of))
+        return list(dict.fromkeys(held))
 
 
 def _printed(line: str, who: str) -> str:

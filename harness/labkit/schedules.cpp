@@ -657,9 +657,13 @@ int prepare_thread() {
     return thread_count++;
 }
 
+/// Without strncpy, which ThreadSanitizer would take for the program's.
 void name_thread(int number, const char* name) {
-    std::strncpy(threads[number].name, name, sizeof threads[number].name - 1);
-    std::strncpy(shared->sleepers[number].name, name, sizeof threads[number].name - 1);
+    for (std::size_t i = 0; i < sizeof threads[number].name - 1; ++i) {
+        threads[number].name[i] = *name;
+        shared->sleepers[number].name[i] = *name;
+        if (*name != '\0') ++name;
+    }
 }
 
 void forget_thread(int number) {

@@ -414,13 +414,16 @@ EXPORT int pthread_setname_np(pthread_t handle, const char* name) noexcept {
 
 EXPORT int pthread_once(pthread_once_t* once, void (*function)()) {
     UNLESS_EXPLORED(pthread_once, once, function);
-    if ((*once & 2) != 0) return 0;  // it is done, as glibc marks it
-    lock(once);
+    object& it = find(once);
+    if ((*once & 2) != 0 || it.value != 0) return 0;  // it is done, as glibc marks it, or as we do
+    wait_for(want::lock, &it);
     struct releasing {
         object& it;
         ~releasing() { unlock(it, "once"); }
-    } at_the_end{find(once)};
-    return real(once, function);
+    } at_the_end{it};
+    const int error = real(once, function);
+    it.value = 1;
+    return error;
 }
 
 // --- yield, sleep, time
