@@ -7,6 +7,7 @@ import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
+from labkit.build import LABS, make
 from labkit.lab import ENVIRONMENT, Lab
 from labkit.preloaded import compiled
 from labkit.program import sanitizer_report
@@ -15,6 +16,8 @@ from labkit.steps import CouldNotTell, Failed, step
 from .engine import STEPS, Run, Target, as_text, from_text
 from .search import Exploration, Explorer, Finding, Judge
 from .telling import Story
+
+HERE = Path(__file__).resolve().parent.parent  # the harness
 
 CAUSES = {
     "deadlock": "Each of these threads has a lock that another of them waits for.",
@@ -82,24 +85,58 @@ def target(
     )
 
 
+def located(
+    tree: Path,
+    lab: str,
+    program: str,
+    arguments: Sequence[str],
+    scratch: Path,
+    variant: str,
+    input: Path,
+    together: bool,
+    steps: int,
+) -> Target:
+    """A program of a tree, built now, to be explored outside a check. Throws CouldNotTell if it cannot be."""
+    if lab not in LABS:
+        raise CouldNotTell(f"there is no {lab}. There are: {', '.join(LABS)}")
+    built = make(tree / LABS[lab], variant, f"{variant}/{program}" if variant else program)
+    path = built.path(program).resolve()
+    if not path.exists():
+        raise CouldNotTell("\n".join([f"there is no {lab}/{program}", *built.errors.get(program, [])]))
+    preloaded = compiled(HERE.parent / "build", "schedules") or compiled(scratch, "schedules")
+    if preloaded is None:
+        raise CouldNotTell("the library that explores schedules could not be built")
+    return Target((str(path), *arguments), scratch, ENVIRONMENT, preloaded, input, together, steps=steps)
+
+
 def told(explored: Target, run: Run, finding: Finding | None, lab: str) -> list[str]:
     """A run as lines: its turns, what was wrong, and how to see it again."""
-    program = Path(explored.argv[0])
-    story = Story(run, program)
+    story = Story(run, Path(explored.argv[0]))
     lines = [
         line
-        for step_ in story.steps()
-        for line in textwrap.wrap(step_, 90, subsequent_indent="       ", break_long_words=False)
+        for turn in story.steps()
+        for line in textwrap.wrap(turn, 88, subsequent_indent="       ", break_long_words=False)
     ]
-    lines += story.end()
-    lines += finding.details if finding and finding.cause in ("data_race", "sanitizer", "crashed") else ()
-    place = (
-        f"{lab}/{program.parent.name}/{program.name}"
-        if program.parent.name in ("tsan", "asan")
-        else f"{lab}/{program.name}"
-    )
-    again = ["harness/replay", place, as_text(run.schedule, explored.together), *explored.argv[1:]]
-    return [*lines, f"{run.preemptions} preemptions. Replay: {shlex.join(again)}"]
+    return [*lines, *closing(explored, story, finding, lab)]
+
+
+def closing(explored: Target, story: Story, finding: Finding | None, lab: str) -> list[str]:
+    """What follows the turns of a run: who waits for whom, the sanitizer's words, and how to see it again."""
+    program = Path(explored.argv[0])
+    evidence = finding.details if finding and finding.cause in ("data_race", "sanitizer", "crashed") else ()
+    place = f"tsan/{program.name}" if program.parent.name == "tsan" else program.name
+    again = [
+        "harness/replay",
+        f"{lab}/{place}",
+        as_text(story.run.schedule, explored.together),
+        *explored.argv[1:],
+    ]
+    count = story.run.preemptions
+    return [
+        *story.end(),
+        *evidence,
+        f"{count} preemption{'' if count == 1 else 's'}. Replay: {shlex.join(again)}",
+    ]
 
 
 def every_schedule(

@@ -160,6 +160,15 @@ class Target:
             "EXPLORE_INPUT": str(self.input),
         }  # fmt: skip
 
+    def debugged(self, request: Request) -> dict[str, str]:
+        """The surroundings in which the program runs by one schedule, and serves nobody."""
+        line = request.line(self.together, self.steps).decode().strip()
+        return {
+            "LD_PRELOAD": str(self.library),
+            "EXPLORE": os.path.realpath(self.argv[0]),
+            "EXPLORE_SCHEDULE": line,
+        }
+
 
 class Engine:
     """A program that waits, at its beginning, for requests. Use it in a with statement."""

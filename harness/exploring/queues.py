@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from . import histories
@@ -98,6 +99,15 @@ class Scenario:
                 )
             return "no_time_limit" if call.limited and not closing else "woken_for_nothing"
         return {"join": "done_too_early", "task_done": "done_too_early"}.get(name, "wrong_result")
+
+
+def scenario_of(arguments: Sequence[str]) -> Scenario:
+    """The scenario that these arguments of queue_scenario are."""
+    words = list(arguments)
+    capacity = 0
+    if words[:1] == ["-c"] and len(words) > 1:
+        capacity, words = int(words[1]), words[2:]
+    return Scenario("", tuple(words[1:]), words[0] if words else "fifo", capacity)
 
 
 # Small, and each for something that goes wrong. Named as in schedules: `full_and_empty:12.1,17.2`.

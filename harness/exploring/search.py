@@ -38,6 +38,7 @@ class Exploration:
 
     tried: int = 0
     of_bound: dict[int, int] = field(default_factory=dict)  # preemptions to schedules tried
+    known: int = 0  # that are tried, or known to be there, within the bound of the moment
     complete: int = -1  # all schedules of so many preemptions were tried, and passed
     finding: Finding | None = None
     schedule: Schedule = ()
@@ -143,6 +144,7 @@ class Explorer:
                 taken = [levels[level].pop() for _ in range(min(count, len(levels[level])))]
                 found.tried += len(taken)
                 found.of_bound[level] += len(taken)
+                found.known = found.tried + len(levels[level])
                 busy += bool(taken)
                 return taken
 
@@ -202,9 +204,9 @@ class Explorer:
                 elif last:
                     more.append((*schedule, (at, option)))
         with state:
-            levels[level].extend(same)
+            levels[level].extend(reversed(same))  # so that the earliest is tried first
             if last:
-                levels[level + 1].extend(more)
+                levels[level + 1].extend(reversed(more))
             state.notify_all()
 
     def by_chance(

@@ -73,6 +73,16 @@ class Turn:
     events: list[Event] = field(default_factory=list)
     preempted: bool = False  # it could have gone on
 
+    @property
+    def folded(self) -> list[str]:
+        """The phrases, those of a long turn without its middle."""
+        left_out = len(self.phrases) - 20
+        return (
+            self.phrases
+            if left_out <= 1
+            else [*self.phrases[:10], f"({left_out} steps more)", *self.phrases[-10:]]
+        )
+
 
 class Story:
     """A run in words. `program`: for the names that the source gives to locks and conditions."""
@@ -180,7 +190,7 @@ class Story:
         lines = []
         for number, turn in enumerate(self.turns, 1):
             ending = " — and is preempted" if turn.preempted else ""
-            lines.append(f"{number:>3}  {self.thread(turn.who)}: {', '.join(turn.phrases)}{ending}")
+            lines.append(f"{number:>3}  {self.thread(turn.who)}: {', '.join(turn.folded)}{ending}")
         return lines
 
     def end(self) -> list[str]:

@@ -47,7 +47,7 @@ thread_local int me = -1;
 namespace {
 
 constexpr std::uint32_t most_choices = 1U << 20;
-constexpr std::uint32_t most_events = 1U << 16;
+constexpr std::uint32_t most_events = 1U << 13;  // the last ones of a run
 constexpr std::size_t most_output = 1U << 20;
 constexpr int nobody = -1;
 
@@ -594,9 +594,7 @@ void come_back() {
 
 void record(event what, const object* of, int other, std::int64_t value) {
     if ((asked.wanted & 2U) == 0) return;
-    const std::uint32_t place = shared->events;
-    if (place >= most_events) return;
-    entry& one = shared->seen[place];
+    entry& one = shared->seen[shared->events % most_events];
     one.what = what;
     one.who = static_cast<std::uint8_t>(me);
     one.other = static_cast<std::int16_t>(other);
@@ -615,7 +613,7 @@ void record(event what, const object* of, int other, std::int64_t value) {
         const auto at = reinterpret_cast<std::uintptr_t>(found[i]);
         if (at >= program_begin && at < program_end) one.frames[kept++] = at - 1 - program_base;
     }
-    shared->events = place + 1;
+    ++shared->events;
 }
 
 void finish(outcome how, const char* format, ...) {
@@ -867,13 +865,15 @@ main_function* real_main = nullptr;
         said.steps = shared->steps;
         said.choices = (asked.wanted & 1U) != 0 ? std::min(shared->choices, most_choices) : 0;
         said.events = std::min(shared->events, most_events);
+        const std::uint32_t oldest = shared->events > most_events ? shared->events % most_events : 0;
         said.threads = std::min<std::uint32_t>(shared->threads, most_threads);
         said.message = static_cast<std::uint32_t>(strnlen(shared->message, sizeof shared->message));
         said.output = size_of(output);
         said.errors = size_of(errors);
         if (!write_all(answers, &said, sizeof said) ||
             !write_all(answers, shared->taken.data(), said.choices * sizeof(choice)) ||
-            !write_all(answers, shared->seen.data(), said.events * sizeof(entry)) ||
+            !write_all(answers, shared->seen.data() + oldest, (said.events - oldest) * sizeof(entry)) ||
+            !write_all(answers, shared->seen.data(), oldest * sizeof(entry)) ||
             !write_all(answers, shared->sleepers.data(), said.threads * sizeof(sleeper)) ||
             !write_all(answers, shared->message, said.message) || !send_file(answers, output, said.output) ||
             !send_file(answers, errors, said.errors))
