@@ -49,7 +49,7 @@ def explore(lab: Lab, *names: str) -> None:
 @check(points=5, read="schedules", causes=QUEUE)
 def test_every_schedule_gives_each_item_to_one_thread(lab: Lab) -> None:
     """Whoever runs when, whoever is woken: each item is got once, nobody sleeps while there is an item for him, or room."""
-    explore(lab, "full_and_empty", "one_item_two_gets", "two_at_once", "one_room_two_puts")
+    explore(lab, "full_and_empty", "one_item_two_gets", "two_at_once", "one_room_two_puts", "two_wait_for_room")
 
 
 @check(points=3, read="schedules", causes=QUEUE)
@@ -61,7 +61,7 @@ def test_every_schedule_ends_the_waiting_at_the_close(lab: Lab) -> None:
 @check(points=2, read="schedules", causes=QUEUE)
 def test_every_schedule_keeps_the_time_limits(lab: Lab) -> None:
     """The time may be over at any moment, also when the item has just come: then it is somebody else's."""
-    explore(lab, "in_time_or_not", "timed_and_untimed")
+    explore(lab, "in_time_or_not", "timed_and_untimed", "one_in_time_one_for_ever")
 
 
 @check(points=2, read="schedules", causes=QUEUE)

@@ -94,7 +94,7 @@ class Scenario:
             if result == "yes":
                 return (
                     "closed_but_open"
-                    if any(line.endswith("close: done") for line in wrong[: call.begin])
+                    if any(line.endswith("close: done") for line in wrong)
                     else "no_limit"
                 )
             return "no_time_limit" if call.limited and not closing else "woken_for_nothing"
@@ -116,11 +116,13 @@ SCENARIOS = (
     Scenario("one_item_two_gets", ("put 1", "get", "get; put 2")),
     Scenario("two_at_once", ("put 1; put 2", "get", "get")),
     Scenario("one_room_two_puts", ("put 1; put 2", "put 3", "get; get; get"), capacity=1),
+    Scenario("two_wait_for_room", ("put 1; put 2; put 3", "put 4", "get; get"), capacity=2),
     Scenario("closed_while_they_get", ("close", "get", "get")),
     Scenario("closed_while_they_put", ("put 1; put 2", "put 3; get", "close"), capacity=1),
     Scenario("closed_with_an_item", ("put 1; close", "get; get")),
     Scenario("in_time_or_not", ("put 1 1; put 2 1", "get 1; get 1"), capacity=1),
     Scenario("timed_and_untimed", ("put 1", "get 1", "get 1; put 2")),
+    Scenario("one_in_time_one_for_ever", ("put 1", "get 1", "get")),
     Scenario("done", ("put 1; put 2; join", "get; task_done", "get; task_done")),
     Scenario("two_join", ("put 1; join", "join", "get; task_done; size")),
     Scenario("last_first", ("put 1; put 2; size", "get; get"), order="lifo"),

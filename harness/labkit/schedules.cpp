@@ -50,6 +50,7 @@ constexpr std::uint32_t most_choices = 1U << 20;
 constexpr std::uint32_t most_events = 1U << 13;  // the last ones of a run
 constexpr std::size_t most_output = 1U << 20;
 constexpr int nobody = -1;
+constexpr int most_yields = 5000;  // in a row
 
 /// One choice: how many options there were, which was taken, which of them (bits) count as a preemption.
 struct choice {
@@ -139,6 +140,7 @@ std::array<std::uint16_t, 2 * most_objects> places;  // by a hash of the address
 int object_count = 0;
 int thread_count = 0;
 int running = nobody;
+int yields = 0;  // since a thread has had, told, begun or ended anything
 std::size_t next_planned = 0;
 std::uint64_t chance_state = 0;
 std::uint64_t lowest = 1U << 20;        // the priority that the next thread to be put behind all others gets
@@ -270,12 +272,15 @@ int gather(std::array<option, most_options>& options, bool yielding) {
     for (int i = 0; i < thread_count; ++i) {
         const int other = (me + i) % thread_count;
         if (threads[other].deadline != no_deadline && !enabled(threads[other])) add(other, true, true);
+        // It is told in time, and looks at the clock only when that is over.
+        if (threads[other].late != no_deadline && enabled(threads[other])) add(other, true, true);
     }
     std::stable_sort(
         options.begin() + first_timed, options.begin() + count,
         [](const option& a, const option& b) { return threads[a.who].deadline < threads[b.who].deadline; });
     for (int i = first_timed; i < count; ++i) {
         const std::int64_t deadline = threads[options[i].who].deadline;
+        if (deadline == no_deadline) continue;
         const bool next_to_pass = !anybody && deadline == threads[options[first_timed].who].deadline;
         if (deadline <= clock_now || next_to_pass) options[i].costs = false;
     }
@@ -284,6 +289,11 @@ int gather(std::array<option, most_options>& options, bool yielding) {
 
 /// The deadline of `one` passes: it goes on without what it waited for, but for a condition's mutex.
 void let_time_pass(thread& one) {
+    if (one.late != no_deadline) {
+        clock_now = std::max(clock_now, one.late);
+        one.late = no_deadline;
+        return;
+    }
     clock_now = std::max(clock_now, one.deadline);
     one.deadline = no_deadline;
     one.timed_out = true;
@@ -464,6 +474,7 @@ bool wait_for(want wants, object* what, std::int64_t deadline) {
     look_for_cycle();
     pass_turn();
     const bool timed_out = mine.timed_out;
+    yields = 0;
     if (!timed_out) {
         if (wants == want::lock) {
             what->owner = me;
@@ -475,7 +486,7 @@ bool wait_for(want wants, object* what, std::int64_t deadline) {
     }
     mine.wants = want::nothing;
     mine.what = nullptr;
-    mine.deadline = no_deadline;
+    mine.deadline = mine.late = no_deadline;
     return !timed_out;
 }
 
@@ -511,7 +522,7 @@ bool wait_on(object& condition, object& mutex, std::int64_t deadline) {
     mutex.depth = 1;
     mine.wants = want::nothing;
     mine.what = nullptr;
-    mine.deadline = no_deadline;
+    mine.deadline = mine.late = no_deadline;
     record(event::woken, &condition);
     return !mine.timed_out;
 }
@@ -533,11 +544,13 @@ int tell(object& what, int most) {
         one.what = one.again;
         one.again = nullptr;
         one.wants = one.what != nullptr ? want::lock : want::nothing;
+        one.late = one.deadline;
         one.deadline = no_deadline;
         record(most == 1 ? event::wakes_one : event::wakes_all, &what, waiters[taken], count);
         std::copy(waiters.begin() + taken + 1, waiters.begin() + count, waiters.begin() + taken);
         --count;
     }
+    if (told > 0) yields = 0;
     if (told == 0) record(most == 1 ? event::wakes_one : event::wakes_all, &what);
     return told;
 }
@@ -545,6 +558,7 @@ int tell(object& what, int most) {
 void yield() {
     threads[me].wants = want::nothing;
     record(event::yields);
+    if (++yields > most_yields) finish(outcome::endless, "the threads only yield to each other");
     pass_turn(true);
 }
 

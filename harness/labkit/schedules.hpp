@@ -82,6 +82,7 @@ struct thread {
     bool joined = false;
     bool yielded = false;                 // and nobody else has run since
     std::int64_t deadline = no_deadline;  // nanoseconds of the clock below
+    std::int64_t late = no_deadline;      // the deadline of a waiting that has ended in time, until it runs
     std::uint64_t since = 0;              // when its waiting began, for the order of waiters
     std::uint64_t priority = 0;
     pthread_t handle{};
