@@ -93,9 +93,7 @@ class Scenario:
         if name == "put":
             if result == "yes":
                 return (
-                    "closed_but_open"
-                    if any(line.endswith("close: done") for line in wrong)
-                    else "no_limit"
+                    "closed_but_open" if any(line.endswith("close: done") for line in wrong) else "no_limit"
                 )
             return "no_time_limit" if call.limited and not closing else "woken_for_nothing"
         return {"join": "done_too_early", "task_done": "done_too_early"}.get(name, "wrong_result")

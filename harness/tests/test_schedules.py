@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +13,7 @@ from exploring import histories
 from exploring.checking import ended_well
 from exploring.engine import CHOICES, EVENTS, Engine, Request, Run, Target, as_text, from_text
 from exploring.histories import Queue
+from exploring.queues import SCENARIOS
 from exploring.search import Exploration, Explorer, Finding
 from exploring.telling import Story
 from labkit import CouldNotTell
@@ -205,3 +208,27 @@ def test_who_sleeps_needlessly_is_named() -> None:
     assert [call.thread for call in histories.stuck(lost.split("|"), FIFO)] == ["b"]
     assert not histories.stuck(["> b get", "> c get"], FIFO)
     assert not histories.stuck("> a put 1|< a put 1: yes|> a put 2".split("|"), FIFO)
+
+
+# --- queues that are right in another way
+
+
+@pytest.mark.parametrize("alternative", [1, 2, 3, 4, 5])
+def test_a_queue_that_is_right_in_another_way_passes(
+    targets: Targets, tmp_path: Path, alternative: int
+) -> None:
+    """Notified after the unlock; one condition for all; a ticket lock; a semaphore; a shared_mutex."""
+    lab = HERE.parents[1] / "lab06_threads"
+    for name in ("queue_scenario.cpp", "options.hpp", "posix.hpp"):
+        shutil.copy(lab / name, tmp_path)
+    shutil.copy(HERE / "programs" / "alternative_queue.hpp", tmp_path / "blocking_queue.hpp")
+    program = tmp_path / "queue_scenario"
+    flags = ["-std=c++20", "-O1", "-g", "-pthread", f"-DALTERNATIVE={alternative}"]
+    subprocess.run(["g++", *flags, "-o", program, tmp_path / "queue_scenario.cpp"], check=True)
+    for scenario in SCENARIOS:
+        explored = dataclasses.replace(targets(""), argv=(str(program), *scenario.arguments), together=True)
+        with Explorer(explored) as explorer:
+            found = explorer.exhaust(scenario.judge, bound=1, most=3000)
+            assert found.finding is None, (scenario.name, as_text(found.schedule), found.finding)
+            found = explorer.by_chance(scenario.judge, range(100))
+            assert found.finding is None, (scenario.name, as_text(found.schedule), found.finding)
