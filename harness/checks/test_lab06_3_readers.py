@@ -34,7 +34,7 @@ def characters(program: Program) -> str:
     return "".join(sorted(character for _, character in printed(program.stdout.text)))
 
 
-@check(points=3, read="locks", causes=READERS)
+@check(points=2, read="locks", causes=READERS)
 def test_readers_print_at_the_same_time(lab: Lab) -> None:
     """A reader takes its time for a character, an hour here: without the lock, so that the others take
     theirs."""
@@ -55,7 +55,7 @@ def test_readers_print_at_the_same_time(lab: Lab) -> None:
             program.expect_alive()
 
 
-@check(points=3, read="conditions", causes=READERS)
+@check(points=2, read="conditions", causes=READERS)
 def test_idle_readers_are_woken_for_each_line_and_for_the_end(lab: Lab) -> None:
     """Three readers sleep; one character wakes them all, and two find nothing: they sleep again. The end
     is for all."""
@@ -82,7 +82,7 @@ def test_idle_readers_are_woken_for_each_line_and_for_the_end(lab: Lab) -> None:
         expect(program.stdout.text.count("I'm done!") == 3, "all three are done")
 
 
-@check(points=4, read="the-end-of-the-input", causes=READERS)
+@check(points=3, read="the-end-of-the-input", causes=READERS)
 def test_every_character_is_printed_once_and_all_readers_end(lab: Lab) -> None:
     """No character is lost, and none is printed twice. At the end of the input, of any form, each reader
     says so."""

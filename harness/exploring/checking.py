@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
 from labkit.build import LABS, make
-from labkit.lab import ENVIRONMENT, Lab
-from labkit.preloaded import compiled
+from labkit.lab import Lab
+from labkit.preloading import compiled
 from labkit.program import sanitizer_report
 from labkit.steps import CouldNotTell, Failed, step
+from labkit.surroundings import ENVIRONMENT
 
 from .engine import STEPS, Run, Target, as_text, from_text
 from .search import Exploration, Explorer, Finding, Judge
@@ -58,11 +60,20 @@ def ended_well(run: Run) -> Finding | None:
     return None
 
 
-def library(lab: Lab) -> Path:
-    """The compiled explorer. Throws CouldNotTell if it cannot be built."""
-    built = compiled(lab.preloaded, "schedules") if lab.preloaded else None
+def built_library(directory: Path) -> Path:
+    """The compiled explorer, somewhere in the directory. Throws CouldNotTell if it cannot be built."""
+    here = HERE / "labkit"
+    flags = ("-g", "-fno-threadsafe-statics", "-fno-tree-loop-distribute-patterns")  # see schedules.cpp
+    more = (here / "schedules_calls.cpp", here / "schedules.hpp")
+    built = compiled(here / "schedules.cpp", directory, *more, flags=flags)
     if built is None:
         raise CouldNotTell("the library that explores schedules could not be built")
+    return built
+
+
+def library(lab: Lab) -> Path:
+    """The compiled explorer, which the lab's programs may read."""
+    built = built_library(lab.preloaded or lab.scratch)
     if built not in lab.box.readable:
         lab.box.readable.append(built)
     return built
@@ -103,9 +114,8 @@ def located(
     path = built.path(program).resolve()
     if not path.exists():
         raise CouldNotTell("\n".join([f"there is no {lab}/{program}", *built.errors.get(program, [])]))
-    preloaded = compiled(HERE.parent / "build", "schedules") or compiled(scratch, "schedules")
-    if preloaded is None:
-        raise CouldNotTell("the library that explores schedules could not be built")
+    shared = HERE.parent / "build" / "preload" if os.access(HERE.parent, os.W_OK) else scratch
+    preloaded = built_library(shared)
     return Target((str(path), *arguments), scratch, ENVIRONMENT, preloaded, input, together, steps=steps)
 
 

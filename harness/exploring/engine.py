@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
-from labkit import kernel
 from labkit.box import Box
 from labkit.steps import CouldNotTell
+from labkit.surroundings import Surroundings
 
 SPURIOUS = 1  # wake-ups for no reason in one run
 STEPS = 20_000  # of a run; more have no end
@@ -176,10 +176,10 @@ class Engine:
     def __init__(self, target: Target) -> None:
         self._target = target
         self._errors = tempfile.TemporaryFile()
-        self._process, self._pid = target.box.start(
-            target.argv, cwd=target.cwd, env=target.surroundings(), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            stderr=self._errors,
-        )  # fmt: skip
+        around = Surroundings(target.cwd, target.surroundings())
+        self._process = target.box.start(
+            target.argv, around, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors
+        )
         assert self._process.stdin is not None and self._process.stdout is not None
         self._requests: IO[bytes] = self._process.stdin
         self._answers: IO[bytes] = self._process.stdout
@@ -193,8 +193,7 @@ class Engine:
     def __exit__(self, *_: object) -> None:
         with contextlib.suppress(OSError):
             self._requests.close()
-        kernel.kill_family(self._process.pid)
-        self._process.wait()
+        self._process.kill()
         self._answers.close()
         self._errors.close()
 

@@ -11,10 +11,12 @@
 //   DEPTH   and LENGTH: of PCT (Burckhardt, ASPLOS 2010): so many changes of priority within so many steps
 //   SPURIOUS    wake-ups that may happen for no reason; STEPS: more than these have no end
 //   WANTED  bit 0: the choices, bit 1: the events
-//   COARSE  1: no choice after an unlock and after the creation of a thread; who joins runs when nobody else
-//   can CHOICES position.option,… in ascending order, or -
-// g++ -std=c++20 -O2 -shared -fPIC -fno-threadsafe-statics -o schedules.so schedules.cpp schedules_calls.cpp
-// (The guards of static objects call syscall, which is one of the calls that are replaced.)
+//   TOGETHER    1: no choice at the creation of a thread; a join is made when nothing else can run
+//   CHOICES position.option,… in ascending order, or -
+//
+// Compiled with -fno-threadsafe-statics, since the guards of static objects call syscall, which is one of the
+// calls that are replaced; and with -fno-tree-loop-distribute-patterns, so that no loop becomes a memcpy,
+// which ThreadSanitizer would take for the program's.
 #include "schedules.hpp"
 
 #include <execinfo.h>

@@ -10,14 +10,13 @@ from pathlib import Path
 
 import pytest
 from exploring import histories
-from exploring.checking import ended_well
+from exploring.checking import built_library, ended_well
 from exploring.engine import CHOICES, EVENTS, Engine, Request, Run, Target, as_text, from_text
 from exploring.histories import Queue
 from exploring.queues import SCENARIOS
 from exploring.search import Exploration, Explorer, Finding
 from exploring.telling import Story
 from labkit import CouldNotTell
-from labkit.preloaded import compiled
 
 HERE = Path(__file__).parent
 Targets = Callable[[str], Target]
@@ -27,9 +26,7 @@ Targets = Callable[[str], Target]
 def targets(tmp_path_factory: pytest.TempPathFactory) -> Targets:
     """Makes the target that runs one of the programs in programs/threads.cpp."""
     scratch = tmp_path_factory.mktemp("schedules")
-    library = compiled(scratch, "schedules")
-    assert library is not None
-    explorer = library
+    explorer = built_library(scratch)
     program = scratch / "threads"
     source = HERE / "programs" / "threads.cpp"
     subprocess.run(["g++", "-std=c++20", "-O1", "-g", "-pthread", "-o", program, source], check=True)
