@@ -2,7 +2,7 @@
 labs := $(sort $(wildcard lab[0-9][0-9]_*))
 short := $(foreach lab,$(labs),$(firstword $(subst _, ,$(lab))))
 parallel = $(if $(findstring -j,$(MAKEFLAGS)),,-j$(shell nproc))
-options = $(if $(CHECK),--check '$(CHECK)') $(if $(SUBMISSION),--submission '$(SUBMISSION)') \
+options = $(if $(CHECK),--check '$(CHECK)') $(if $(SCHEDULE),--schedule '$(SCHEDULE)') $(if $(SUBMISSION),--submission '$(SUBMISSION)') \
 	$(if $(filter 0,$(HIDDEN)),--visible-only) $(if $(AGAIN),--again)
 
 ## make help             this list
@@ -57,6 +57,11 @@ $(short:%=hint-%):
 $(short:%=trace-%):
 	harness/trace $(@:trace-%=%) $(PROGRAM) $(if $(CHECK),--check '$(CHECK)')
 
+## make schedules-lab06  PROGRAM=race ARGUMENTS='-n 2': it runs under every schedule of its threads; TSAN=1, SEEDS=100
+$(short:%=schedules-%):
+	harness/schedules $(@:schedules-%=%) $(PROGRAM) $(if $(TSAN),--tsan) $(if $(SEEDS),--seeds $(SEEDS)) \
+		$(if $(INPUT),--input '$(INPUT)') -- $(ARGUMENTS)
+
 ## make doctor           what this machine can do, and what to do about the rest
 doctor:
 	harness/doctor
@@ -67,6 +72,6 @@ clean: $(short:%=%-clean)
 	@if [ -d build ]; then find build -mindepth 1 -maxdepth 1 ! -name grade -exec $(RM) -r {} +; fi
 
 .PHONY: help all compile_commands grade doctor clean \
-	$(short) $(labs) $(foreach kind,unit grade asan tsan watch hint trace,$(short:%=$(kind)-%)) $(short:%=%-clean)
+	$(short) $(labs) $(foreach kind,unit grade asan tsan watch hint trace schedules,$(short:%=$(kind)-%)) $(short:%=%-clean)
 
 -include harness/instructors.mk

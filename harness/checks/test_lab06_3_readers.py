@@ -56,7 +56,7 @@ def test_readers_print_at_the_same_time(lab: Lab) -> None:
             program.expect_alive()
 
 
-@check(points=3, read="conditions", causes=READERS)
+@check(points=2, read="conditions", causes=READERS)
 def test_idle_readers_are_woken_for_each_line_and_for_the_end(lab: Lab) -> None:
     """Three readers sleep; one character wakes them all, and two find nothing: they sleep again. The end
     is for all."""
@@ -83,7 +83,7 @@ def test_idle_readers_are_woken_for_each_line_and_for_the_end(lab: Lab) -> None:
         expect(program.stdout.text.count("I'm done!") == 3, "all three are done")
 
 
-@check(points=4, read="the-end-of-the-input", causes=READERS)
+@check(points=3, read="the-end-of-the-input", causes=READERS)
 def test_every_character_is_printed_once_and_all_readers_end(lab: Lab) -> None:
     """No character is lost, and none is printed twice. At the end of the input, of any form, each reader
     says so."""

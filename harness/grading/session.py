@@ -47,6 +47,7 @@ class Selection:
     directory: Path = HARNESS / "checks"
     demonstrations: bool = False  # also those which show given programs, and have no points
     jobs: int = 1  # checks at once
+    schedule: str | None = None  # the one that checks of every schedule run
     kept: Kept | None = None  # verdicts of earlier runs, which hold for what has not changed
 
 
@@ -67,6 +68,7 @@ class Session:
         self.selection = selection
         self.shim = shim
         self.scratch = scratch
+        self.preloaded: Path | None = None  # where libraries to preload are compiled
         self.told = told
         self.report = Report([])
         self.broken: list[str] = []  # what of the harness itself could not even be collected
@@ -157,6 +159,7 @@ class Session:
         with scratch_directory(self.box.tier, self.scratch) as scratch, self.box.watched():
             name = request.node.path.name[5:10]
             lab = Lab(self.builds, name, scratch, self.box, self.shim, random=Random(self.selection.seed))
+            lab.preloaded, lab.schedule = self.preloaded, self.selection.schedule
             request.node.lab = lab
             yield lab
             if self._passed_call:
@@ -294,6 +297,7 @@ def run_checks(
     with tempfile.TemporaryDirectory(prefix="checks-") as scratch:
         os.chmod(scratch, 0o711)
         session = Session(builds, box, selection, shim, Path(scratch), told)
+        session.preloaded = place
         session.report.surroundings.extend(notes)
         _run(session)
     return session

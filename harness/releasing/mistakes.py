@@ -25,6 +25,7 @@ class Mistake:
     cause: str
     files: dict[str, str]  # name in the lab's directory to the wrong content
     complaint: str = ""  # what a user of the wrong version says; for the clinic
+    luck: bool = False  # other checks may find it, or not: the one that is named has to
 
     def make(self, tree: Path) -> None:
         """Copies the lab into `tree`, as far as it is built, with the mistake in it."""
@@ -40,7 +41,8 @@ def patches(lab: str) -> list[Mistake]:
     for path in sorted((HARNESS / "mistakes" / lab).glob("*.patch")):
         patch = path.read_text()
         head = patch.partition("\n--- ")[0]
-        header = dict(re.findall(r"^(check|cause): *(\S+) *$", head, re.MULTILINE))
+        header = dict(re.findall(r"^(check|cause|luck): *(\S+) *$", head, re.MULTILINE))
+        luck = header.pop("luck", "no") == "yes"
         complaint = re.search(r"^complaint: *(\S.*)$", head, re.MULTILINE)
         if set(header) != {"check", "cause"}:
             raise Unusable(f"{path}: it has to begin with `check: NAME` and `cause: NAME`")
@@ -74,7 +76,7 @@ def patches(lab: str) -> list[Mistake]:
                 if (copy / f.name).read_text() != f.read_text()
             }
         said = complaint[1] if complaint else ""
-        found.append(Mistake(lab, path.stem, header["check"], header["cause"], files, said))
+        found.append(Mistake(lab, path.stem, header["check"], header["cause"], files, said, luck))
     return found
 
 

@@ -17,8 +17,8 @@ from .visible import visible_checks
 
 PAGES = Path(__file__).resolve().parent / "pages"
 TOP = ("Makefile", "LICENSE", ".clang-format", ".editorconfig", ".gitignore", ".devcontainer")
-COMMANDS = ("setup", "doctor", "grade", "watch", "hint", "trace", "compile-commands")
-MODULES = ("labkit", "grading", "tracing")
+COMMANDS = ("setup", "doctor", "grade", "watch", "hint", "trace", "schedules", "replay", "compile-commands")
+MODULES = ("labkit", "grading", "tracing", "exploring")
 _SOURCES = ("Makefile", "*.?pp", "tests/*.?pp")
 _QUOTE = re.compile(r"^<!-- quote (\S+) -->\n```.*?^```$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"(!?)\[([^]]*)\]\(([^):#]+)(#[^)]*)?\)")

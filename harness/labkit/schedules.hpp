@@ -1,0 +1,144 @@
+// The explorer: one thread of a program runs at a time, and each choice of who runs next is recorded.
+//
+// schedules.cpp keeps the threads, the choices and the record; schedules_calls.cpp replaces the calls that
+// programs make (pthread_mutex_lock, …) by ones that ask it. Both become one library for LD_PRELOAD.
+// exploring/engine.py starts programs under it, and explains the numbers below to people.
+#pragma once
+
+#include <dlfcn.h>
+#include <pthread.h>
+#include <time.h>
+
+#include <cstdint>
+
+namespace schedules {
+
+constexpr int most_threads = 200;
+constexpr int most_objects = 4096;
+constexpr int most_options = 32;
+constexpr std::int64_t no_deadline = INT64_MAX;
+
+/// What a thread waits for. It can be chosen to run when it has it.
+enum class want : std::uint8_t {
+    nothing,  // it can run
+    lock,     // what: to own it
+    share,    // what: to read-lock it
+    permit,   // what: a POSIX semaphore above zero
+    end,      // joins: the end of that thread
+    told,     // what: to be told by another thread (condition, futex, barrier)
+    time,     // its deadline
+    outside,  // it is in a call that waits for the world outside
+    over      // it has ended
+};
+
+/// The events of the record. exploring/engine.py has the same list.
+enum class event : std::uint8_t {
+    begins,
+    ends,
+    creates,
+    joins,
+    detaches,
+    locks,
+    waits_for_lock,
+    unlocks,
+    tries_in_vain,
+    shares,
+    unshares,
+    waits,
+    wakes_one,
+    wakes_all,
+    woken,
+    spurious,
+    times_out,
+    yields,
+    sleeps,
+    leaves,
+    returns,
+    runs,
+    posts,
+    waited
+};
+
+/// How a run came to its end, unless the program ended by itself.
+enum class outcome : std::uint32_t { ended, deadlock, endless, misuse, cannot, stuck, spins, diverged };
+
+/// Anything that threads wait for, by its address.
+struct object {
+    const void* address = nullptr;
+    int owner = -1;   // the thread that has it locked
+    int depth = 0;    // how often
+    int readers = 0;  // how many have read-locked it
+    int value = 0;    // a barrier's: how many have come
+    int count = 0;    // a barrier's: how many have to come
+};
+
+struct thread {
+    std::uint32_t go = 0;  // a futex: 1 when it is its turn
+    want wants = want::over;
+    object* what = nullptr;
+    object* again = nullptr;  // the mutex to lock when the waiting on a condition ends
+    int joins = -1;
+    bool timed_out = false;
+    bool joined = false;
+    bool yielded = false;                 // and nobody else has run since
+    std::int64_t deadline = no_deadline;  // nanoseconds of the clock below
+    std::int64_t late = no_deadline;      // the deadline of a waiting that has ended in time, until it runs
+    std::uint64_t since = 0;              // when its waiting began, for the order of waiters
+    std::uint64_t priority = 0;
+    pthread_t handle{};
+    char name[16]{};
+};
+
+/// The real function of that name: the C library's, or ThreadSanitizer's in a program built with it.
+template <typename Function>
+Function* next(const char* name) {
+    return reinterpret_cast<Function*>(dlsym(RTLD_NEXT, name));
+}
+
+extern bool active;  // whether this process is being explored
+extern __attribute__((
+    tls_model("initial-exec"))) thread_local int me;  // this thread's number, -1 if it is not known
+
+/// Whether the calling thread is explored. A thread that is not known, in a process that is, ends the run.
+bool explored();
+
+thread& self();
+thread& of(int number);
+object& find(const void* address);
+int find_thread(pthread_t handle);
+
+/// The time as the program sees it: it stands still, but for deadlines that are let pass.
+std::int64_t now();
+std::int64_t realtime_offset();
+std::int64_t deadline_of(const timespec& time, clockid_t clock);
+
+/// A choice: the calling thread could go on, and others run instead.
+void point();
+/// Whether a new thread waits until the one that creates it has to wait.
+bool begin_together();
+/// The calling thread waits for `wants` (of `what`) until another gives it, or until the deadline passes.
+/// Returns false if that passed.
+bool wait_for(want wants, object* what, std::int64_t deadline = no_deadline);
+/// The same for the waiting on a condition: unlocks the mutex meanwhile, and locks it again.
+bool wait_on(object& condition, object& mutex, std::int64_t deadline);
+/// Wakes one of those that are to be told by `what` (a choice if there are several) or all; returns how many.
+int tell(object& what, int most);
+void yield();
+
+/// A call that may wait for the world outside: others run meanwhile.
+void leave();
+void come_back();
+
+void record(event what, const object* of = nullptr, int other = -1, std::int64_t value = 0);
+
+/// Ends the run. `format` as in printf.
+[[noreturn]] __attribute__((format(printf, 2, 3))) void finish(outcome how, const char* format, ...);
+
+/// Registers a thread that is about to be created; returns its number.
+int prepare_thread();
+void forget_thread(int number);
+void name_thread(int number, const char* name);
+void thread_begins(int number);
+void thread_ends();
+
+}  // namespace schedules
