@@ -519,13 +519,9 @@ def test_work_in_the_loop_is_everybodys_wait(lab: Lab) -> None:
     ann, bob = server.connect_all("ann", "bob")
     bob.expect_accepted()
     ann.send(b"takes long")
-
-    def unread(client: Peer) -> int:
-        return sum(entry.unread for entry in kernel.own_sockets(server.pid) if entry.peer_port == client.local_port)
-
-    wait_until(lambda: not unread(ann) and kernel.at_rest(server.pid), "the server has read ann's request, and sleeps")
+    wait_until(lambda: ann.on_the_way() == 0 and kernel.at_rest(server.pid), "the server has read ann's request, and sleeps")
     bob.send(b"quick")
-    wait_until(lambda: unread(bob) == 5 and kernel.at_rest(server.pid), "bob's request lies unread, and the server sleeps")
+    wait_until(lambda: bob.on_the_way() == 5 and kernel.at_rest(server.pid), "bob's request lies unread, and the server sleeps")
     expect(not bob.unread() and not ann.unread(), "nobody has an answer")
     server.stop()
     quick = lab.server("upper_server_slow", "-d", "0")
