@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from labkit import kernel
+from labkit.build import LABS, build
 from labkit.processes import adopt_orphans
 
 ATTACKS = Path(__file__).resolve().parent
@@ -22,14 +24,23 @@ LAB = "lab02_tcp_iterative"
 SECRET = "the secret that no submission reads 5c1e7\n"
 
 QUICK = ("reads_secrets", "writes_results", "reaches_the_host", "kills_everyone", "daemon", "fork_bomb")
-NOT_HELD = {3: ("reaches_the_host",)}  # by tier: what it does not promise
+NOT_HELD = {3: ("reaches_the_host", "host_loopback", "outside", "other_processes", "command_of_init")}  # by tier: what it does not promise
 
 _STATUS = {"pass": 0, "fail": 1}
 _USERS = iter(range(64101, 65500))  # in tier 3, each attack has a user of its own
 
-# As a container has them: processes that no outside one sees. What is left when the grading is over is told.
-_CONTAINER = ["unshare", "--pid", "--ipc", "--mount-proc", "--fork", "--kill-child=SIGKILL", "--", "sh", "-c",
-              '"$@"; status=$?; pgrep -u "$HARNESS_USER" -l | sed "s/^/LEFT: /"; exit $status', "sh"]  # fmt: skip
+# As a container has them: processes that no outside one sees, and Docker's rights. What is left at the end is told.
+_LEFT = """
+"$@"; status=$?
+pgrep -u "$HARNESS_USER" -l | sed "s/^/LEFT: /"
+awk -v user="$HARNESS_USER" '$0 ~ " " user " " { print "LEFT: " FILENAME " " $0 }' /proc/sysvipc/*
+find /dev/shm /tmp /var/tmp -maxdepth 1 -user "$HARNESS_USER" | sed "s/^/LEFT: /"
+exit $status
+"""
+_CONTAINER = ["unshare", "--pid", "--ipc", "--mount-proc", "--fork", "--kill-child=SIGKILL", "--", "/usr/bin/python3",
+              str(ATTACKS / "container.py"), "sh", "-c", _LEFT, "sh"]  # fmt: skip
+ORDINARY = 65501  # a user without any right, for tier 1
+_ORDINARY = ["setpriv", f"--reuid={ORDINARY}", f"--regid={ORDINARY}", "--clear-groups", "--inh-caps=-all", "--"]
 
 
 @dataclass
@@ -64,11 +75,11 @@ class Outcome:
 
 @dataclass
 class Surroundings:
-    """What the attacks aim at, and must not reach. container: they are graded in tier 3, whatever the machine gives."""
+    """What the attacks aim at, and must not reach. tier: 1 or 3 for root that grades there; 0: the best there is."""
 
     directory: Path
     listener: socket.socket
-    container: bool = False
+    tier: int = 0
 
     @property
     def secret(self) -> Path:
@@ -78,27 +89,72 @@ class Surroundings:
         """Makes a submission of an attack, and grades it."""
         submission, out = self.directory / source.stem / LAB, self.directory / source.stem / "out"
         submission.mkdir(parents=True)
-        values = {
-            "SECRET": self.secret,
-            "RESULTS": out / "results.json",
-            "REFERENCE": HARNESS.parent / LAB / "upper_server.cpp",
-            "PORT": self.listener.getsockname()[1],
-        }
-        text = source.read_text().replace('#include "serve.hpp"\n', (ATTACKS / "serve.hpp").read_text())
-        text = re.sub(r"@(\w+)@", lambda match: str(values[match[1]]), text)
-        (submission / "upper_server.cpp").write_text(text)
+        (submission / "upper_server.cpp").write_text(self._filled_in(source, out))
         (submission / "Makefile").write_text("$(shell echo 100 > /tmp/pwned)\nall:\n\techo 100 > /tmp/pwned\n")
         (submission / "conftest.py").write_text("raise SystemExit(0)\n")
         return self.grade(submission.parent, out)
 
-    def grade(self, submission: Path, out: Path) -> Outcome:
-        """Grades a submission in the sandbox."""
-        command = [HARNESS / "grade", "lab02", "--submission", submission, "--out", out]
-        command += ["--checks", HARNESS / "tests" / "checks", "--check", "the_server_answers"]
-        words, environment = list(map(str, command)), os.environ | {"HARNESS_USER": str(next(_USERS))}
-        if self.container:
-            words, environment["HARNESS_TIER"] = [*_CONTAINER, *words], "3"
-        done = subprocess.run(words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=300)
+    def _filled_in(self, source: Path, out: Path) -> str:
+        values = {
+            "SECRET": self.secret,
+            "RESULTS": out / "results.json",
+            "REFERENCE": HARNESS.parent / LAB / "upper_server.cpp",
+            "LABS": HARNESS.parent,
+            "PORT": self.listener.getsockname()[1],
+        }
+        text = source.read_text().replace('#include "serve.hpp"\n', (ATTACKS / "serve.hpp").read_text())
+        return re.sub(r"@(\w+)@", lambda match: str(values[match[1]]), text)
+
+    def probe(self) -> dict[str, str]:
+        """Grades attacks/probes; returns the answers to each attack and each `control`."""
+        submission, out = self.directory / "probes" / LAB, self.directory / "probes" / "out"
+        submission.mkdir(parents=True)
+        (submission / "upper_server.cpp").write_text(self._filled_in(ATTACKS / "probes" / "upper_server.cpp", out))
+        outcome = self.grade(submission.parent, out, checks="probes", names=["the_probes_answer"])
+        assert outcome.results, outcome.printed
+        (test,) = outcome.results["tests"]
+        return {step["text"]: step["outcome"] for step in test["extra_data"]["steps"] if re.fullmatch(r"(control )?\w+", step["text"])}
+
+    def tricks(self, lab: str) -> dict[str, str]:
+        """Grades a lab with the mistakes that attacks/tricks hide in it, each in a file of its own; returns the verdicts."""
+        submission = self.directory / f"tricks-{lab}"
+        directory = submission / LABS[lab]
+        directory.mkdir(parents=True)
+        build(HARNESS.parent / LABS[lab])
+        for file in (HARNESS.parent / LABS[lab]).glob("*.?pp"):
+            shutil.copy(file, directory)
+        checks: dict[str, str] = {}
+        for source in sorted((ATTACKS / "tricks").glob("*.cpp")):
+            mistake = re.search(r"^// Mistake: (\S+)$", source.read_text(), re.MULTILINE)
+            assert mistake is not None, source
+            if not mistake[1].startswith(lab):
+                continue
+            patch = (HARNESS / "mistakes" / f"{mistake[1]}.patch").read_text()
+            subprocess.run(["patch", "-s", "-p1", "-d", submission], input=patch, text=True, check=True)
+            (name,) = re.findall(r"^\+\+\+ b/(\S+)", patch, re.MULTILINE)
+            text = (submission / name).read_text()
+            (submission / name).write_text(text.replace("#pragma once\n", "", 1) if name.endswith(".hpp") else text)
+            _prepend(submission / name, ("#pragma once\n" if name.endswith(".hpp") else "") + source.read_text())
+            checks[source.stem] = re.findall(r"^check: (\w+)", patch)[0]
+        outcome = self.grade(submission, submission / "out", lab, checks="", names=list(checks.values()))
+        assert outcome.results, outcome.printed
+        verdicts = {test["extra_data"]["check"]: test["extra_data"]["verdict"] for test in outcome.results["tests"]}
+        return {trick: verdicts[check] for trick, check in checks.items()}
+
+    def grade(
+        self, submission: Path, out: Path, lab: str = "lab02", checks: str = "checks", names: Sequence[str] = ("the_server_answers",)
+    ) -> Outcome:
+        """Grades a submission in the sandbox. checks: a directory in harness/tests; the labs' own if it is empty."""
+        command = [HARNESS / "grade", lab, "--submission", submission, "--out", out]
+        command += ["--checks", HARNESS / "tests" / checks if checks else HARNESS / "checks"]
+        words, environment = list(map(str, command)), os.environ.copy()
+        words += [word for name in names for word in ("--check", name)]
+        if self.tier == 3:
+            words, environment["HARNESS_USER"] = [*_CONTAINER, *words], str(next(_USERS))
+        elif self.tier == 1:
+            words = [*_ORDINARY, *words]
+            subprocess.run(["chown", "-R", f"{ORDINARY}:{ORDINARY}", submission], check=True)
+        done = subprocess.run(words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=900)
         results = json.loads((out / "results.json").read_text()) if (out / "results.json").exists() else {}
         return Outcome(done.returncode, results, done.stdout.decode(errors="replace"))
 
@@ -113,12 +169,20 @@ class Surroundings:
         return found
 
 
+def _prepend(path: Path, text: str) -> None:
+    path.write_text(text + path.read_text())
+
+
 @contextmanager
-def surroundings(directory: Path, container: bool = False) -> Iterator[Surroundings]:
+def surroundings(directory: Path, tier: int = 0) -> Iterator[Surroundings]:
     """A secret file, a listener on the loopback, and a parent for whatever survives its own."""
     adopt_orphans()
     (directory / "secret.txt").write_text(SECRET)
-    subprocess.run(["make", "-s", "-C", HARNESS.parent / LAB, "-j2"], check=True)
+    (directory / "secret.txt").chmod(0o600)
+    if tier == 1:
+        for path in (directory, directory / "secret.txt"):
+            os.chown(path, ORDINARY, ORDINARY)
+    build(HARNESS.parent / LAB)  # what an attack leaves as it is need not be built again for each
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.setblocking(False)
-        yield Surroundings(directory, listener, container)
+        yield Surroundings(directory, listener, tier)

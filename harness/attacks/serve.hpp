@@ -37,8 +37,7 @@ inline int listen_somewhere() {
     return listener;
 }
 
-[[noreturn]] inline void serve() {
-    const int listener = listen_somewhere();
+[[noreturn]] inline void serve_at(int listener) {
     while (true) {
         const int connection = accept(listener, nullptr, nullptr);
         char buffer[1000];
@@ -48,4 +47,8 @@ inline int listen_somewhere() {
         }
         close(connection);
     }
+}
+
+[[noreturn]] inline void serve() {
+    serve_at(listen_somewhere());
 }

@@ -130,10 +130,7 @@ def rude_clients(server: Server, talk: Callable[[Peer], None], request: bytes) -
         eve = server.connect("eve")
         eve.send_unread(request)
         asleep_in_recv(server, eve)
-        ends = (eve.local_port, eve.remote_port)
-        wait_until(
-            lambda: any(end.unread for end in kernel.connection(*ends) if end.port == eve.local_port), "a reply waits to be read"
-        )
+        wait_until(eve.has_arrived, "a reply waits to be read")
         with server.paused():
             eve.send_unread(request)
             eve.close()

@@ -720,12 +720,12 @@ def test_work_in_the_loop_delays_all_clients(lab: Lab) -> None:
     ann.send(b"takes long")
 
     wait_until(
-        lambda: not unread_by(server, ann) and kernel.at_rest(server.pid),
+        lambda: ann.on_the_way() == 0 and kernel.at_rest(server.pid),
         "the server has read ann's request, and sleeps",
     )
     bob.send(b"quick")
     wait_until(
-        lambda: unread_by(server, bob) == 5 and kernel.at_rest(server.pid),
+        lambda: bob.on_the_way() == 5 and kernel.at_rest(server.pid),
         "bob's request lies unread, and the server sleeps",
     )
     expect(not bob.unread() and not ann.unread(), "nobody has an answer")

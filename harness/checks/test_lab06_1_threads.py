@@ -14,6 +14,7 @@ COUNTER = {
     "not_counted": "Nothing was added at all.",
 }
 LOCKS = {
+    "not_held": "A transfer has to hold the mutexes of both accounts.",
     "coins_lost": "The sum changed: two threads moved coins at the same moment.",
     "does_not_end": "Each thread holds one lock and waits for the other's.",
 }
@@ -96,7 +97,7 @@ def test_race_lock_loses_nothing(lab: Lab) -> None:
         cause="lost_updates" if value else "not_counted",
     )
     for run in range(1, 4):
-        value = obtained(lab.run("race_lock", "-n", "20"))
+        value = obtained(lab.run("race_lock", "-n", "20", faults={}).expect_threads(20, cause="not_counted"))
         expect(value == 1_000_000, f"run {run}: a million", otherwise=str(value), cause="lost_updates")
 
 
@@ -109,7 +110,7 @@ def test_race_atomic_loses_nothing(lab: Lab) -> None:
     )  # slow enough to interrupt each other on one CPU
     expect(value > 0, "something is added", cause="not_counted")
     expect(value == 5_000_000, "100 slow threads lose nothing", otherwise=str(value), cause="lost_updates")
-    value = obtained(lab.run("race_atomic", "-n", "500"))
+    value = obtained(lab.run("race_atomic", "-n", "500", faults={}).expect_threads(500, cause="not_counted"))
     expect(value == 25_000_000, "500 threads lose nothing", otherwise=str(value), cause="lost_updates")
 
 
@@ -131,8 +132,10 @@ def test_transfers_in_both_directions_do_not_deadlock(lab: Lab) -> None:
     """The sanitizer sees two orders of the locks without the bad luck that makes two threads wait for each
     other."""
     for variant in ("tsan", None):
-        run = lab.run("lock_order", variant=variant)
+        run = lab.run("lock_order", variant=variant, faults=None if variant else {})
         run.expect_status(0).expect_output(b"ann 100, bob 100\n", cause="coins_lost")
+    told = f"{run.locks} times a mutex was taken"
+    expect(run.locks >= 2 * 200_000, "200000 transfers held two mutexes each", cause="not_held", otherwise=told)
 
 
 @check(points=0, read="a-race", causes=BROKEN)

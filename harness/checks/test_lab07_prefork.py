@@ -107,11 +107,8 @@ def disturb(server: Server) -> None:
 
 def holders(server: Server, client: Peer) -> list[int]:
     """The processes of the server that hold the connection of this client."""
-    inodes = {
-        entry.inode
-        for entry in kernel.sockets("tcp", server.pid)
-        if (entry.port, entry.peer_port) == (client.remote_port, client.local_port)
-    }
+    ends = kernel.connection(client.remote, client.local)
+    inodes = {entry.inode for entry in ends if (entry.address, entry.port) == client.remote}
     names = {f"socket:[{inode}]" for inode in inodes if inode}
     return [pid for pid in kernel.family(server.pid) if names & set(kernel.descriptors(pid).values())]
 
@@ -398,8 +395,7 @@ def test_clients_wait_their_turn_while_all_children_are_busy(lab: Lab) -> None:
     server.expect_at_rest()
     for client in (cat, dan, eve):
         with step(f"{client.name} waits in the backlog") as current:
-            accepted = kernel.accepted(client.remote_port, client.local_port)
-            expect(accepted is False, "it was not accepted", cause="accepted_too_early")
+            expect(client.accepted() is False, "it was not accepted", cause="accepted_too_early")
             current.outcome = "seen"
     server.expect_idle()
     ann.close()
@@ -532,7 +528,7 @@ def test_reuseport_keeps_a_client_in_its_childs_queue(lab: Lab) -> None:
         guest.send(b"2\n")
         guest.half_close()
     wait_until(lambda: sum(kernel.waiting_in(pid) == "inet_csk_accept" for pid in living(server)) == 1, "one child is free again")
-    lucky = [guest for guest in guests if kernel.accepted(guest.remote_port, guest.local_port) is not False]
+    lucky = [guest for guest in guests if guest.accepted() is not False]
     expect(0 < len(lucky) < 24, "some guests were served, some wait for the busy child", otherwise=f"{len(lucky)} of 24 served", cause="one_queue")
     for guest in lucky:
         guest.expect(b"**")

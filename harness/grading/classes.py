@@ -9,12 +9,16 @@ import json
 import re
 import shutil
 import subprocess
+import unicodedata
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from labkit.box import remove
+from labkit.kernel import NOTHING
 
 from .model import COULD_NOT_TELL, PASS, Unusable
 from .text import printable
@@ -62,7 +66,7 @@ def submissions(directory: Path) -> tuple[list[Submission], list[str]]:
 
     def add(name: str, path: Path, files: tuple[Path, ...] = ()) -> None:
         name = name.encode("utf-8", "replace").decode()
-        slug = re.sub(r"[^A-Za-z0-9._-]+", "_", name)[:60].strip(".") or "_"
+        slug = re.sub(r"[^A-Za-z0-9._-]+", "_", name)[:60].strip(".-") or "_"
         if slug != name or any(other.slug == slug for other in found):
             slug += "-" + hashlib.sha256(path.name.encode("utf-8", "surrogateescape")).hexdigest()[:8]
         found.append(Submission(name, slug, path, files))
@@ -96,7 +100,8 @@ def unpack(archive: Path, into: Path) -> list[str]:
     into.mkdir(parents=True)
     command = [*limits, "/usr/bin/python3", "-I", "-X", "utf8", str(Path(__file__).with_name("unpack.py"))]
     command += [str(archive.absolute()), str(into)]
-    run = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace")
+    pipe = subprocess.PIPE
+    run = subprocess.run(command, env=NOTHING, stdout=pipe, stderr=pipe, text=True, errors="replace")
     if run.returncode == 3:
         raise OSError(run.stderr.strip())
     said = run.stdout.splitlines()
@@ -134,7 +139,7 @@ def unpacked(submission: Submission, work: Path) -> Iterator[tuple[Path, list[st
     is made in `work`, and removed afterwards.
     """
     target = work / submission.slug
-    shutil.rmtree(target, ignore_errors=True)
+    remove(target)
     place = submission.path
     notes: list[str] = []
     try:
@@ -156,7 +161,7 @@ def unpacked(submission: Submission, work: Path) -> Iterator[tuple[Path, list[st
     except Unusable as error:
         raise Unusable(" ".join([str(error), *notes])) from None
     finally:
-        shutil.rmtree(target, ignore_errors=True)
+        remove(target)
 
 
 def time_left(elapsed: float, graded: int, of: int, jobs: int) -> str:
@@ -216,6 +221,17 @@ def read_row(submission: Submission, out: Path) -> Row | None:
     return Row(submission, results) if results.get("extra_data", {}).get("complete") else None
 
 
+def cut_off(submission: Submission) -> Row:
+    """The row of a submission whose grading did not come to its end."""
+    return Row(submission, {"score": 0, "extra_data": {"not_graded": "its grading was cut off: run grade-class again"}})
+
+
+def untold(rows: list[Row], many: int = 3) -> list[str]:
+    """The submissions of which so many checks or more could not be told, and how many."""
+    counts = {row.submission.name: sum(test["extra_data"]["verdict"] == COULD_NOT_TELL for test in row.tests) for row in rows}
+    return [f"{printable(name)} ({count})" for name, count in counts.items() if count >= many]
+
+
 def write_not_graded(submission: Submission, out: Path, reason: str) -> None:
     """The result of a submission that cannot be graded: no points, and the reason."""
     results = {
@@ -261,9 +277,10 @@ def _cell(test: dict[str, Any] | None) -> str:
 
 
 def _no_formula(text: str) -> str:
-    """The text so that no spreadsheet computes it, and on one line."""
+    """The text so that no spreadsheet computes it, and on one line. Some take other forms of = + - @ for these."""
     text = printable(" ".join(text.split()))
-    return "'" + text if text[:1] in "=+-@\t" else text
+    first = unicodedata.normalize("NFKD", text)[:1]
+    return text if first.isalnum() or first in ("", "_", "'") else "'" + text
 
 
 def statistics(rows: list[Row]) -> dict[str, Any]:

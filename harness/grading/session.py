@@ -7,7 +7,6 @@ import dataclasses
 import math
 import os
 import signal
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -20,7 +19,7 @@ from _pytest.runner import runtestprotocol
 
 from labkit import CouldNotTell, Failed, Lab, waiting
 from labkit.build import LABS, Build
-from labkit.box import Box, described, fresh_network, kill_user, scratch_directory, take_user
+from labkit.box import Box, described, fresh_network, kill_user, scratch_directory, take_user, temporary_directory
 from labkit.client import Conversation, all_peers
 from labkit.processes import adopt_orphans, end_all
 from labkit.preloading import compiled
@@ -49,6 +48,7 @@ class Selection:
     jobs: int = 1  # checks at once
     schedule: str | None = None  # the one that checks of every schedule run
     kept: Kept | None = None  # verdicts of earlier runs, which hold for what has not changed
+    until: float = math.inf  # of time.monotonic(): checks that would begin later are not judged
 
 
 class Session:
@@ -156,7 +156,7 @@ class Session:
         """The lab that the check's file is named for."""
         if self.box.tier < 3:
             fresh_network()
-        with scratch_directory(self.box.tier, self.scratch) as scratch, self.box.watched():
+        with scratch_directory(self.box.tier, self.scratch) as scratch, self.box.watched(scratch):
             name = request.node.path.name[5:10]
             lab = Lab(self.builds, name, scratch, self.box, self.shim, random=Random(self.selection.seed))
             lab.preloaded, lab.schedule = self.preloaded, self.selection.schedule
@@ -224,6 +224,9 @@ class Session:
             take_user(slot)
         result = self._results[item.nodeid]
         begin = time.monotonic()
+        if begin > self.selection.until:
+            result.reason = "not judged: the grading as a whole has taken too long"
+            return result
         for attempt in range(ATTEMPTS):
             waiting.be_patient(2.0**attempt)
             result.attempts = attempt + 1
@@ -262,6 +265,8 @@ class Session:
         result.conversations = [Conversation(peer.name, peer.local_port, peer.events) for peer in peers]
         result.cause, result.rung = None, ""
         error = self._error
+        if isinstance(error, CouldNotTell) and (killed := self.box.killed()):
+            error = killed
         if error is None:
             result.verdict, result.reason = PASS, ""
         elif isinstance(error, Failed):
@@ -276,6 +281,8 @@ class Session:
 
 
 def _took_too_long(*_: object) -> None:
+    if waiting.machine_is_well():
+        raise Failed("the whole check took too long", cause="does_not_end")
     raise CouldNotTell("the whole check took too long")
 
 
@@ -294,9 +301,10 @@ def run_checks(
         fresh_network()
     for directory in {build.directory for build in builds.values()}:
         prove_start(dataclasses.replace(box, traces=None), directory)
-    with tempfile.TemporaryDirectory(prefix="checks-") as scratch:
-        os.chmod(scratch, 0o711)
-        session = Session(builds, box, selection, shim, Path(scratch), told)
+    if not box.prove_sight():
+        raise Unusable("the harness cannot see what programs do here: /proc does not tell it their sockets")
+    with temporary_directory("checks-", 0o711) as scratch:
+        session = Session(builds, box, selection, shim, scratch, told)
         session.preloaded = place
         session.report.surroundings.extend(notes)
         _run(session)
@@ -324,6 +332,10 @@ def _run(session: Session) -> None:
     if session.broken:
         raise Unusable("the checks themselves are broken:\n" + "\n".join(session.broken))
     session.report.complete = selection.first_failure or all(result.attempts for result in session.report.results)
+    if time.monotonic() > selection.until:  # there is no more to come
+        session.report.complete = True
+        late = sum(not result.attempts for result in session.report.results)
+        session.report.surroundings.append(f"The grading as a whole took too long: {late} checks were not judged.")
 
 
 @contextlib.contextmanager

@@ -7,15 +7,16 @@ import contextlib
 import os
 import shutil
 import stat
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from labkit.box import bounded_directory
 from labkit.build import LABS
 
 from .finding import exercise_files, find
 from .model import ROOT, Unusable
 
+TREE_BYTES, TREE_FILES = 2 << 30, 20_000  # of all labs, built plain and with sanitizers
 LARGEST_SOURCE = 1 << 20  # bytes; a larger file is not a solution
 
 
@@ -50,17 +51,17 @@ def as_utf8(content: bytes) -> bytes:
 
 
 @contextlib.contextmanager
-def work_copy(submission: Path, labs: list[str]) -> Iterator[tuple[Path, list[str], list[str]]]:
+def work_copy(
+    submission: Path, labs: list[str], tier: int
+) -> Iterator[tuple[Path, list[str], list[str]]]:
     """A tree with the instructor's labs and the submission's exercises in it, the labs found, and notes on how.
 
-    Throws Unusable if the submission has none of them.
+    It has a limited size where the tier gives it one. Throws Unusable if the submission has none of them.
     """
     if not submission.is_dir():
         raise Unusable(f"{submission}: there is no such directory")
     found = find(submission, labs)
-    tree = Path(tempfile.mkdtemp(prefix="submission-"))
-    tree.chmod(0o755)
-    try:
+    with bounded_directory(tier, "submission-", TREE_BYTES, TREE_FILES) as tree:
         for lab, exercises in found.labs.items():
             copy = tree / LABS[lab]
             shutil.copytree(ROOT / LABS[lab], copy, ignore=shutil.ignore_patterns("asan", "tsan", "tests"))
@@ -76,5 +77,3 @@ def work_copy(submission: Path, labs: list[str]) -> Iterator[tuple[Path, list[st
                     found.notes.append(f"{name} was in UTF-16, and was read as such.")
                 (copy / name).write_bytes(content)
         yield tree, list(found.labs), found.notes
-    finally:
-        shutil.rmtree(tree, ignore_errors=True)

@@ -15,7 +15,7 @@ import zipfile
 from pathlib import Path
 from typing import IO
 
-UNPACKED_BYTES, UNPACKED_FILES = 64 << 20, 5000
+UNPACKED_BYTES, UNPACKED_FILES, UNPACKED_DEPTH = 64 << 20, 5000, 20  # a directory is a file, too
 OUR_FAULT = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO)
 
 
@@ -34,12 +34,15 @@ class Target:
         """Makes one file. Throws Refused if its name leads out, or it is too much."""
         path = Path(name)
         if path.is_absolute() or ".." in path.parts or "\0" in name:
-            raise Refused(f"the archive has the name {name!r}, which leads out of it")
-        self.files -= 1
-        if self.files < 0:
-            raise Refused(f"the archive holds more than {UNPACKED_FILES} files")
+            raise Refused(f"the archive has the name {name[:200]!r}, which leads out of it")
+        if len(path.parts) > UNPACKED_DEPTH:
+            raise Refused(f"the archive holds directories in directories, {len(path.parts)} deep")
         target = self.directory / path
-        target.parent.mkdir(parents=True, exist_ok=True)
+        for parent in reversed(path.parents[:-1]):
+            if not (self.directory / parent).is_dir():
+                self._count()
+                (self.directory / parent).mkdir()
+        self._count()
         with target.open("wb") as file:  # of a file that is there twice, the last counts
             while chunk := source.read(1 << 16):
                 self.bytes -= len(chunk)
@@ -47,10 +50,15 @@ class Target:
                     raise Refused(f"the archive unpacks to more than {UNPACKED_BYTES >> 20} MiB")
                 file.write(chunk)
 
+    def _count(self) -> None:
+        self.files -= 1
+        if self.files < 0:
+            raise Refused(f"the archive holds more than {UNPACKED_FILES} files")
+
 
 def pass_over(name: str) -> None:
     """Says that a link, or what else is no plain file, is not unpacked."""
-    print(f"{name!r} is not a plain file, and was passed over."[:300])
+    print(f"{name[:200]!r} is not a plain file, and was passed over.")
 
 
 def unzip(archive: Path, target: Target) -> None:

@@ -10,13 +10,14 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 
-from labkit.box import USER, USERS, described, has_landlock
+from labkit import cgroup
+from labkit.box import described, has_landlock, reserve_user, temporary_directory, user
 
 from .model import ROOT, Unusable
 
 _INSIDE = "HARNESS_TIER"  # set for the harness that has moved
+_kept: list[object] = []  # open files, closed at the end of the process
 _NAMESPACES = [
     "--net",
     "--pid",
@@ -52,7 +53,7 @@ def _works(command: list[str]) -> bool:
 def probe() -> int:
     """The best tier that works here: 1 to 4."""
     box = ["bwrap", "--unshare-pid", "--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc"]
-    drop = ["setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups", "--no-new-privs", "--", "true"]
+    drop = ["setpriv", f"--reuid={user()}", f"--regid={user()}", "--clear-groups", "--no-new-privs", "--", "true"]
     if os.geteuid() != 0:
         return 1 if _works([*_unshare(1), *box, "--unshare-user", "true"]) else 4
     if _works(
@@ -109,6 +110,8 @@ def enter(*, require: bool, trust: bool) -> int:
         raise Unusable(
             f"{described(3)}: what is judged could read {ROOT}, solutions and all. chmod go= {ROOT} first."
         )
+    if os.geteuid() == 0 and "HARNESS_USER" not in os.environ:
+        _kept.append(reserve_user())
     if tier >= 3:
         tell_lower(tier)
         return tier
@@ -125,13 +128,12 @@ def _run_inside(tier: int) -> int:
         sys.exit(128 + signal.SIGTERM)
 
     signal.signal(signal.SIGTERM, end)
-    with tempfile.TemporaryDirectory(prefix="grade-") as own:  # what a killed one leaves is gone with it
-        os.chmod(own, 0o711)
-        user = str(USERS[os.getpid() % len(USERS)])  # no other submission's processes count
+    cgroup.make_room()
+    with temporary_directory("grade-", 0o711) as own:  # what a killed one leaves is gone with it
         dying = ["/usr/bin/setpriv", "--pdeathsig", "KILL", "--"]
         inside = subprocess.Popen(
             [*dying, *_unshare(tier), sys.executable, "-EBXutf8", *sys.argv],
-            env=os.environ | {_INSIDE: str(tier), "HARNESS_USER": user, "TMPDIR": own},
+            env=os.environ | {_INSIDE: str(tier), "TMPDIR": str(own)},
         )
         try:
             return inside.wait()

@@ -13,23 +13,26 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import errno
 import fcntl
 import functools
 import json
 import math
 import os
-import shutil
 import socket
+import stat
 import struct
 import subprocess
 import tempfile
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
-from . import kernel
+from . import kernel, seccomp
+from .cgroup import Group, new_group
+from .kernel import NOTHING
 from .processes import Process, Stream
 from .steps import CouldNotTell, Failed
 from .surroundings import Surroundings
@@ -46,13 +49,14 @@ SETTINGS = ("/etc/ld.so.cache", "/etc/alternatives", "/etc/hosts", "/etc/nsswitc
 DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/shm")
 
 USERS = range(60001, 64001)  # the users and groups that programs drop to when the harness is root
-USER = int(os.environ.get("HARNESS_USER", USERS[0]))  # this harness's: the kernel counts processes by user
 MEMORY = 1 << 30  # resident bytes of all of a check's programs together
 PROCESSES = 1024  # and threads
 AT_ONCE = 500  # processes of a check together, threads not counted
 FILE_SIZE = 4 << 30  # bytes of a file, holes included
 CPU_SECONDS = 120
 SCRATCH_BYTES, SCRATCH_FILES = 256 << 20, 4096
+TEMPORARY = "labs-"  # how the names of temporary directories begin
+BUILD_FILE_SIZE = 256 << 20  # of a file that the compiler makes
 
 
 @dataclass
@@ -62,19 +66,22 @@ class Box:
     tier: int = 4
     readable: list[Path] = field(default_factory=list)
     watchdog: Watchdog | None = None
+    looked_at: set[Path] = field(default_factory=set)  # programs that are known not to talk to a sanitizer
     traces: Path | None = None  # a directory: each program is run under strace(1), which writes there
 
-    def too_much(self) -> str:
-        """What a program has been killed for taking too much of: "memory", "processes", or "" if none has been."""
-        return self.watchdog.too_much if self.watchdog else ""
+    def killed(self) -> Failed | CouldNotTell | None:
+        """Why the watchdog has killed a check's programs; None if it has not."""
+        return too_much(self.watchdog) if self.watchdog and (self.watchdog.too_much or self.watchdog.trouble) else None
 
     @contextlib.contextmanager
-    def watched(self) -> Iterator[None]:
-        """While the block runs, programs that together take too much memory, or are too many, are killed."""
+    def watched(self, *places: Path) -> Iterator[None]:
+        """While the block runs, programs that together take too much memory, or are too many, are killed; and where
+        nothing else limits what they write to these places, for that. Throws Failed if they were, and nobody said it.
+        """
         if self.tier == 4:
             yield
             return
-        with Watchdog() as self.watchdog:
+        with Watchdog([Path("/dev/shm"), *places] if self.tier == 3 else []) as self.watchdog:
             yield
 
     @contextlib.contextmanager
@@ -82,15 +89,14 @@ class Box:
         """While the block runs, the directory and all in it are the programs'; afterwards they can change none of it."""
         directory.mkdir(exist_ok=True)
         try:
-            self._give(directory, USER)
+            self._give(directory, user())
             yield
         finally:
             self._give(directory, 0)
 
     def _give(self, directory: Path, user: int) -> None:
         if self.tier in (2, 3):
-            for path in (directory, *directory.rglob("*")):
-                os.chown(path, user, user, follow_symlinks=False)
+            subprocess.run(["/usr/bin/chown", "-Rh", f"{user}:{user}", str(directory)], env=NOTHING, check=True)
 
     def start(
         self,
@@ -102,6 +108,7 @@ class Box:
         stderr: Stream,
         writable: Sequence[Path] = (),
         ends_alone: bool = True,
+        file_size: int = FILE_SIZE,
     ) -> Process:
         """Starts argv[0] in its directory, to which it may write, as it may to `writable`. Throws Failed if it is no program.
 
@@ -111,38 +118,64 @@ class Box:
             raise Failed("does not start: it is no program", rung="start", cause="does_not_start")
         cwd, env = around.directory, dict(around.environment)
         tracer, dies_with_us = self._tracer(argv), ["/usr/bin/setpriv", "--pdeathsig=KILL", "--"]
-        limits = ["/usr/bin/prlimit", *self._limits(around.descriptors), "--"]
+        limits = [*self._limits(around.descriptors, file_size), "--"]
         argv = around.command([*argv])
-        private = [f"{key}={value}" for key, value in env.items()]  # and not for the tools that start it
+        # For the program alone: what sets it up has an empty environment, which the program could read in /proc, and
+        # preloads nothing.
+        private = ["/usr/bin/env", "-i", *(f"{key}={value}" for key, value in env.items())]
         if self.tier == 4:
-            command = [*tracer, *dies_with_us, *limits, "/usr/bin/env", "-i", *private, *argv]
-            return Process(command, cwd=cwd, stdin=stdin, stdout=stdout, stderr=stderr)
+            command = [*tracer, *dies_with_us, *limits, *private, *argv]
+            return Process(command, cwd=cwd, env=NOTHING, stdin=stdin, stdout=stdout, stderr=stderr)
+        group = self.watchdog.group if self.watchdog else None
         if self.tier == 3:
             own = _private(cwd, ".tmp")
-            rights = _landlock([*self._readable(cwd), "/proc"], [cwd, own, *writable, *DEVICES]) if has_landlock() else []
-            command = [*tracer, *rights, *_drop_user(), *dies_with_us, *limits, "/usr/bin/env", "-i", *private, f"TMPDIR={own}", *argv]
-            return Process(command, cwd=cwd, stdin=stdin, stdout=stdout, stderr=stderr)
+            readable: list[Path | str] = [*self._readable(cwd), "/proc"] if has_landlock() else []
+            rights = _confine(seccomp.refusals(), readable, [cwd, own, *writable, *DEVICES])
+            command = [*tracer, *rights, *_drop_user(), *dies_with_us, *limits, *private, f"TMPDIR={own}", *argv]
+            command = group.joining(command) if group else command
+            process = Process(command, cwd=cwd, env=NOTHING, stdin=stdin, stdout=stdout, stderr=stderr)
+            _await_program(process)
+            return process
         told, telling = os.pipe()
         try:
-            options = self._bubblewrap(cwd, env, telling, writable, ends_alone)
+            options = self._bubblewrap(cwd, telling, writable, ends_alone)
             with tempfile.TemporaryFile() as rules, tempfile.TemporaryFile() as words:
-                if filtered := _no_hidden_memory():
+                if filtered := seccomp.refusals():
                     rules.write(filtered)
                     rules.seek(0)
                     options += ["--seccomp", str(rules.fileno())]
                 words.write(b"\0".join(map(os.fsencode, options)))  # not on the command line, which the program could read
                 words.seek(0)
-                command = [*tracer, "bwrap", "--args", str(words.fileno()), *(_drop_user() if self.tier == 2 else [])]
-                command += ["/usr/bin/setsid", *limits, *argv]  # the program leads a process group, as it does without a box
+                command = [*tracer, "/usr/bin/bwrap", "--args", str(words.fileno()), *(_drop_user() if self.tier == 2 else [])]
+                command += ["/usr/bin/setsid", *limits, *private, *argv]  # the program leads a process group, as it does without a box
+                command = group.joining(command) if group else command
                 inherited = [telling, rules.fileno(), words.fileno()]
-                process = Process(command, stdin=stdin, stdout=stdout, stderr=stderr, inherited=inherited)
+                process = Process(command, env=NOTHING, stdin=stdin, stdout=stdout, stderr=stderr, inherited=inherited)
         finally:
             os.close(telling)
         with os.fdopen(told) as info:
             text = info.read()
         process.boxed = True
         process.pid = _inner_pid(process, text)
+        _await_program(process)
         return process
+
+    def prove_sight(self) -> bool:
+        """Whether a harmless server in the box is seen to listen. From then on a program that is not seen hides itself."""
+        if self.tier == 3:
+            kernel.look_as(user())
+        server = "import socket, time; listener = socket.create_server(('127.0.0.1', 0)); time.sleep(1000)"
+        nothing = subprocess.DEVNULL
+        with scratch_directory(self.tier) as own:
+            argv = ["/usr/bin/python3", "-I", "-S", "-c", server]
+            with self.start(argv, Surroundings(own), stdout=nothing, stderr=nothing) as process:
+                try:
+                    seen = poll(lambda: kernel.listening(process.pid) or process.status() is not None, 60.0)
+                except CouldNotTell:
+                    seen = None
+        if isinstance(seen, list):
+            kernel.trust_sight()
+        return isinstance(seen, list)
 
     def _readable(self, cwd: Path) -> list[Path]:
         """What a program in `cwd` may read: what all may, and what the harness has given to this one."""
@@ -158,13 +191,16 @@ class Box:
         trace.touch()
         return ["/usr/bin/strace", "-D", "-f", "-ttt", "-T", "-yy", "-s", "32", "-o", str(trace), "--"]
 
-    def _limits(self, descriptors: int) -> list[str]:
+    def _limits(self, descriptors: int, file_size: int) -> list[str]:
         files = [f"--nofile={descriptors}"] if descriptors else []
         if self.tier == 4:
-            return ["--core=0", *files]
-        return ["--core=0", f"--nproc={PROCESSES}", f"--fsize={FILE_SIZE}", f"--cpu={CPU_SECONDS}", *files]
+            return ["/usr/bin/prlimit", "--core=0", *files]
+        # The first to die when the machine has no memory left, and not the harness; confine.py does so in tier 3.
+        first_to_die = ["/usr/bin/choom", "--adjust=1000", "--"] if self.tier < 3 else []
+        limits = ["--core=0", f"--nproc={PROCESSES}", f"--fsize={file_size}", f"--cpu={CPU_SECONDS}"]
+        return [*first_to_die, "/usr/bin/prlimit", *limits, *files]
 
-    def _bubblewrap(self, cwd: Path, env: dict[str, str], info: int, writable: Sequence[Path], ends_alone: bool) -> list[str]:
+    def _bubblewrap(self, cwd: Path, info: int, writable: Sequence[Path], ends_alone: bool) -> list[str]:
         command = ["--unshare-pid", "--unshare-ipc", "--unshare-uts", "--clearenv", *([] if ends_alone else ["--die-with-parent"])]
         if self.tier == 1:
             command += ["--unshare-user", "--uid", "1000", "--gid", "1000"]
@@ -179,16 +215,22 @@ class Box:
         command += ["--perms", "0755", "--dir", "/etc"]
         for name in SETTINGS:
             command += ["--ro-bind-try", name, name]
-        command += ["--proc", "/proc", "--dev", "/dev", "--remount-ro", "/dev", "--bind", str(_private(cwd, ".shm")), "/dev/shm"]
+        command += ["--proc", "/proc", *_cover_of_init(), "--dev", "/dev", "--remount-ro", "/dev", "--bind", str(_private(cwd, ".shm")), "/dev/shm"]
         command += ["--bind", str(_private(cwd, ".tmp")), "/tmp"]
         mounts = [("--ro-bind", path) for path in self._readable(cwd)] + [("--bind", path) for path in (cwd, *writable)]
         for way, path in mounts:
             for parent in reversed(path.parents[:-1]):
                 command += ["--perms", "0755", "--dir", str(parent)]  # bubblewrap's own would be its owner's alone
             command += [way, str(path), str(path)]
-        for key, value in env.items():
-            command += ["--setenv", key, value]
         return [*command, "--remount-ro", "/", "--chdir", str(cwd)]
+
+
+@functools.cache
+def _cover_of_init() -> list[str]:
+    """Takes the memory of the box's first process, which in tier 1 is of the same user, out of a program's sight."""
+    cover = ["--ro-bind", "/dev/null", "/proc/1/mem"]
+    tried = ["/usr/bin/bwrap", "--unshare-pid", "--ro-bind", "/", "/", "--proc", "/proc", *cover, "/bin/true"]
+    return cover if subprocess.run(tried, env=NOTHING, stderr=subprocess.DEVNULL).returncode == 0 else []
 
 
 def _private(directory: Path, name: str) -> Path:
@@ -205,39 +247,20 @@ def given_beside(directory: Path) -> Path:
     return directory.with_name("given")
 
 
-def _no_hidden_memory() -> bytes:
-    """A filter of system calls, without those whose memory no Watchdog could count, since no process need map it:
-    files of memfd_create(2), segments of shmget(2). seccomp(2). Empty for a processor that is not listed."""
-    machines = {"x86_64": (0xC000003E, 319, 29), "aarch64": (0xC00000B7, 279, 194)}  # linux/audit.h, asm/unistd.h
-    if os.uname().machine not in machines:
-        return b""
-    native, memfd_create, shmget = machines[os.uname().machine]
-    LOAD, JUMP_IF_EQUAL, JUMP_IF_BITS, RETURN, NUMBER, ARCHITECTURE = 0x20, 0x15, 0x45, 0x06, 0, 4
-    ALLOW, NO_SUCH_CALL = 0x7FFF0000, 0x00050000 | errno.ENOSYS
-    steps = [
-        (LOAD, 0, 0, ARCHITECTURE),
-        (JUMP_IF_EQUAL, 0, 5, native),  # no other: the same call has another number there
-        (LOAD, 0, 0, NUMBER),
-        (JUMP_IF_BITS, 3, 0, 0x40000000),  # x32, which x86_64 calls itself by, too
-        (JUMP_IF_EQUAL, 2, 0, memfd_create),
-        (JUMP_IF_EQUAL, 1, 0, shmget),
-        (RETURN, 0, 0, ALLOW),
-        (RETURN, 0, 0, NO_SUCH_CALL),
-    ]
-    return b"".join(struct.pack("=HBBI", *one) for one in steps)
-
-
-def _landlock(readable: Sequence[Path | str], writable: Sequence[Path | str]) -> list[str]:
-    """Beside the system, a command reads only these files, and writes only those."""
-    words = [word for path in (*SYSTEM, *SETTINGS, *readable) for word in ("-r", str(path))]
+def _confine(instructions: bytes, readable: Sequence[Path | str], writable: Sequence[Path | str]) -> list[str]:
+    """A command makes no system call that the filter refuses. If anything is readable, then beside the system a command
+    reads only these files, and writes only those."""
+    words = [word for path in (*SYSTEM, *SETTINGS, *readable) for word in ("-r", str(path))] if readable else []
     words += [word for path in writable for word in ("-w", str(path))]
-    return ["/usr/bin/python3", "-I", "-S", str(Path(__file__).with_name("landlock.py")), *words, "--"]
+    words += ["-s", instructions.hex()] if instructions else []
+    return ["/usr/bin/python3", "-I", "-S", str(Path(__file__).with_name("confine.py")), *words, "--"]
 
 
 @functools.cache
 def has_landlock() -> bool:
     """Whether the kernel keeps a program from files, found by trying."""
-    tried = subprocess.run([*_landlock([], []), "cat", "/proc/version"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    command = [*_confine(b"", ["/etc/hosts"], []), "/bin/cat", "/proc/version"]
+    tried = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     return tried.returncode == 1 and b"Permission denied" in tried.stderr
 
 
@@ -246,10 +269,40 @@ def described(tier: int) -> str:
     return TIERS[tier].format("files by Landlock" if tier == 3 and has_landlock() else "files by their owners alone")
 
 
+_place = 0  # among the checks of a grading that run at once
+
+
+def user() -> int:
+    """The user that this process's programs drop to: one of its own, since the kernel counts by user (reserve_user)."""
+    first = int(os.environ.get("HARNESS_USER", USERS[0]))
+    return USERS[(first - USERS[0] + 997 * _place) % len(USERS)] if _place else first
+
+
+def reserve_user() -> IO[bytes]:
+    """Chooses a user that no other grading on this machine has, for user() and the programs that this one starts. It is
+    taken as long as the returned file is open: the first one that is free, so that what it may have left is found."""
+    for number in USERS:
+        lock = Path("/run", f"labs-user-{number}.lock")
+        file = os.fdopen(os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600), "wb")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.close()
+            continue
+        os.environ["HARNESS_USER"] = str(number)
+        return file
+    raise CouldNotTell("every user for judged programs is taken by another grading")
+
+
 def _drop_user() -> list[str]:
     """setpriv(1): from root to a user without any right, for good."""
-    return ["/usr/bin/setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups", "--bounding-set=-all",
+    return ["/usr/bin/setpriv", f"--reuid={user()}", f"--regid={user()}", "--clear-groups", "--bounding-set=-all",
             "--inh-caps=-all", "--no-new-privs", "--"]  # fmt: skip
+
+
+_TOOLS = {f"/usr/bin/{name}" for name in ("bwrap", "setpriv", "setsid", "choom", "prlimit", "env", "strace")}
+_TOOLS |= {os.path.realpath(name) for name in ("/bin/sh", "/usr/bin/python3")}
+_SETTING_UP = 10.0  # seconds; a program may also become one of the tools
 
 
 def _inner_pid(process: Process, info: str) -> int:
@@ -259,65 +312,196 @@ def _inner_pid(process: Process, info: str) -> int:
     except (ValueError, KeyError):
         raise CouldNotTell("the sandbox could not be set up: bubblewrap has failed") from None
 
-    def started() -> int:
-        for child in kernel.children(init):
-            if kernel.number_within(child) == 2 and kernel.executable(child) not in ("", "bwrap", "setpriv", "setsid", "prlimit"):
-                return child
-        return process.pid if process.status() is not None else 0
+    def first() -> int:
+        found = [child for child in kernel.children(init) if kernel.number_within(child) == 2]
+        return found[0] if found else process.pid if process.status() is not None else 0
 
-    return poll(started, math.inf) or init  # a machine too busy to start it is not the program's fault
+    return poll(first, math.inf) or init  # a machine too busy to start it is not the program's fault
+
+
+def _await_program(process: Process) -> None:
+    """Waits until the process has become the judged program: in tier 3 nobody may look at it before."""
+
+    def has_begun() -> bool:
+        try:
+            return process.status() is not None or kernel.executable(process.pid) not in {"", *_TOOLS}
+        except (CouldNotTell, Failed):  # as long as its user changes
+            return False
+
+    poll(has_begun, _SETTING_UP)
 
 
 class Watchdog:
     """Kills a check's programs when together they hold more memory than they may (limits cannot: RLIMIT_AS breaks
-    sanitizers, and counts per process), or are so many processes that nobody else has a CPU."""
+    sanitizers, and counts per process), are so many processes that nobody else has a CPU, or fill a disk.
 
-    def __init__(self, limit: int = MEMORY) -> None:
+    A control group counts the kernel's own memory for them, too. Without one the machine's figures must do: what grows
+    there, and comes back when these programs are dead, was theirs.
+    """
+
+    def __init__(self, places: Sequence[Path] = (), limit: int = MEMORY) -> None:
         self.limit = limit
         self.too_much = ""
+        self.trouble = ""  # what kept it from watching: then nothing was seen
+        self.group: Group | None = new_group(limit + SCRATCH_BYTES)
+        self._hidden = kernel.hidden_memory()
+        self._places = {place: _room(place) for place in places if place.is_dir()}
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._thread.start()
 
     def _watch(self) -> None:
-        me = os.getpid()
-        while not self._over.wait(0.05):
-            members = kernel.family(me)[1:]
-            if len(members) > AT_ONCE or sum(kernel.memory(member) for member in members) > self.limit:
-                self.too_much = self.too_much or ("processes" if len(members) > AT_ONCE else "memory")
-                for member in kernel.children(me):
-                    kernel.kill_family(member)
+        try:
+            while not self._over.wait(0.05):
+                self._look()
+        except Exception as error:
+            self.trouble = f"the watch over memory has failed: {type(error).__name__}: {error}"
+            self._kill()
+
+    def _look(self) -> None:
+        members = kernel.family(os.getpid())[1:]
+        if len(members) > AT_ONCE:
+            self._ends("processes")
+        elif sum(kernel.memory(member) for member in members) > self.limit or (self.group and self.group.overflowed()):
+            self._ends("memory")
+        elif any(before - _room(place) > SCRATCH_BYTES and _size(place) > SCRATCH_BYTES for place, before in self._places.items()):
+            self._ends("disk")
+        elif self.group is None and (grown := kernel.hidden_memory() - self._hidden) > self.limit and _hold_much(members):
+            self._kill()
+            if poll(lambda: kernel.hidden_memory() - self._hidden < grown / 2, 10.0):
+                self._ends("memory")
+            else:
+                self.trouble = "the machine's memory was taken by somebody else"
+                self._hidden = kernel.hidden_memory()
+
+    def _ends(self, what: str) -> None:
+        self.too_much = self.too_much or what
+        self._kill()
+
+    def _kill(self) -> None:
+        for member in [*kernel.children(os.getpid()), *(self.group.members() if self.group else [])]:
+            kernel.kill_family(member)
 
     def __enter__(self) -> Watchdog:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._over.set()
         self._thread.join()
+        if self.group:
+            self._leave(self.group)
+            self.group = None
+        if kind is None and (self.trouble or self.too_much):
+            raise too_much(self)
+
+    def _leave(self, group: Group) -> None:
+        def removed() -> bool:
+            for member in group.members():
+                kernel.kill_family(member)
+            with contextlib.suppress(OSError):
+                group.remove()
+            return not group.directory.exists()
+
+        poll(removed, 5.0)
+
+
+def too_much(watchdog: Watchdog) -> Failed | CouldNotTell:
+    """Why the watchdog has killed a check's programs."""
+    if watchdog.trouble:
+        return CouldNotTell(watchdog.trouble)
+    cause = {"memory": "memory_hog", "processes": "too_many_processes", "disk": "disk_hog"}[watchdog.too_much]
+    return Failed(f"it took too much ({watchdog.too_much}), and was killed", rung="exited", cause=cause)
+
+
+def _hold_much(members: Sequence[int]) -> bool:
+    """Whether the processes have the means to fill the kernel's memory: many pipes and sockets, or much address space."""
+    names = (name for member in members for name in kernel.descriptors(member).values())
+    many = sum(name.startswith(("pipe:", "socket:")) for name in names) > 64
+    return many or sum(kernel.page_tables(member) for member in members) > 64 << 20
+
+
+def _room(place: Path) -> int:
+    """Bytes that are free where the directory is."""
+    system = os.statvfs(place)
+    return system.f_bavail * system.f_frsize
+
+
+def _size(place: Path) -> int:
+    """Bytes that the files in the directory take, and 4 KiB for each of them; without recursion."""
+    total, waiting = 0, [place]
+    while waiting:
+        with contextlib.suppress(OSError), os.scandir(waiting.pop()) as entries:
+            for entry in entries:
+                total += 4096 + 512 * entry.stat(follow_symlinks=False).st_blocks
+                if entry.is_dir(follow_symlinks=False):
+                    waiting.append(Path(entry.path))
+    return total
+
+
+def remove(path: Path, owner: int | None = None) -> None:
+    """Removes a directory and all in it, however deep; does nothing if it is not there, and never throws.
+
+    owner: as whom to remove it.
+    """
+    user_dropped = [] if owner is None else _drop_user()
+    command = [*user_dropped, "/usr/bin/rm", "-rf", "--one-file-system", "--", str(path)]  # shutil.rmtree calls itself
+    with contextlib.suppress(OSError):
+        subprocess.run(command, env=NOTHING, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
+
+
+@contextlib.contextmanager
+def temporary_directory(prefix: str, mode: int = 0o755, place: Path | None = None) -> Iterator[Path]:
+    """A new directory that is gone after the block, whatever was put into it; and after a SIGKILL by the next sweep()."""
+    path = Path(tempfile.mkdtemp(prefix=TEMPORARY + prefix, dir=place))
+    mine = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    fcntl.flock(mine, fcntl.LOCK_EX)
+    path.chmod(mode)
+    try:
+        yield path
+    finally:
+        remove(path)
+        os.close(mine)
+
+
+def sweep() -> None:
+    """Removes what killed gradings have left: old temporary directories that nobody holds any more."""
+    for path in Path(tempfile.gettempdir()).glob(TEMPORARY + "*"):
+        with contextlib.suppress(OSError):
+            status = path.lstat()
+            if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid() or time.time() - status.st_ctime < 60:
+                continue
+            place = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            try:
+                fcntl.flock(place, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                remove(path)
+            finally:
+                os.close(place)
+
+
+@contextlib.contextmanager
+def bounded_directory(tier: int, prefix: str, size: int, files: int, place: Path | None = None) -> Iterator[Path]:
+    """The same, with room for so many bytes and files where the harness may mount one (tiers 1 and 2)."""
+    with temporary_directory(prefix, place=place) as path:
+        if tier >= 3:
+            yield path
+            return
+        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size},nr_inodes={files},mode=0755", "tmpfs", str(path)], check=True)
+        try:
+            yield path
+        finally:
+            subprocess.run(["umount", "--lazy", str(path)], check=False)
 
 
 @contextlib.contextmanager
 def scratch_directory(tier: int, place: Path | None = None) -> Iterator[Path]:
     """A new directory (in `place`) for one check's programs: of bounded size where it can be, and gone afterwards."""
-    path = Path(tempfile.mkdtemp(prefix="lab-", dir=place))
-    path.chmod(0o755)
-    mounted = False
-    try:
-        if tier < 3:
-            options = f"size={SCRATCH_BYTES},nr_inodes={SCRATCH_FILES},mode=0755"
-            mount = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(path)]
-            subprocess.run(mount, check=True)
-            mounted = True
+    with bounded_directory(tier, "lab-", SCRATCH_BYTES, SCRATCH_FILES, place) as path:
         own = path / "own"
         own.mkdir()
         given_beside(own).mkdir()
         if tier in (2, 3):
             own.chmod(0o1777)  # and not theirs: what the harness puts there, no program can replace
         yield own
-    finally:
-        if mounted:
-            subprocess.run(["umount", "--lazy", str(path)], check=False)
-        shutil.rmtree(path, ignore_errors=True)
 
 
 def fresh_network() -> None:
@@ -333,8 +517,8 @@ def fresh_network() -> None:
 
 def take_user(place: int) -> None:
     """From now on this process's programs drop to a user that belongs to the place: the kernel counts processes by user."""
-    global USER
-    USER = USERS[(USER - USERS[0] + 997 * place) % len(USERS)]
+    global _place
+    _place = place
 
 
 def kill_user() -> None:
@@ -342,21 +526,23 @@ def kill_user() -> None:
     every_process = [*_drop_user(), "/bin/sh", "-c", "kill -9 -1"]  # all at once: one by one they could fork faster
 
     def killed() -> bool:
-        subprocess.run(every_process, stderr=subprocess.DEVNULL, check=False)
+        subprocess.run(every_process, env=NOTHING, stderr=subprocess.DEVNULL, check=False)
         return not any(_is_theirs(entry) for entry in Path("/proc").iterdir())
 
     poll(killed, 5.0)
-    if len(Path("/proc/sysvipc/shm").read_text().splitlines()) > 1:
-        subprocess.run([*_drop_user(), "/usr/bin/ipcrm", "--all"], stderr=subprocess.DEVNULL, check=False)
-    for path in (path for place in ("/dev/shm", "/tmp", "/var/tmp") for path in Path(place).iterdir()):
-        with contextlib.suppress(OSError):
-            if path.lstat().st_uid == USER:
-                shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+    kinds = (Path("/proc/sysvipc", kind) for kind in ("shm", "sem", "msg"))
+    if any(len(kind.read_text().splitlines()) > 1 for kind in kinds if kind.exists()):
+        subprocess.run([*_drop_user(), "/usr/bin/ipcrm", "--all"], env=NOTHING, stderr=subprocess.DEVNULL, check=False)
+    for place in map(Path, ("/dev/shm", "/tmp", "/var/tmp", "/dev/mqueue")):
+        for path in place.iterdir() if place.is_dir() else ():
+            with contextlib.suppress(OSError):
+                if path.lstat().st_uid == user():
+                    remove(path, owner=user())
 
 
 def _is_theirs(entry: Path) -> bool:
     """Whether this is in /proc for a process of the user that programs drop to, which lives."""
     try:
-        return entry.name.isdecimal() and entry.stat().st_uid == USER and kernel.state(int(entry.name)) not in ("", "Z")
+        return entry.name.isdecimal() and entry.stat().st_uid == user() and kernel.state(int(entry.name)) not in ("", "Z")
     except OSError:
         return False

@@ -12,7 +12,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from .box import Box
+from .box import BUILD_FILE_SIZE, Box
+from .sanitizers import UNSEEN
 from .surroundings import Surroundings
 
 LABS = {
@@ -26,6 +27,7 @@ LABS = {
     "lab08": "lab08_misc",
 }
 
+LINE = 300  # characters of one of the compiler's lines that are told
 BUILD_SECONDS = 900  # that a build may take: one that waits for ever uses no CPU time that could be limited
 
 _OF_A_BUILD = ("PATH", "HOME", "TMPDIR", "CCACHE_")
@@ -61,6 +63,8 @@ def make(directory: Path, variant: str, target: str, jobs: int = 1, box: Box | N
     """
     box = replace(box, traces=None) if box else Box()  # a compiler is nothing to look at
     command = ["/usr/bin/make", "-k", f"-j{jobs}", "-C", str(directory), "--no-print-directory", target]
+    if variant == "tsan":
+        command.append(f"CXX=g++ {' '.join(UNSEEN)}")
     environment = {"PATH": "/usr/bin:/bin", "LC_ALL": "C"}
     if box.tier == 4:  # one's own compiler, perhaps, and its cache
         environment |= {name: value for name, value in os.environ.items() if name.startswith(_OF_A_BUILD)}
@@ -71,7 +75,7 @@ def make(directory: Path, variant: str, target: str, jobs: int = 1, box: Box | N
         forget_stale(directory, variant, files, only)
         with box.lent(directory / variant):
             around = Surroundings(directory, environment)
-            process = box.start(command, around, stdout=output, stderr=output, ends_alone=False)
+            process = box.start(command, around, stdout=output, stderr=output, ends_alone=False, file_size=BUILD_FILE_SIZE)
             status = process.wait(BUILD_SECONDS)
             late = f"more than {BUILD_SECONDS} s" if status is None else ""
             if status is None:
@@ -87,8 +91,8 @@ def make(directory: Path, variant: str, target: str, jobs: int = 1, box: Box | N
             result.path(name).unlink(missing_ok=True)
         remember_built(directory, variant, files, only)
     if status not in (0, 2) or (status == 2 and not result.errors):  # 2: some target failed
-        why = _why_unfinished(late or box.too_much(), status)
-        result.errors[""] = [*result.log.splitlines()[-6:], why]
+        why = _why_unfinished(late, box, status)
+        result.errors[""] = [*(line[:LINE] for line in result.log.splitlines()[-6:]), why]
     return result
 
 
@@ -167,13 +171,10 @@ def _digest(files: Mapping[str, str], listing: Path) -> str:
     return hashlib.sha256("".join(f"{name} {files[name]}\n" for name in names).encode()).hexdigest()
 
 
-def _why_unfinished(too_much: str, status: int | None) -> str:
+def _why_unfinished(late: str, box: Box, status: int | None) -> str:
     """What make does not say when it is killed together with the compiler."""
-    return (
-        f"the build took too much ({too_much}), and was killed"
-        if too_much
-        else f"make ended with status {status}"
-    )
+    killed = f"it took too much ({late}), and was killed" if late else box.killed()
+    return f"the build: {killed}" if killed else f"make ended with status {status}"
 
 
 def _first_error(log: str, program: str) -> list[str]:
@@ -184,4 +185,4 @@ def _first_error(log: str, program: str) -> list[str]:
     if about is None:  # the error is in a header: the first one after the mention of the source
         mention = next((i for i, line in enumerate(lines) if source.search(line)), 0)
         about = next((i for i in range(mention, len(lines)) if ": error: " in lines[i]), mention)
-    return [line for line in lines[about : about + 4] if not line.startswith("make: ")]
+    return [line[:LINE] for line in lines[about : about + 4] if not line.startswith("make: ")]

@@ -1,10 +1,12 @@
-"""A known-good server for one client: listens, forks, answers, reaps, ends. It prints its port."""
+"""A known-good server for one client: listens, forks, answers, reaps, ends. Its socket is in its directory."""
 
 import os
 import socket
 
-listener = socket.create_server(("127.0.0.1", 0))
-print(listener.getsockname()[1], flush=True)
+listener = socket.socket(socket.AF_UNIX)
+listener.bind("socket")
+listener.listen()
+print(flush=True)
 connection, _ = listener.accept()
 child = os.fork()
 if child == 0:

@@ -43,8 +43,6 @@ COMMON_CAUSES = {
     "ended_unasked": "The program ended with an error status, although nobody had asked it to, and said nothing.",
     "client_ends_server": "One client's error ended the whole program: it belongs to that client's "
     "connection alone.",
-    "interrupted": "A signal handler interrupted a system call (EINTR), and the program took that for an error: "
-    "set SA_RESTART, or make the call again.",
     "sanitizer": "The sanitizer found an error in the program; its first report is above.",
     "data_race": "Two threads used the same memory at once, one of them to write it, and no lock made them "
     "take turns.",
@@ -53,9 +51,18 @@ COMMON_CAUSES = {
     "thread_leak": "A thread that has ended is neither joined nor detached: its stack is kept for a join "
     "that never comes.",
     "double_lock": "A thread locked a mutex that it holds already: it waits for itself.",
-    "floods": "It printed 16 MiB more than it was given: a loop that logs without waiting for anything?",
+    "floods": "It printed, or sent, many MiB that nobody asked for: a loop that writes without waiting for anything?",
     "too_many_processes": "It made more processes than a machine bears: a child that goes on in the parent's "
     "loop forks, too.",
+    "disk_hog": "It wrote more files, or larger ones, than the sandbox has room for.",
+    "went_on": "Somebody has continued the program (SIGCONT) while it was to stand still: what was to happen to it "
+    "all at once did not.",
+    "not_disturbed": "The program does not call what was to be disturbed (send, recv, fork, …) from the C library, "
+    "or not for all of it: a function of its own of that name, or the bare system call. So nobody can see how it "
+    "bears the disturbance.",
+    "blinds_sanitizer": "The program tells the sanitizer what not to report.",
+    "hides": "It has made itself unreadable (prctl PR_SET_DUMPABLE, or a program file that its user may not read): "
+    "nothing can be seen of it.",
     "memory_hog": "Its processes together held more memory than they may: what grows without bound?",
     "does_not_end": "The program goes on when it should have ended.",
     "wrong_exit_status": "The program ended with another exit status than it should.",

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .program import Program
 
 MANY = 1 << 30
+KEPT = 256 << 20  # bytes that may wait here to be looked at: the harness's memory is as limited as a program's
 
 _made: list[list[Peer]] = []  # the lists that all_peers() is filling
 
@@ -53,8 +54,9 @@ class Peer:
         self.program = program
         self.socket = connection
         self.socket.setblocking(False)
-        self.local_port: int = connection.getsockname()[1]
-        self.remote_port: int = connection.getpeername()[1]
+        self.local: kernel.End = connection.getsockname()[:2]
+        self.remote: kernel.End = connection.getpeername()[:2]
+        self.local_port = self.local[1]
         self.sent = bytearray()
         self.received = bytearray()
         self.taken = 0  # bytes that were expected and came
@@ -69,8 +71,10 @@ class Peer:
     def _read(self) -> bool:
         """Takes what has arrived, without waiting; 32 MiB at most, so that a fast sender gets no hold of us.
 
-        Returns whether the connection has ended.
+        Returns whether the connection has ended. Throws Failed when far more has come than anybody expects.
         """
+        if len(self.received) - self.taken > KEPT:
+            raise Failed(f"more than {KEPT >> 20} MiB came that nobody asked for", rung="bytes", cause="floods")
         for _ in range(32):
             if self.eof or self.error is not None:
                 break
@@ -83,6 +87,7 @@ class Peer:
                 self._note(error.strerror or "error")
                 break
             self.received += chunk
+            self.program.came += len(chunk)
             self.eof = not chunk
             self._note(f"gets {len(chunk)}" if chunk else "EOF")
         return self.eof or self.error is not None
@@ -180,6 +185,21 @@ class Peer:
             self.socket.close()
 
     # --- expecting things
+
+    def accepted(self) -> bool | None:
+        """Whether the connection has left the accept queue; None if there is none (any more)."""
+        return kernel.accepted(self.remote, self.local)
+
+    def on_the_way(self) -> int | None:
+        """How many bytes of what was sent the program has not read; None if it has closed the connection."""
+        ends = kernel.connection(self.local, self.remote)
+        if not any((end.address, end.port) == self.remote and (end.inode or self.accepted() is False) for end in ends):
+            return None
+        return sum(end.unsent if (end.address, end.port) == self.local else end.unread for end in ends)
+
+    def has_arrived(self) -> int:
+        """How many bytes have come to the kernel, and were not read here yet."""
+        return sum(end.unread for end in kernel.connection(self.local, self.remote) if (end.address, end.port) == self.local)
 
     def unread(self) -> bytes:
         """What has come and was not expected yet."""
@@ -326,7 +346,7 @@ class Peer:
     def expect_waiting(self) -> None:
         """Waits until the connection is seen to stand in the backlog: complete, and not accepted."""
         with step(f"{self.name} waits in the backlog") as current:
-            if kernel.accepted(self.remote_port, self.local_port) is not False:
+            if self.accepted() is not False:
                 raise Failed("it was accepted", details=self.program.evidence())
             current.outcome = "seen"
 
@@ -334,7 +354,7 @@ class Peer:
         """Waits until the program has accepted the connection: a fact of the kernel, no byte is needed."""
         with step(f"{self.name} is accepted") as current:
             try:
-                await_fact(lambda: kernel.accepted(self.remote_port, self.local_port))
+                await_fact(self.accepted)
             except Missed as missed:
                 raise self.program.failure(
                     f"not in {missed.seconds:.1f} s", cause=cause, rung="accept"
@@ -346,16 +366,11 @@ class Peer:
 
         A fact of the kernel: it has nothing of it on the way or unread.
         """
-
-        def on_the_way() -> int:
-            ends = kernel.connection(self.local_port, self.remote_port)
-            return sum(end.unsent if end.port == self.local_port else end.unread for end in ends)
-
         with step(f"{self.program.name} has read all that {self.name} sent") as current:
             try:
                 await_fact(
                     lambda: self.program.status() is not None
-                    or (on_the_way() == 0 and kernel.at_rest(self.program.pid))
+                    or (not self.on_the_way() and kernel.at_rest(self.program.pid))
                 )
             except Missed as missed:
                 raise self.program.failure(f"not in {missed.seconds:.1f} s", cause=cause) from None
@@ -395,7 +410,7 @@ class Peer:
 
     def _silence(self, cause: Cause) -> Failed:
         """Why nothing came: the first rung that broke, with the check's own cause only for the last one."""
-        if kernel.accepted(self.remote_port, self.local_port) is False:
+        if self.accepted() is False:
             return self.program.failure(
                 "the connection is not accepted", cause=cause, otherwise="never_accepted", rung="accept"
             )

@@ -15,11 +15,14 @@
 //   FAULT_SELECT the first select fails with EINTR, and at that moment SIGUSR1 comes so many times
 //   FAULT_AGAIN  every so-many-th send that must not block takes nothing (EAGAIN)
 //   FAULT_EINTR  accept, recv, read and send on a socket fail with EINTR on every so-many-th call
-// g++ -std=c++20 -shared -fPIC -o faults.so faults.cpp
+// FAULT_COUNTS names a file, shared with the harness, in which it counts what it has done. All of this has
+// gone from the environment when the program's own code begins. g++ -std=c++20 -shared -fPIC -o faults.so
+// faults.cpp
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/select.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
@@ -28,12 +31,48 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <atomic>
 #include <cerrno>
+#include <cstdint>
 #include <cstdlib>
+#include <cstring>
 
 namespace {
+// The order is that of COUNTS in faults.py.
+enum count : std::size_t {
+    loaded,
+    cut_sends,
+    cut_sendfiles,
+    cut_recvs,
+    failed_forks,
+    nth_forks,
+    killed_children,
+    stopped_passes,
+    failed_threads,
+    refused_threads,
+    failed_accepts,
+    first_accepts,
+    nth_accepts,
+    interrupted_selects,
+    interruptions,
+    sent_bytes,
+    begun_threads,
+    taken_locks,
+    all_counts
+};
+std::atomic<std::uint64_t> own_counts[all_counts];
+
+std::atomic<std::uint64_t>* shared_counts() {
+    const char* name = std::getenv("FAULT_COUNTS");
+    const int file = name == nullptr ? -1 : open(name, O_RDWR | O_CLOEXEC);
+    if (file == -1) return own_counts;  // a program that the judged one has started
+    void* memory = mmap(nullptr, sizeof own_counts, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+    close(file);
+    return memory == MAP_FAILED ? own_counts : static_cast<std::atomic<std::uint64_t>*>(memory);
+}
+
+std::atomic<std::uint64_t>* const counts = shared_counts();
+
 long fault(const char* name) {
     const char* text = std::getenv(name);
     return text == nullptr ? 0 : std::atol(text);
@@ -59,6 +98,20 @@ std::atomic<long> signals_in_select = fault("FAULT_SELECT");
 std::atomic<long> calls = 0;
 std::atomic<long> sends = 0;
 
+/// Takes these variables out of the environment, and out of what /proc shows of it.
+const bool hidden = [] {
+    for (char** entry = environ; *entry != nullptr;) {
+        if (std::strncmp(*entry, "FAULT_", 6) == 0) {
+            std::memset(*entry, 0, std::strlen(*entry));
+            for (char** rest = entry; *rest != nullptr; ++rest) *rest = rest[1];
+        } else {
+            ++entry;
+        }
+    }
+    ++counts[loaded];
+    return true;
+}();
+
 template <typename Function>
 Function* next(const char* name) {
     return reinterpret_cast<Function*>(dlsym(RTLD_NEXT, name));
@@ -74,6 +127,7 @@ bool is_socket(int fd) {
 
 bool interrupted(int fd) {
     if (eintr_every == 0 || !is_socket(fd) || ++calls % eintr_every != 0) return false;
+    ++counts[interruptions];
     errno = EINTR;
     return true;
 }
@@ -87,14 +141,24 @@ bool takes_nothing(int fd, int flags) {
 }
 
 bool no_file() {
-    const bool all_fail = accepts_fail_from != 0 && ++accepts >= accepts_fail_from;
-    const bool fails = all_fail || accepts_to_fail-- > 0 || --accepts_until_one_fails == 0;
-    if (fails) errno = ENFILE;
-    return fails;
+    const bool from = accepts_fail_from != 0 && ++accepts >= accepts_fail_from;
+    const bool first = accepts_to_fail-- > 0;
+    const bool nth = --accepts_until_one_fails == 0;
+    if (!from && !first && !nth) return false;
+    ++counts[from ? failed_accepts : first ? first_accepts : nth_accepts];
+    errno = ENFILE;
+    return true;
 }
 
-size_t limited(int fd, size_t size, long limit) {
-    return limit > 0 && is_socket(fd) ? std::min(size, static_cast<size_t>(limit)) : size;
+size_t limited(int fd, size_t size, long limit, count what) {
+    if (limit <= 0 || size <= static_cast<size_t>(limit) || !is_socket(fd)) return size;
+    ++counts[what];
+    return static_cast<size_t>(limit);
+}
+
+ssize_t told(int fd, ssize_t sent) {
+    if (sent > 0 && send_limit > 0 && is_socket(fd)) counts[sent_bytes] += static_cast<std::uint64_t>(sent);
+    return sent;
 }
 }  // namespace
 
@@ -102,13 +166,13 @@ extern "C" {
 ssize_t send(int fd, const void* data, size_t size, int flags) {
     static const auto real = next<decltype(::send)>("send");
     if (interrupted(fd) || takes_nothing(fd, flags)) return -1;
-    return real(fd, data, limited(fd, size, send_limit), flags);
+    return told(fd, real(fd, data, limited(fd, size, send_limit, cut_sends), flags));
 }
 
 ssize_t write(int fd, const void* data, size_t size) {
     static const auto real = next<decltype(::write)>("write");
     if (interrupted(fd) || takes_nothing(fd, 0)) return -1;
-    return real(fd, data, limited(fd, size, send_limit));
+    return told(fd, real(fd, data, limited(fd, size, send_limit, cut_sends)));
 }
 
 ssize_t writev(int fd, const iovec* parts, int count) {
@@ -119,25 +183,33 @@ ssize_t writev(int fd, const iovec* parts, int count) {
 
 ssize_t sendmsg(int fd, const msghdr* message, int flags) {
     static const auto real = next<decltype(::sendmsg)>("sendmsg");
-    if (message->msg_controllen != 0 && stops_before_passing.exchange(false)) raise(SIGSTOP);
+    if (message->msg_controllen != 0 && stops_before_passing.exchange(false)) {
+        ++counts[stopped_passes];
+        raise(SIGSTOP);
+    }
     if (send_limit == 0 || message->msg_iovlen == 0 || message->msg_controllen != 0 || !is_socket(fd))
         return real(fd, message, flags);
     return send(fd, message->msg_iov[0].iov_base, message->msg_iov[0].iov_len, flags);
 }
 
+ssize_t sendto(int fd, const void* data, size_t size, int flags, const sockaddr* to, socklen_t to_size) {
+    static const auto real = next<decltype(::sendto)>("sendto");
+    return to == nullptr ? send(fd, data, size, flags) : real(fd, data, size, flags, to, to_size);
+}
+
 ssize_t sendfile(int to, int from, off_t* offset, size_t size) {
     static const auto real = next<decltype(::sendfile)>("sendfile");
-    return real(to, from, offset, limited(to, size, sendfile_limit));
+    return real(to, from, offset, limited(to, size, sendfile_limit, cut_sendfiles));
 }
 
 ssize_t recv(int fd, void* data, size_t size, int flags) {
     static const auto real = next<decltype(::recv)>("recv");
-    return interrupted(fd) ? -1 : real(fd, data, limited(fd, size, recv_limit), flags);
+    return interrupted(fd) ? -1 : real(fd, data, limited(fd, size, recv_limit, cut_recvs), flags);
 }
 
 ssize_t read(int fd, void* data, size_t size) {
     static const auto real = next<decltype(::read)>("read");
-    return interrupted(fd) ? -1 : real(fd, data, limited(fd, size, recv_limit));
+    return interrupted(fd) ? -1 : real(fd, data, limited(fd, size, recv_limit, cut_recvs));
 }
 
 int accept(int fd, sockaddr* address, socklen_t* size) {
@@ -153,6 +225,7 @@ int accept4(int fd, sockaddr* address, socklen_t* size, int flags) {
 int select(int count, fd_set* readable, fd_set* writable, fd_set* exceptional, timeval* patience) {
     static const auto real = next<decltype(::select)>("select");
     if (signals_in_select == 0) return real(count, readable, writable, exceptional, patience);
+    ++counts[interrupted_selects];
     errno = EINTR;
     for (; signals_in_select > 0; --signals_in_select)
         raise(SIGUSR1);  // each is handled before the next comes
@@ -162,14 +235,31 @@ int select(int count, fd_set* readable, fd_set* writable, fd_set* exceptional, t
 int pthread_create(pthread_t* thread, const pthread_attr_t* attributes, void* (*function)(void*),
                    void* argument) {
     static const auto real = next<decltype(::pthread_create)>("pthread_create");
-    if (threads_to_fail > 0 && threads_to_fail-- > 0) return EAGAIN;
-    if (most_threads > 0 && ++threads_begun > most_threads) return EAGAIN;
+    if (threads_to_fail > 0 && threads_to_fail-- > 0) return ++counts[failed_threads], EAGAIN;
+    if (most_threads > 0 && ++threads_begun > most_threads) return ++counts[refused_threads], EAGAIN;
+    ++counts[begun_threads];
     return real(thread, attributes, function, argument);
+}
+
+int pthread_mutex_lock(pthread_mutex_t* mutex) {
+    static const auto real = next<decltype(::pthread_mutex_lock)>("pthread_mutex_lock");
+    const int refused = real(mutex);
+    if (refused == 0) ++counts[taken_locks];
+    return refused;
+}
+
+int pthread_mutex_trylock(pthread_mutex_t* mutex) {
+    static const auto real = next<decltype(::pthread_mutex_trylock)>("pthread_mutex_trylock");
+    const int refused = real(mutex);
+    if (refused == 0) ++counts[taken_locks];
+    return refused;
 }
 
 pid_t fork() {
     static const auto real = next<decltype(::fork)>("fork");
-    if (--forks_until_one_fails == 0 || (forks_to_fail > 0 && forks_to_fail-- > 0)) {
+    const bool nth = --forks_until_one_fails == 0;
+    if (nth || (forks_to_fail > 0 && forks_to_fail-- > 0)) {
+        ++counts[nth ? nth_forks : failed_forks];
         errno = EAGAIN;
         raise(SIGCHLD);  // between the call and the caller's look at errno
         return -1;
@@ -177,6 +267,7 @@ pid_t fork() {
     const bool is_killed = children_to_kill > 0 && children_to_kill-- > 0;
     const pid_t child = real();
     if (child == 0 && is_killed) {
+        ++counts[killed_children];
         [[maybe_unused]] const auto written = write(STDERR_FILENO, "a child is killed\n", 18);
         raise(SIGKILL);
     }

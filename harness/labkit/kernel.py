@@ -1,16 +1,104 @@
-"""Facts that the kernel tells of a process: state, children, descriptors, sockets, CPU; proc(5)."""
+"""Facts that the kernel tells of a process: state, children, descriptors, sockets, CPU; proc(5).
+
+All that a process can write there itself (its name, its files' names) are bytes, and come as text with `\\xNN` for what
+is no UTF-8. A process that has gone has nothing; one that may not be looked at is never taken for one that has nothing.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
+import signal
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TypeVar
 
-import psutil
+from .steps import CouldNotTell, Failed
+
+Look = TypeVar("Look")
+NOTHING: dict[str, str] = {}  # the environment of the harness's own helpers, whose /proc/PID/environ a program may see
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_user = 0  # whose processes are looked at, where this one may not look at other users'; 0: its own
+_sees_all = False  # whether a harmless program was seen to be as it is: what cannot be seen later hides itself
+
+
+def look_as(user: int) -> None:
+    """From now on what may not be looked at is looked at once more as this user (root without CAP_SYS_PTRACE)."""
+    global _user
+    _user = user
+
+
+def trust_sight() -> None:
+    """From now on a process that cannot be looked at has made itself so: a failure of the program's."""
+    global _sees_all
+    _sees_all = True
+
+
+@contextlib.contextmanager
+def _as_their_user() -> Iterator[None]:
+    """Makes this thread look at files as the programs' user does; setfsuid(2). No signal of theirs gets in by that."""
+    PR_SET_PDEATHSIG, PR_GET_PDEATHSIG = 1, 2
+    dies_with = ctypes.c_int()  # forgotten when the user changes
+    _libc.prctl(PR_GET_PDEATHSIG, ctypes.byref(dies_with), 0, 0, 0)
+    _libc.setfsgid(_user), _libc.setfsuid(_user)
+    try:
+        yield
+    finally:
+        _libc.setfsuid(0), _libc.setfsgid(0)
+        _libc.prctl(PR_SET_PDEATHSIG, dies_with.value, 0, 0, 0)
+
+
+@contextlib.contextmanager
+def with_their_rights() -> Iterator[None]:
+    """Lets this thread, and no other of the harness's, trace a process of the programs' user; ptrace(2).
+
+    By the system calls themselves: libc's functions change all threads, and then a program could kill the harness.
+    """
+    if _user and os.uname().machine in _CHANGES:
+        change_user, change_group = _CHANGES[os.uname().machine]
+        _libc.syscall(change_group, _user, 0, 0), _libc.syscall(change_user, _user, 0, 0)
+        try:
+            yield
+        finally:
+            _libc.syscall(change_user, 0, 0, 0), _libc.syscall(change_group, 0, 0, 0)
+    else:
+        yield
+
+
+_CHANGES = {"x86_64": (117, 119), "aarch64": (147, 149)}  # setresuid and setresgid; asm/unistd.h
+
+
+def _look(pid: int, action: Callable[[], Look], nothing: Look) -> Look:
+    """What the action finds of a process in /proc, `nothing` if it has gone.
+
+    Throws Failed, or CouldNotTell while trust_sight() was not called, if nobody may look at it: for a moment that is so
+    between the change of its user and its exec.
+    """
+    end = time.monotonic() + 1
+    while True:
+        try:
+            try:
+                return action()
+            except PermissionError:
+                if not _user:
+                    raise
+                with _as_their_user():
+                    return action()
+        except PermissionError:
+            if state(pid) in ("", "Z"):
+                return nothing
+            if time.monotonic() >= end:
+                break
+            time.sleep(0.002)
+        except OSError:
+            return nothing
+    if _sees_all:
+        raise Failed("it keeps everybody from looking at it", rung="exited", cause="hides")
+    raise CouldNotTell(f"the system does not let the harness look at process {pid}")
 
 
 def _text(path: str) -> str:
@@ -22,26 +110,46 @@ def _text(path: str) -> str:
             parts.append(part)
     finally:
         os.close(descriptor)
-    return b"".join(parts).decode(errors="replace")
+    return b"".join(parts).decode(errors="backslashreplace")
+
+
+def _read(pid: int, name: str) -> str:
+    """A file of the process's, or of its first living thread's if the main thread has ended; '' if it has gone."""
+    return _look(pid, lambda: _text(f"{_place(pid)}/{name}"), "")
+
+
+def _letter(place: str) -> str:
+    """The state that `place`/stat tells, '' if it is not there."""
+    try:
+        return _text(f"{place}/stat").rpartition(")")[2].split()[0]
+    except (OSError, IndexError):
+        return ""
+
+
+def _place(pid: int) -> str:
+    """Where in /proc the process is: its main thread is a zombie when it has ended before the others; pthread_exit(3)."""
+    place = f"/proc/{pid}"
+    if _letter(place) == "Z":
+        with contextlib.suppress(OSError):
+            for thread in os.listdir(f"{place}/task"):
+                if thread != str(pid) and _letter(f"{place}/task/{thread}") not in ("", "Z", "X"):
+                    return f"{place}/task/{thread}"
+    return place
 
 
 def state(pid: int) -> str:
-    """One letter, R S D T Z as in ps(1), or '' if there is no such process."""
-    try:
-        return _text(f"/proc/{pid}/stat").rpartition(")")[2].split()[0]
-    except (OSError, IndexError):
-        return ""
+    """One letter, R S D T Z as in ps(1), or '' if there is no such process. Z: all its threads have ended."""
+    return _letter(_place(pid))
 
 
 def children(pid: int) -> dict[int, str]:
     """The process's own children, zombies included: pid to state letter."""
     found: dict[int, str] = {}
-    try:
+    with contextlib.suppress(OSError):
         for thread in os.listdir(f"/proc/{pid}/task"):
-            for child in _text(f"/proc/{pid}/task/{thread}/children").split():
-                found[int(child)] = state(int(child))
-    except OSError:
-        pass
+            with contextlib.suppress(OSError):  # that thread has ended
+                for child in _text(f"/proc/{pid}/task/{thread}/children").split():
+                    found[int(child)] = state(int(child))
     return {child: letter for child, letter in found.items() if letter}
 
 
@@ -73,7 +181,8 @@ def running(pid: int) -> int:
     found = 0
     for member in family(pid)[1:]:
         with contextlib.suppress(OSError):
-            found += sum(state(int(thread)) == "R" for thread in os.listdir(f"/proc/{member}/task"))
+            threads = os.listdir(f"/proc/{member}/task")
+            found += sum(_letter(f"/proc/{member}/task/{thread}") == "R" for thread in threads)
     return found
 
 
@@ -91,12 +200,10 @@ def threads(pid: int) -> int:
 def thread_ids(pid: int) -> dict[int, str]:
     """The process's threads: number to name. The one that ThreadSanitizer starts for itself does not count."""
     found: dict[int, str] = {}
-    try:
+    with contextlib.suppress(OSError):
         for thread in sorted(map(int, os.listdir(f"/proc/{pid}/task"))):
-            found[thread] = Path(f"/proc/{pid}/task/{thread}/comm").read_text().strip()
-    except OSError:
-        pass
-    if has_mapped(pid, "/libtsan.so"):  # its thread is the first, and blocks nearly all signals: 59 in that of g++ 14
+            found[thread] = _name(f"/proc/{pid}/task/{thread}")
+    if has_mapped(pid, "/libtsan.so"):  # its thread blocks nearly all signals: 59 in that of g++ 14
         blocked = [thread for thread in found if thread != pid and len(signals(thread, "blocked")) >= 50]
         for thread in blocked[:1]:
             del found[thread]
@@ -115,36 +222,29 @@ def at_rest(pid: int) -> bool:
 
 def descriptors(pid: int) -> dict[int, str]:
     """The open descriptors: number to what it is ('socket:[123]', 'pipe:[45]', a path)."""
-    found: dict[int, str] = {}
-    try:
-        for number in os.listdir(f"/proc/{pid}/fd"):
-            try:
-                found[int(number)] = os.readlink(f"/proc/{pid}/fd/{number}")
-            except OSError:
-                pass
-    except OSError:
-        pass
-    return found
+
+    def look() -> dict[int, str]:
+        place, found = f"{_place(pid)}/fd", {}
+        for number in os.listdir(place):
+            with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+                found[int(number)] = os.readlink(os.fsencode(f"{place}/{number}")).decode(errors="backslashreplace")
+        return found
+
+    return _look(pid, look, {})
 
 
 def nonblocking(pid: int, descriptor: int) -> bool:
     """Whether the open file behind the descriptor has O_NONBLOCK."""
-    try:
-        information = Path(f"/proc/{pid}/fdinfo/{descriptor}").read_text()
-    except OSError:
-        return False
-    flags = next((int(line.split()[1], 8) for line in information.splitlines() if line.startswith("flags:")), 0)
-    return bool(flags & os.O_NONBLOCK)
+    flags = _field(_read(pid, f"fdinfo/{descriptor}"), "flags:")
+    return bool(int(flags or "0", 8) & os.O_NONBLOCK)
 
 
 def cpu_seconds(pid: int) -> float:
     """CPU time that the process's threads have used, to the nanosecond."""
     total = 0
-    try:
+    with contextlib.suppress(OSError, IndexError):
         for thread in os.listdir(f"/proc/{pid}/task"):
             total += int(_text(f"/proc/{pid}/task/{thread}/schedstat").split()[0])
-    except (OSError, IndexError):
-        pass
     return total / 1e9
 
 
@@ -161,73 +261,105 @@ def context_switches(pid: int) -> int:
     """Voluntary context switches of all the process's threads: how often it went to sleep."""
     total = 0
     for thread in thread_ids(pid):
-        try:
-            status = Path(f"/proc/{pid}/task/{thread}/status").read_text()
-        except OSError:
-            continue
-        total += sum(int(line.split()[1]) for line in status.splitlines() if line.startswith("voluntary_ctxt_switches"))
+        with contextlib.suppress(OSError):
+            total += int(_field(_text(f"/proc/{pid}/task/{thread}/status"), "voluntary_ctxt_switches:") or 0)
+    return total
+
+
+def stands_still(pid: int) -> bool:
+    """Whether all threads of the process are stopped (SIGSTOP), or have ended."""
+    with contextlib.suppress(OSError):
+        return all(_letter(f"/proc/{pid}/task/{thread}") in ("", "T", "t", "Z", "X") for thread in os.listdir(f"/proc/{pid}/task"))
+    return True
+
+
+def turns(pid: int) -> int:
+    """How often any of the process's threads was given a CPU: no more while it stands still; schedstat."""
+    total = 0
+    with contextlib.suppress(OSError, IndexError):
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            total += int(_text(f"/proc/{pid}/task/{thread}/schedstat").split()[2])
     return total
 
 
 def memory(pid: int) -> int:
-    """Resident bytes of the process."""
-    try:
-        return int(_text(f"/proc/{pid}/statm").split()[1]) * os.sysconf("SC_PAGESIZE")
-    except (OSError, IndexError):
-        return 0
+    """Resident bytes of the process, and its page tables."""
+    resident = 0
+    with contextlib.suppress(OSError, IndexError):
+        resident = int(_text(f"/proc/{pid}/statm").split()[1]) or int(_text(f"{_place(pid)}/statm").split()[1])
+    return resident * os.sysconf("SC_PAGESIZE") + page_tables(pid)
+
+
+def page_tables(pid: int) -> int:
+    """Bytes that the process's page tables take."""
+    with contextlib.suppress(OSError):
+        return 1024 * int((_field(_text(f"{_place(pid)}/status"), "VmPTE:") or "0").split()[0])
+    return 0
+
+
+def hidden_memory() -> int:
+    """Bytes of this machine's memory that no process maps and no file holds: buffers of pipes and sockets, page tables,
+    what the kernel keeps otherwise; proc_meminfo(5)."""
+    lines = dict(line.split(":") for line in _text("/proc/meminfo").splitlines())
+    known = ("MemFree", "AnonPages", "Cached", "Buffers", "SwapCached", "SReclaimable", "Hugetlb")
+    kib = {name: int(value.split()[0]) for name, value in lines.items()}
+    return 1024 * (kib["MemTotal"] - sum(kib.get(name, 0) for name in known))
 
 
 def has_mapped(pid: int, file: str) -> bool:
     """Whether the process has mapped a file of this name: a library that was to be preloaded, say."""
-    try:
-        return file in _text(f"/proc/{pid}/maps")
-    except OSError:
-        return False
+    return file in _read(pid, "maps")
 
 
 def waiting_in(pid: int) -> str:
     """The kernel function that the process's main thread sleeps in ('inet_csk_accept'), '' if it runs or is unknown."""
-    try:
-        where = Path(f"/proc/{pid}/wchan").read_text()
-    except OSError:
-        return ""
+    where = _read(pid, "wchan")
+    if where == "0" and _user:  # that is also what the kernel says to those who may not look
+        with _as_their_user():
+            where = _look(pid, lambda: _text(f"/proc/{pid}/wchan"), "")
     return "" if where == "0" else where
+
+
+def tracer(pid: int) -> int:
+    """The process that traces this one, 0 if none does; ptrace(2)."""
+    return int(_field(_read(pid, "status"), "TracerPid:") or 0)
 
 
 def signals(pid: int, kind: str) -> set[int]:
     """The numbers of the signals that the process has "caught" (has a handler for), "ignored" or "blocked", or that are "pending"."""
     field = {"caught": "SigCgt:", "ignored": "SigIgn:", "blocked": "SigBlk:", "pending": "ShdPnd:"}[kind]
-    try:
-        status = Path(f"/proc/{pid}/status").read_text()
-    except OSError:
-        return set()
-    mask = next((int(line.split()[1], 16) for line in status.splitlines() if line.startswith(field)), 0)
+    mask = int(_field(_read(pid, "status"), field) or "0", 16)
     return {number for number in range(1, 65) if mask >> (number - 1) & 1}
 
 
+def _field(text: str, name: str) -> str:
+    """What follows the name at the beginning of a line; '' if no line begins so."""
+    return next((line[len(name) :].strip() for line in text.splitlines() if line.startswith(name)), "")
+
+
+def _name(place: str) -> str:
+    with contextlib.suppress(OSError):
+        return _text(f"{place}/comm").removesuffix("\n").encode("unicode_escape").decode()
+    return "?"
+
+
 def command(pid: int) -> str:
-    """The name of the program."""
-    try:
-        return Path(f"/proc/{pid}/comm").read_text().strip()
-    except OSError:
-        return "?"
+    """The name of the program, which it can change itself."""
+    return _name(f"/proc/{pid}")
 
 
 def executable(pid: int) -> str:
-    """The name of the file that the process runs, which it cannot change as it can its own name; '' if it has gone."""
-    try:
-        return Path(os.readlink(f"/proc/{pid}/exe")).name
-    except OSError:
-        return ""
+    """The path of the file that the process runs, which it cannot change as it can its own name; '' if it has gone."""
+    link = _look(pid, lambda: os.readlink(os.fsencode(f"{_place(pid)}/exe")), b"")
+    return link.decode(errors="backslashreplace")
 
 
 def number_within(pid: int) -> int:
     """The process's number in its own pid namespace, 0 if it has gone; NSpid in proc_pid_status(5)."""
-    try:
-        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    except OSError:
-        return 0
-    return next(int(line.split()[-1]) for line in lines if line.startswith("NSpid:"))
+    return int((_field(_read(pid, "status"), "NSpid:") or "0").split()[-1])
+
+
+End = tuple[str, int]  # an address and a port
 
 
 @dataclass(frozen=True)
@@ -236,6 +368,7 @@ class Socket:
 
     address: str
     port: int
+    peer_address: str
     peer_port: int
     status: str  # "LISTEN", "ESTABLISHED", … or "NONE" for UDP
     unsent: int  # bytes in the send queue
@@ -247,26 +380,30 @@ _STATUS = dict(enumerate(["", "ESTABLISHED", "SYN_SENT", "SYN_RECV", "FIN_WAIT1"
                           "CLOSE_WAIT", "LAST_ACK", "LISTEN", "CLOSING", "SYN_RECV"]))  # fmt: skip
 
 
-def sockets(kind: str = "tcp", pid: int | str = "self", wanted: Callable[[str], bool] = bool) -> list[Socket]:
-    """The sockets of the network that process `pid` lives in, or those of them whose line is wanted.
+def sockets(kind: str = "tcp", wanted: Callable[[str], bool] = bool) -> list[Socket]:
+    """The sockets of the network that the harness and its programs live in, or those of them whose line is wanted.
 
     kind: tcp, tcp6, udp or udp6.
     """
     found = []
     try:
-        lines = _text(f"/proc/{pid}/net/{kind}").splitlines()[1:]
-    except OSError:
+        lines = _text(f"/proc/self/net/{kind}").splitlines()[1:]
+    except FileNotFoundError:  # a system without IPv6
         return []
     for line in filter(wanted, lines):
         fields = line.split()
-        address, port = fields[1].split(":")
-        packed = b"".join(bytes.fromhex(address[i : i + 8])[::-1] for i in range(0, len(address), 8))
-        name = socket.inet_ntop(socket.AF_INET if len(packed) == 4 else socket.AF_INET6, packed)
         unsent, unread = fields[4].split(":")
         status = _STATUS.get(int(fields[3], 16), "?") if kind.startswith("tcp") else "NONE"
-        found.append(Socket(name, int(port, 16), int(fields[2].split(":")[1], 16), status, int(unsent, 16),
-                            int(unread, 16), int(fields[9])))  # fmt: skip
+        found.append(Socket(*_end(fields[1]), *_end(fields[2]), status, int(unsent, 16), int(unread, 16), int(fields[9])))
     return found
+
+
+def _end(field: str) -> End:
+    """An address and a port as /proc/net spells them. What IPv6 calls ::ffff:127.0.0.1 is 127.0.0.1."""
+    address, port = field.split(":")
+    packed = b"".join(bytes.fromhex(address[i : i + 8])[::-1] for i in range(0, len(address), 8))
+    name = socket.inet_ntop(socket.AF_INET if len(packed) == 4 else socket.AF_INET6, packed)
+    return name.removeprefix("::ffff:") if "." in name else name, int(port, 16)
 
 
 def own_sockets(pid: int, kinds: tuple[str, ...] = ("tcp", "tcp6", "udp", "udp6")) -> list[Socket]:
@@ -277,17 +414,21 @@ def own_sockets(pid: int, kinds: tuple[str, ...] = ("tcp", "tcp6", "udp", "udp6"
     found: list[Socket] = []
     for kind in kinds:
         if len(found) < len(inodes):
-            found += sockets(kind, pid, lambda line: line.split(maxsplit=10)[9] in inodes)
+            found += sockets(kind, lambda line: line.split(maxsplit=10)[9] in inodes)
     return found
 
 
-def connection(port: int, peer_port: int) -> list[Socket]:
-    """Both ends of the connection between two ports of this machine, as far as they are there."""
-    ends = [f":{number:04X} " for number in (port, peer_port)]
+def connection(one: End, other: End) -> list[Socket]:
+    """Both sockets of the connection between two ends on this machine, as far as they are there.
+
+    By all four numbers: with the same two ports others may talk at other addresses of the loopback.
+    """
+    ports = [f":{port:04X} " for _, port in (one, other)]
     found: list[Socket] = []
     for kind in ("tcp", "tcp6"):
         if len(found) < 2:
-            found += sockets(kind, wanted=lambda line: all(end in line for end in ends))
+            found += sockets(kind, lambda line: all(port in line for port in ports))
+            found = [s for s in found if {(s.address, s.port), (s.peer_address, s.peer_port)} == {one, other}]
     return found
 
 
@@ -304,13 +445,13 @@ def receiving(pid: int) -> list[Socket]:
     return sorted((entry for entry in found if entry.port and not entry.peer_port), key=lambda entry: entry.port)
 
 
-def accepted(server_port: int, client_port: int) -> bool | None:
+def accepted(server: End, client: End) -> bool | None:
     """Whether the connection has left the accept queue; None if there is no such connection (any more).
 
     A connection that nobody has accepted belongs to no file, and nobody can have closed it.
     """
-    for entry in connection(server_port, client_port):
-        if entry.port == server_port and entry.status != "TIME_WAIT":
+    for entry in connection(server, client):
+        if (entry.address, entry.port) == server and entry.status != "TIME_WAIT":
             return entry.inode != 0 or entry.status not in ("SYN_RECV", "ESTABLISHED", "CLOSE_WAIT")
     return None
 
@@ -335,7 +476,5 @@ def kill_family(pid: int) -> None:
         if not living:
             return
         for member in living:
-            try:
-                psutil.Process(member).kill()
-            except psutil.Error:
-                pass
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(member, signal.SIGKILL)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -13,8 +13,10 @@ from . import kernel
 from .box import Box, given_beside
 from .build import Build, is_current, make
 from .client import Datagrams, Listener
-from .program import Program, status_name, raise_if_unwritten
+from .faults import Disturbance
+from .program import Program, raise_if_unwritten, status_name
 from .run import Run, run_to_its_end
+from .sanitizers import words_to_sanitizer
 from .server import Server
 from .steps import CouldNotTell, Failed, show, step
 from .surroundings import ENVIRONMENT, Surroundings, has_ipv6
@@ -70,7 +72,7 @@ class Lab:
         with step(f"{name} {' '.join(arguments)}".strip() + " listens") as current:
             around = self.around(faults, descriptors, closed, env)
             argv = [str(self.require(name, variant)), "-p", str(port), *_possible(arguments)]
-            server = self._started(lambda: Server(name, self.box, argv, around), faults)
+            server = self._started(Server(name, self.box, argv, around))
             with contextlib.suppress(Missed):
                 await_fact(lambda: len(sockets(server.pid)) >= listeners or server.status() is not None)
             server.note_listeners(sockets, told=1 not in closed)
@@ -96,7 +98,7 @@ class Lab:
         with step(f"{name} {' '.join(arguments)}".strip() + " starts"):
             around = self.around(faults, descriptors, closed, env)
             argv = [str(path or self.require(name, variant)), *_possible(arguments)]
-            return self._started(lambda: Program(name, self.box, argv, around, stdin), faults)
+            return self._started(Program(name, self.box, argv, around, stdin))
 
     def run(
         self,
@@ -135,27 +137,24 @@ class Lab:
     ) -> Surroundings:
         """What a program of the check is started in.
 
-        faults: {"send": 7} makes each send take at most 7 bytes (see faults.cpp). descriptors: the most that
+        faults: {"send": 7} makes each send take at most 7 bytes (see faults.cpp), and that must come about;
+        {} only counts. descriptors: the most that
         it may have open. closed: the standard descriptors that it starts without. env: more for its
         environment. variant="tsan", where it is asked for, means the sanitized program.
         """
         environment = ENVIRONMENT | dict(env or {})
-        if faults:
+        disturbance = None
+        if faults is not None:
             if self.shim is None:
                 raise CouldNotTell("the library that injects faults could not be built")
-            environment["LD_PRELOAD"] = str(self.shim)
-            environment |= {f"FAULT_{call.upper()}": str(count) for call, count in faults.items()}
-        return Surroundings(self.scratch, environment, descriptors, closed)
+            disturbance = Disturbance(faults, self.shim, self.scratch)
+            environment |= disturbance.environment
+        return Surroundings(self.scratch, environment, descriptors, closed, disturbance)
 
-    def _started(self, start: Callable[[], Started], faults: Mapping[str, int] | None) -> Started:
-        program = start()
+    def _started(self, program: Started) -> Started:
         self.programs.append(program)
-        if faults:
-            loaded = poll(
-                lambda: kernel.has_mapped(program.pid, "faults.so") or program.status() is not None, 10.0
-            )
-            if not loaded:
-                raise CouldNotTell("the library that injects faults was not loaded")
+        if program.disturbance and not poll(program.disturbance.begun, 10.0):
+            raise CouldNotTell("the library that injects faults was not loaded")
         return program
 
     def require(self, name: str, variant: str | None = None) -> Path:
@@ -169,6 +168,9 @@ class Lab:
             if errors:
                 raise Failed(f"{name} does not build", rung="build", cause="does_not_build", details=errors)
             raise Failed(f"there is no {name}", rung="build", cause="program_missing")
+        if path not in self.box.looked_at and (words := words_to_sanitizer(path, build.variant)):
+            raise Failed(f"{name} has {', '.join(words[:4])}", rung="build", cause="blinds_sanitizer")
+        self.box.looked_at.add(path)
         return path
 
     def other(self, lab: str, program: str) -> Path | None:
@@ -214,7 +216,9 @@ class Lab:
         """At the end of a check that has passed so far: every program still there has to be well."""
         for program in self.programs:
             try:
-                program.expect_alive()
+                program.expect_alive()  # it sleeps, or has ended: what it has sent is counted
+                if program.disturbance:
+                    program.disturbance.expect_done(program.came)
             except Failed:
                 with step(f"{program.name} is well at the end"):
                     raise

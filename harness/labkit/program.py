@@ -20,6 +20,7 @@ from typing import IO
 from . import kernel, stillness
 from .box import Box
 from .last_words import evident_cause, last_words
+from .sanitizers import thread_sanitizer_works
 from .steps import Cause, CouldNotTell, Failed, difference, show, step
 from .surroundings import Surroundings
 from .waiting import Missed, await_fact, deadline, poll
@@ -49,7 +50,8 @@ def sanitizer_report(program: str, stderr: str) -> Failed | None:
 
     program: its path: only one that was built with the sanitizer is believed that.
     """
-    if "FATAL: ThreadSanitizer" in stderr and Path(program).parent.name == "tsan":
+    fatal = "FATAL: ThreadSanitizer" in stderr and Path(program).parent.name == "tsan"
+    if fatal and not thread_sanitizer_works():
         raise CouldNotTell(
             "ThreadSanitizer does not run on this machine: " + "; ".join(last_lines("stderr", stderr))
         )
@@ -59,15 +61,6 @@ def sanitizer_report(program: str, stderr: str) -> Failed | None:
     cause = next((name for kind, name in _SANITIZER_CAUSES.items() if kind in found.group()), "sanitizer")
     details = stderr[found.start() :].splitlines()[:14]
     return Failed(found.group().strip(), rung="sanitizer", cause=cause, details=details)
-
-
-def killed_for_too_much(box: Box, status: int | None) -> Failed | None:
-    """What a program that has ended so took too much of, as a failure."""
-    what = box.too_much() if status == -signal.SIGKILL else ""
-    if not what:
-        return None
-    cause = {"memory": "memory_hog", "processes": "too_many_processes"}[what]
-    return Failed(f"it took too much ({what}), and was killed", rung="exited", cause=cause)
 
 
 class Output:
@@ -136,6 +129,8 @@ class Program:
         self.argv = argv
         self.asked_to_end = False
         self.flooded = False  # it was killed for printing without end
+        self.came = 0  # bytes that have come from it to its clients
+        self.disturbance = around.disturbance
         self._box = box
         given = subprocess.PIPE if stdin else subprocess.DEVNULL
         self._process = box.start(argv, around, stdin=given, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
@@ -264,20 +259,26 @@ class Program:
 
     @contextlib.contextmanager
     def paused(self) -> Iterator[None]:
-        """Stops the program (SIGSTOP) while the block runs: what happens meanwhile, happens to it all at
-        once.
+        """Stops the program (SIGSTOP) while the block runs: what happens meanwhile, happens to it all at once.
+
+        Fails if it did not stand still all the time: somebody of its own has let it go on.
         """
         with step(f"{self.name} is paused (SIGSTOP)"):
             os.kill(self.pid, signal.SIGSTOP)
             try:
-                await_fact(lambda: kernel.state(self.pid) in "TtZ")  # t: while it is traced
+                await_fact(lambda: kernel.stands_still(self.pid))
             except Missed:
-                raise CouldNotTell("the program could not be stopped") from None
+                raise Failed("it does not stop, or goes on at once", cause="went_on") from None
+            turns = kernel.turns(self.pid)
         try:
             yield
         finally:
+            stood_still = kernel.stands_still(self.pid) and kernel.turns(self.pid) == turns
+            died = kernel.state(self.pid) in ("", "Z")
             with step(f"{self.name} continues (SIGCONT)"), contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGCONT)
+                if not stood_still and not died:
+                    raise Failed("it has not stood still meanwhile", cause="went_on")
 
     @contextlib.contextmanager
     def no_descriptor_left(self) -> Iterator[None]:
@@ -424,8 +425,8 @@ class Program:
                 cause="floods",
                 details=self.evidence(),
             )
-        if report := killed_for_too_much(self._box, self.status()):
-            raise report
+        if self.status() == -signal.SIGKILL and (killed := self._box.killed()):
+            raise killed
 
     def _explain_end(self) -> None:
         """Throws the failure that the program's end is, if it has ended unasked."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from pathlib import Path
 from . import kernel
 from .box import Box
 from .last_words import last_words
-from .program import TOLERATED_OUTPUT, killed_for_too_much, last_lines, sanitizer_report, status_name
+from .program import TOLERATED_OUTPUT, last_lines, sanitizer_report, status_name
 from .steps import Cause, CouldNotTell, Failed, difference, show, step
 from .surroundings import Surroundings
 from .waiting import Missed, await_fact, cpu_limit
@@ -26,6 +27,8 @@ class Run:
     stdout: bytes
     stderr: bytes
     report: Failed | None = None  # a sanitizer's, if the run was to have one
+    threads: int = 0  # that it has begun, if that was counted (faults={})
+    locks: int = 0  # that it has taken; a mutex taken twice counts twice
 
     def expect_status(self, status: int = 0, cause: Cause = None) -> Run:
         with step(f"{self.name} ended with {status_name(status)}") as current:
@@ -61,6 +64,14 @@ class Run:
                 raise Failed("not printed", cause=cause, details=self._words())
             current.outcome = "seen"
             return match
+
+    def expect_threads(self, count: int, cause: Cause = None) -> Run:
+        """So many threads were begun, beside the first; for a run with faults, {} if it is to have none."""
+        with step(f"{self.name} began {count} threads") as current:
+            if self.threads < count:
+                raise Failed(f"{self.threads} were begun", cause=cause)
+            current.outcome = "seen"
+        return self
 
     def _words(self) -> list[str]:
         return [
@@ -121,12 +132,15 @@ def run_to_its_end(
         out.seek(0)
         err.seek(0)
         result = Run(name, process.status() or 0, out.read(most), err.read(most))
-    if report := killed_for_too_much(box, result.status):
-        raise report
+    if result.status == -signal.SIGKILL and (killed := box.killed()):
+        raise killed
     text = result.stderr.decode(errors="replace")
-    if "cannot be preloaded" in text:
+    if around.disturbance and not around.disturbance.begun():
         raise CouldNotTell("the library that injects faults was not loaded")
     result.report = sanitizer_report(argv[0], text)
     if result.report and not reported:
         raise result.report
+    if around.disturbance:
+        result.threads, result.locks = map(around.disturbance.count, ("threads_begun", "locks"))
+        around.disturbance.expect_done()
     return result

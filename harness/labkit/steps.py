@@ -12,6 +12,9 @@ from typing import Any
 Cause = str | dict[str, str] | Callable[[], str | None] | None
 
 
+LONGEST = 500  # characters of one line of a story: a program's own words may be in it
+
+
 class Failed(Exception):
     """Evidence to the contrary was seen.
 
@@ -53,9 +56,9 @@ class Step:
 
     def as_dict(self) -> dict[str, Any]:
         return {
-            "text": self.text,
-            "outcome": self.outcome,
-            "details": self.details,
+            "text": self.text[:LONGEST],
+            "outcome": self.outcome[:LONGEST],
+            "details": [detail[:LONGEST] for detail in self.details[:60]],
             "failed": self.failed,
             "seconds": round(self.seconds, 6),
             "until": round(self.until, 6),

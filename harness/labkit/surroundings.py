@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from .faults import Disturbance
 from .steps import CouldNotTell
 
 # The environment of every judged program, and nothing else of the harness's own.
@@ -22,10 +23,12 @@ ENVIRONMENT = {
     "PATH": "/usr/bin:/bin",
     "LC_ALL": "C",
     "TZ": "UTC",
-    "ASAN_OPTIONS": "verify_asan_link_order=0:detect_leaks=0",
-    # A read after a write puts no threads in order, so that every race shows.
-    "TSAN_OPTIONS": "io_sync=0:atexit_sleep_ms=0",
-    "UBSAN_OPTIONS": "print_stacktrace=1",
+    # What is set here no program can change by a function of its own (__tsan_default_options).
+    "ASAN_OPTIONS": "verify_asan_link_order=0:detect_leaks=0:log_path=stderr:exitcode=1:suppressions=",
+    # io_sync: a read after a write puts no threads in order, so that every race shows.
+    "TSAN_OPTIONS": "io_sync=0:atexit_sleep_ms=0:report_bugs=1:report_atomic_races=1:detect_deadlocks=1:exitcode=66:"
+    "log_path=stderr:suppressions=:ignore_interceptors_accesses=0:ignore_noninstrumented_modules=0",
+    "UBSAN_OPTIONS": "print_stacktrace=1:log_path=stderr:suppressions=",
 }
 
 # What the harness keeps of the environment that it was started in: what changes no verdict.
@@ -55,6 +58,7 @@ class Surroundings:
     environment: Mapping[str, str] = field(default_factory=lambda: dict(ENVIRONMENT))
     descriptors: int = 0  # the most that it may have open; 0 means as many as the harness
     closed: tuple[int, ...] = ()  # the standard descriptors that are closed when it starts
+    disturbance: Disturbance | None = None  # what the preloaded library is to do to it
 
     def command(self, argv: list[str]) -> list[str]:
         """The command that starts argv with these descriptors closed."""

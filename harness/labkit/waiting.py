@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -55,21 +56,32 @@ def deadline() -> float:
     return _base * _patience * min(8.0, max(1.0, kernel.running_elsewhere() / (os.cpu_count() or 1)))
 
 
+def machine_is_well() -> bool:
+    """Whether a known-good program meets half a deadline now."""
+    limit = deadline() / 2
+    return _ask_canary(limit) < limit
+
+
 def _ask_canary(limit: float) -> float:
     """Starts the known-good server, asks it once, sees its child exit; returns the seconds, `limit` if it
     took longer.
 
-    What it does is what the checks ask of a program: start, listen, accept, fork, answer, reap, end.
+    What it does is what the checks ask of a program: start, listen, accept, fork, answer, reap, end. Its
+    socket has a name that no judged program can take from it, as it could all ports.
     """
     begin = time.monotonic()
     canary = [sys.executable, "-I", "-S", str(Path(__file__).with_name("canary.py"))]
-    with Process(canary, stdout=subprocess.PIPE) as process, contextlib.suppress(OSError, ValueError):
+    with contextlib.ExitStack() as after, contextlib.suppress(OSError):
+        place = Path(after.enter_context(tempfile.TemporaryDirectory(prefix="canary-")))
+        process = after.enter_context(Process(canary, cwd=place, stdout=subprocess.PIPE))
+        client = after.enter_context(socket.socket(socket.AF_UNIX))
         assert process.stdout is not None
-        port = int(process.stdout.readline())
-        with socket.create_connection(("127.0.0.1", port), timeout=limit) as client:
-            client.sendall(b"canary\n")
-            while client.recv(100):
-                pass
+        process.stdout.readline()
+        client.settimeout(limit)
+        client.connect(f"/proc/{process.pid}/cwd/socket")  # the name of a socket may not be long
+        client.sendall(b"canary\n")
+        while client.recv(100):
+            pass
         if process.wait(limit) is not None:
             return min(limit, time.monotonic() - begin)
     return limit

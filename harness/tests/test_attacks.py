@@ -6,7 +6,9 @@ import concurrent.futures
 import gzip
 import json
 import os
+import re
 import signal
+import socket
 import subprocess
 import sys
 import tarfile
@@ -19,18 +21,23 @@ import pytest
 HARNESS = Path(__file__).resolve().parent.parent
 ROOT = HARNESS.parent
 ATTACKS = sorted((HARNESS / "attacks").glob("*.cpp"))
+PROBES = re.findall(r'^    \{"(\w+)",', (HARNESS / "attacks/probes/upper_server.cpp").read_text(), re.MULTILINE)
+TRICKS = {path.stem: re.search(r"^// Mistake: (lab\d\d)/", path.read_text(), re.MULTILINE)[1]  # type: ignore[index]
+          for path in sorted((HARNESS / "attacks" / "tricks").glob("*.cpp"))}  # fmt: skip
 IN_A_CONTAINER = (
-    "reads_secrets", "writes_results", "include_reference", "include_secret_bytes", "climbs_out_by_proc", "preloads",
-    "traces_others", "kills_everyone", "kills_every_id", "daemon", "shared_memory", "fork_bomb",
+    "serves", "include_reference", "climbs_out_by_proc", "preloads", "kills_everyone", "kills_every_id", "daemon", "fork_bomb",
+    "dead_leader", "page_tables", "deep_directories", "becomes_a_tool", "strange_name", "disk_filler",
 )  # fmt: skip
+AS_ORDINARY_USER = ("serves", "kills_everyone", "daemon", "fork_bomb", "dead_leader", "socket_buffers", "strange_name")
 
 sys.path.insert(0, str(HARNESS))
 from attacks import running  # noqa: E402
 from attacks.running import Outcome, Surroundings  # noqa: E402
 from grading.world import probe  # noqa: E402
-from labkit import box, kernel  # noqa: E402
-from labkit.processes import adopt_orphans
+from labkit import CouldNotTell, Failed, Lab, box, kernel  # noqa: E402
+from labkit.processes import adopt_orphans  # noqa: E402
 from labkit.waiting import poll  # noqa: E402
+from attacks.running import ORDINARY  # noqa: E402
 
 pytestmark = pytest.mark.skipif(probe() > 2, reason="this machine cannot isolate: harness/doctor says why")
 
@@ -60,6 +67,61 @@ def test_nothing_is_left_of_the_attacks(outcomes: dict[Path, Outcome], surroundi
     assert not surroundings.damage()
     with pytest.raises(BlockingIOError):
         surroundings.listener.accept()
+
+
+def test_what_is_written_is_short_and_steers_no_terminal(outcomes: dict[Path, Outcome], surroundings: Surroundings) -> None:
+    for source, outcome in outcomes.items():
+        assert len(json.dumps(outcome.results)) < 100_000, source
+        for file in (surroundings.directory / source.stem / "out" / "evidence").iterdir():
+            assert "\x1b" not in file.read_text(), file
+
+
+def test_memory_that_no_process_maps_is_seen_without_control_groups(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the machine's own figures, and by what comes back when the programs are dead."""
+    monkeypatch.setattr(box, "new_group", lambda limit: None)
+    adopt_orphans()
+    hog = (
+        "import resource, socket, time\n"
+        "hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))\n"
+        "pairs = [socket.socketpair() for _ in range(1500)]\n"
+        "for one, _ in pairs:\n"
+        "    one.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 30)\n"
+        "    one.setblocking(False)\n"
+        "    try:\n"
+        "        while True: one.send(bytes(8192))\n"
+        "    except BlockingIOError: pass\n"
+        "time.sleep(1000)\n"
+    )
+    with pytest.raises(Failed, match="memory"), box.Watchdog(limit=300 << 20) as watchdog:
+        with subprocess.Popen([sys.executable, "-I", "-c", hog]) as process:
+            assert poll(lambda: watchdog.too_much or watchdog.trouble, 60.0)
+            assert process.wait(10) == -signal.SIGKILL
+
+
+def test_a_watch_that_breaks_ends_in_no_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernel, "memory", lambda pid: 1 // 0)
+    adopt_orphans()
+    with pytest.raises(CouldNotTell, match="ZeroDivisionError"), box.Watchdog() as watchdog:
+        with subprocess.Popen(["sleep", "1000"]) as process:
+            assert poll(lambda: watchdog.trouble, 30.0)
+            assert process.wait(10) == -signal.SIGKILL
+
+
+def test_what_a_killed_grading_left_is_swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(box.tempfile, "gettempdir", lambda: str(tmp_path))
+    monkeypatch.setattr(box.time, "time", lambda: 1e11)  # all is old
+    left, strange = tmp_path / "labs-left", tmp_path / "other"
+    for path in (left, strange):
+        path.mkdir()
+    deep = left
+    for _ in range(100):
+        deep /= "d"
+    deep.mkdir(parents=True)
+    monkeypatch.setattr(box.tempfile, "tempdir", str(tmp_path))
+    with box.temporary_directory("used-") as used:
+        box.sweep()
+        assert not left.exists() and strange.exists() and used.exists()
 
 
 def test_ctrl_c_reaches_all_processes_in_a_box(tmp_path: Path) -> None:
@@ -104,17 +166,127 @@ def honest_submission(directory: Path) -> Path:
 # --- a container that refuses namespaces
 
 
+def open_directory(factory: pytest.TempPathFactory, name: str) -> Path:
+    """A directory that others reach, too."""
+    directory = factory.mktemp(name)
+    for path in (directory, *directory.parents[:3]):
+        path.chmod(path.stat().st_mode | 0o011)
+    return directory
+
+
 @pytest.fixture(scope="module")
 def container(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Surroundings]:
     if os.geteuid() != 0:
         pytest.skip("only root can become another user")
     if not box.has_landlock():
         pytest.skip("this kernel has no Landlock")
-    directory = tmp_path_factory.mktemp("container")
-    for path in (directory, *directory.parents[:3]):
-        path.chmod(path.stat().st_mode | 0o011)  # so that nothing but Landlock keeps the attacks out
-    with running.surroundings(directory, container=True) as made:
+    # Nothing but Landlock keeps the attacks out of it.
+    with running.surroundings(open_directory(tmp_path_factory, "container"), tier=3) as made:
         yield made
+
+
+@pytest.fixture(scope="module")
+def ordinary(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Surroundings]:
+    if os.geteuid() != 0:
+        pytest.skip("the attacks above were graded by an ordinary user")
+    if not can_use(HARNESS / "grade"):
+        pytest.skip("no other user can read this tree, or has namespaces")
+    with running.surroundings(open_directory(tmp_path_factory, "ordinary"), tier=1) as made:
+        yield made
+
+
+def can_use(program: Path) -> bool:
+    user = ["setpriv", f"--reuid={ORDINARY}", f"--regid={ORDINARY}", "--clear-groups", "--inh-caps=-all", "--"]
+    reads = subprocess.run([*user, "test", "-r", program]).returncode == 0
+    return reads and subprocess.run([*user, "unshare", "--user", "--net", "true"], capture_output=True).returncode == 0
+
+
+# --- probes, in each tier
+
+
+@pytest.fixture(scope="module")
+def answers(surroundings: Surroundings) -> dict[str, str]:
+    return surroundings.probe()
+
+
+@pytest.fixture(scope="module")
+def answers_in_a_container(container: Surroundings) -> dict[str, str]:
+    return container.probe()
+
+
+@pytest.fixture(scope="module")
+def answers_of_an_ordinary_user(ordinary: Surroundings) -> dict[str, str]:
+    return ordinary.probe()
+
+
+def refused_and_not_its_control(name: str, answers: dict[str, str], tier: int = 0) -> None:
+    assert answers[f"control {name}"] == "had", answers[f"control {name}"]
+    assert answers[name].startswith("refused") or name in running.NOT_HELD.get(tier, ()), answers[name]
+
+
+@pytest.mark.parametrize("name", PROBES)
+def test_the_probe_is_refused(name: str, answers: dict[str, str]) -> None:
+    refused_and_not_its_control(name, answers)
+
+
+@pytest.mark.parametrize("name", PROBES)
+def test_the_probe_is_refused_in_a_container(name: str, answers_in_a_container: dict[str, str]) -> None:
+    refused_and_not_its_control(name, answers_in_a_container, tier=3)
+
+
+@pytest.mark.parametrize("name", PROBES)
+def test_the_probe_is_refused_to_an_ordinary_user(name: str, answers_of_an_ordinary_user: dict[str, str]) -> None:
+    refused_and_not_its_control(name, answers_of_an_ordinary_user)
+
+
+@pytest.mark.parametrize("name", AS_ORDINARY_USER)
+def test_the_attack_is_held_for_an_ordinary_user(name: str, ordinary: Surroundings) -> None:
+    source = running.ATTACKS / f"{name}.cpp"
+    outcome = ordinary.attack(source)
+    assert "(tier 1)" in outcome.printed
+    assert not outcome.complaint(source), outcome.printed
+
+
+# --- tricks that hide a mistake
+
+
+@pytest.fixture(scope="module")
+def verdicts(surroundings: Surroundings) -> dict[str, str]:
+    """Of the kill matrix's mistakes, each with a trick that is to hide it."""
+    found: dict[str, str] = {}
+    for lab in sorted(set(TRICKS.values())):
+        found |= surroundings.tricks(lab)
+    return found
+
+
+@pytest.mark.parametrize("name", TRICKS)
+def test_the_trick_hides_no_mistake(name: str, verdicts: dict[str, str]) -> None:
+    assert verdicts[name] == "fail"
+
+
+def test_a_decoy_is_not_the_connection() -> None:
+    """The same two ports at other addresses of the loopback are another connection."""
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.create_server(("127.0.0.2", server.getsockname()[1])) as other:
+        client = socket.create_connection(server.getsockname())
+        port = client.getsockname()[1]
+        decoy = socket.create_connection(other.getsockname(), source_address=("127.0.0.2", port))
+        accepted, _ = other.accept()
+        with client, decoy, accepted:
+            assert kernel.accepted(server.getsockname(), client.getsockname()) is False
+            assert kernel.accepted(other.getsockname(), decoy.getsockname()) is True
+            assert len(kernel.connection(server.getsockname(), client.getsockname())) == 2
+
+
+def test_a_process_that_goes_on_is_not_paused(tmp_path: Path) -> None:
+    room = Lab({}, "lab02", tmp_path)
+    program = room.start("cat", path=Path("/bin/cat"), stdin=True)
+    with program.paused():
+        pass
+    with pytest.raises(Failed, match="has not stood still"), program.paused():
+        os.kill(program.pid, signal.SIGCONT)
+        assert poll(lambda: kernel.state(program.pid) == "S", 10.0)
+    program.end_input()
+    program.expect_exit(0)
 
 
 @pytest.mark.parametrize("name", IN_A_CONTAINER)
@@ -213,6 +385,11 @@ def test_archives_are_unpacked_with_care(tmp_path: Path) -> None:
             entry = tarfile.TarInfo("lab02_tcp_iterative/upper_server.cpp")
             entry.type, entry.linkname = kind, str(ROOT / "lab02_tcp_iterative" / "upper_server.cpp")
             file.addfile(entry)
+    with zipfile.ZipFile(submissions / "deep.zip", "w") as file:
+        file.writestr("d/" * 1700 + "x", "")
+    with zipfile.ZipFile(submissions / "directories.zip", "w") as file:
+        for number in range(300):
+            file.writestr(f"{number}/" + "d/" * 18 + "x", "")
     (submissions / "broken.zip").write_bytes(b"PK\x03\x04 and no more")
     (submissions / "empty").mkdir()
     (submissions / "linked" / "lab02_tcp_iterative").mkdir(parents=True)
@@ -236,10 +413,11 @@ def test_archives_are_unpacked_with_care(tmp_path: Path) -> None:
     strange = "a\nname\x1b[31m<script>"
     (submissions / strange).mkdir()
     states = graded_class(submissions, tmp_path / "out")
-    assert len(states) == 17
+    assert len(states) == 19
     assert not [name for name, state in states.items() if state == "graded"], states
     for name, words in {"dotdot": "leads out", "absolute": "leads out", "bomb": "MiB", "many": "files",
-                        "symlink": "not a plain file", "linked": "is a link, and counts for nothing", "waiting": "not a plain file",
+                        "symlink": "not a plain file", "fifo": "not a plain file", "deep": "deep", "directories": "files",
+                        "linked": "is a link, and counts for nothing", "waiting": "not a plain file",
                         "directory": "not a plain file", "link_to_others": "has none of", "damaged": "cannot be unpacked",
                         "hog": "cannot be unpacked: MemoryError"}.items():  # fmt: skip
         assert words in states[name], (name, states[name])
