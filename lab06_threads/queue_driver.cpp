@@ -9,45 +9,13 @@
 // meanwhile. End of file ends the program, whatever its threads wait for.
 #include <err.h>
 
-#include <chrono>
 #include <exception>
-#include <sstream>
-#include <stdexcept>
 #include <string>
 
 #include "blocking_queue.hpp"
 #include "options.hpp"
+#include "queue_call.hpp"
 #include "thread_driver.hpp"
-
-/// Carries out one call, and returns its result as text.
-template <typename Queue>
-std::string call(Queue& queue, const std::string& order) {
-    std::istringstream words{order};
-    std::string name;
-    words >> name;
-    long item = 0;
-    if (name == "put" && !(words >> item)) throw std::runtime_error{"put what?"};
-    double seconds = 0;
-    time_limit limit;
-    if (words >> seconds)
-        limit = std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::duration<double>{seconds});
-
-    if (name == "put") return queue.put(item, limit) ? "yes" : "no";
-    if (name == "get") {
-        const auto got = queue.get(limit);
-        return got ? std::to_string(*got) : "nothing";
-    }
-    if (name == "size") return std::to_string(queue.size());
-    if (name == "task_done")
-        queue.task_done();
-    else if (name == "join")
-        queue.join();
-    else if (name == "close")
-        queue.close();
-    else
-        throw std::runtime_error{"no such call"};
-    return "done";
-}
 
 int main(int argc, char* argv[]) try {
     const options given{argc, argv, "c", "[-c CAPACITY] fifo|lifo|priority", 1, 1};

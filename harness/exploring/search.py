@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -80,6 +81,7 @@ class Explorer:
         self.target = target
         self._stack = contextlib.ExitStack()
         self._engines: list[Engine] = []
+        self._end = float("inf")
         self._wanted = workers or min(2, os.cpu_count() or 1)
 
     def __enter__(self) -> Explorer:
@@ -104,9 +106,18 @@ class Explorer:
         return run
 
     def exhaust(
-        self, judge: Judge, bound: int = 2, most: int = 20_000, progress: Progress | None = None
+        self,
+        judge: Judge,
+        bound: int = 2,
+        most: int = 20_000,
+        progress: Progress | None = None,
+        seconds: float = float("inf"),
     ) -> Exploration:
-        """Tries every schedule, those with the fewest preemptions first, up to `bound` preemptions or `most` schedules."""
+        """Tries every schedule, those with the fewest preemptions first, up to `bound` of them.
+
+        Tries no more than `most` schedules, and begins none after so many seconds.
+        """
+        self._end = time.monotonic() + seconds
         found = Exploration()
         judging = _Remembering(judge)
         levels: list[list[Schedule]] = [[] for _ in range(bound + 1)]
@@ -138,7 +149,7 @@ class Explorer:
             with state:
                 while not levels[level] and busy and found.finding is None and not errors:
                     state.wait()
-                if found.finding is not None or errors or found.tried >= most:
+                if found.finding is not None or errors or found.tried >= most or time.monotonic() > self._end:
                     return []
                 count = min(AT_ONCE, max(1, len(levels[level]) // 2), most - found.tried)
                 taken = [levels[level].pop() for _ in range(min(count, len(levels[level])))]
@@ -275,7 +286,3 @@ class Explorer:
         if finding is None:
             raise CouldNotTell("a schedule that failed did not fail again")
         return run.schedule, run, finding
-
-    def outcomes(self, bound: int = 2, most: int = 20_000, progress: Progress | None = None) -> Exploration:
-        """Tries every schedule and judges none: only what is printed is counted."""
-        return self.exhaust(lambda run: None, bound, most, progress)

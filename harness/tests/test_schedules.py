@@ -216,7 +216,7 @@ def test_a_queue_that_is_right_in_another_way_passes(
 ) -> None:
     """Notified after the unlock; one condition for all; a ticket lock; a semaphore; a shared_mutex."""
     lab = HERE.parents[1] / "lab06_threads"
-    for name in ("queue_scenario.cpp", "options.hpp", "posix.hpp"):
+    for name in ("queue_scenario.cpp", "queue_call.hpp", "thread_driver.hpp", "options.hpp", "posix.hpp"):
         shutil.copy(lab / name, tmp_path)
     shutil.copy(HERE / "programs" / "alternative_queue.hpp", tmp_path / "blocking_queue.hpp")
     program = tmp_path / "queue_scenario"
