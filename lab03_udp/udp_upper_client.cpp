@@ -48,10 +48,8 @@ int main(int argc, char* argv[]) try {
     const options given{argc, argv, "pw", "[-p PORT] [-w SECONDS] HOST", 1, 1};
     const endpoint there = choose_address(given.words[0], given.port(4444));
     const unique_fd server{check("socket", socket(there.storage.ss_family, SOCK_DGRAM, 0))};
-    // BEGIN SOLUTION: connect the socket to the server, so that it receives from there alone.
     // It sends nothing. But from now on recv takes datagrams of that server alone, and a refusal is an error.
     check("connect", connect(server.get(), there.get(), there.size));
-    // END SOLUTION
     limit_waiting(server, given.number('w', 2.0, 0.001, 1e6));
 
     while (true) {

@@ -49,8 +49,8 @@ RETRY = {
     "the same.",
     "late_reply_taken": "A reply to an earlier request was taken for the answer to this one: compare the "
     "numbers.",
-    "wrong_reply_taken": "A datagram that does not begin with the number and one blank was taken for the reply, "
-    "or a reply was not printed as it came.",
+    "wrong_reply_taken": "A datagram that does not begin with the number and a blank was taken for the reply,"
+    " or a reply was not printed as it came.",
     "refusal_is_no_datagram": "recv returned -1, and that was taken for a length.",
     "repeat_is_a_try": "A repeated reply used up a try: a datagram that is not the answer must not end the "
     "wait.",
@@ -236,7 +236,7 @@ def test_the_client_prints_each_reply_and_says_goodbye(lab: Lab) -> None:
     client.expect_exit(0)
 
 
-@check(points=4, read="connected", causes=CLIENT)
+@check(points=4, read="connected", causes=CLIENT, after="the_client_prints_each_reply_and_says_goodbye")
 def test_the_client_believes_its_server_alone(lab: Lab) -> None:
     """Anybody may send a datagram to a client's port. connect, which sends nothing, makes the kernel sort
     them out."""
@@ -261,7 +261,7 @@ def test_a_reply_that_never_comes_ends_the_wait(lab: Lab) -> None:
     client.expect_match("^udp_upper_client: recv: ", stream="stderr")
 
 
-@check(points=4, read="refused", causes=CLIENT)
+@check(points=4, read="refused", causes=CLIENT, after="the_client_prints_each_reply_and_says_goodbye")
 def test_a_refused_port_is_reported(lab: Lab) -> None:
     """Where nobody has the port, the kernel there says so by ICMP, and on a connected socket it becomes an
     error."""
@@ -357,6 +357,39 @@ def test_a_late_reply_is_not_taken_for_the_next_ones(lab: Lab) -> None:
         expect_answers(ask(lab, relay, lines), lines)
 
 
+@check(points=3, read="late", causes=RETRY)
+def test_only_the_number_and_one_blank_make_a_reply(lab: Lab) -> None:
+    """Anything may come to the client's port from its server: a reply begins with the very number and a
+    blank."""
+    server = lab.datagrams("the server")
+    client = udp_client(lab, "udp_upper_client_retry", server.port)
+    client.type("hello\n")
+    _, port = server.take("the request", cause="never_asks_again")
+    for wrong in (
+        "10 NO",
+        "1",
+        "1NO",
+        "01 NO",
+        " 1 NO",
+        "+1 NO",
+        "1\tNO",
+        "",
+        "NO",
+        "-1 NO",
+        "11 NO",
+        "1.0 NO",
+    ):
+        server.send(wrong.encode(), to=port)
+    server.send(b"1 HELLO", to=port)
+    client.expect_text("Input: Output: HELLO\nInput: ", cause="wrong_reply_taken")
+    client.type("again\n")
+    while server.take("the next request")[0] != b"2 again":
+        pass
+    server.send(b"1 HELLO", to=port)
+    server.send(b"2 2 AGAIN\0", to=port)
+    client.expect_text("Output: 2 AGAIN\0\nInput: ", cause="wrong_reply_taken")
+
+
 @check(points=4, read="retry", causes=RETRY)
 def test_a_lost_request_or_reply_is_asked_for_again(lab: Lab) -> None:
     """The two losses look the same to the client, and have the same cure."""
@@ -448,47 +481,16 @@ def test_wrong_datagrams_do_not_make_the_client_wait_longer(lab: Lab) -> None:
         server.expect(b"1 hello", cause="wait_restarted")
 
 
-@check(points=3, read="late", causes=RETRY)
-def test_only_the_number_and_one_blank_make_a_reply(lab: Lab) -> None:
-    """Anything may come to the client's port from its server: a reply begins with the very number and a
-    blank."""
-    server = lab.datagrams("the server")
-    client = udp_client(lab, "udp_upper_client_retry", server.port)
-    client.type("hello\n")
-    _, port = server.take("the request", cause="never_asks_again")
-    for wrong in (
-        "10 NO",
-        "1",
-        "1NO",
-        "01 NO",
-        " 1 NO",
-        "+1 NO",
-        "1\tNO",
-        "",
-        "NO",
-        "-1 NO",
-        "11 NO",
-        "1.0 NO",
-    ):
-        server.send(wrong.encode(), to=port)
-    server.send(b"1 HELLO", to=port)
-    client.expect_text("Input: Output: HELLO\nInput: ", cause="wrong_reply_taken")
-    client.type("again\n")
-    while server.take("the next request")[0] != b"2 again":
-        pass
-    server.send(b"1 HELLO", to=port)
-    server.send(b"2 2 AGAIN\0", to=port)
-    client.expect_text("Output: 2 AGAIN\0\nInput: ", cause="wrong_reply_taken")
-
-
 @check(points=1, read="refused", causes=RETRY)
-def test_a_refused_port_does_not_crash_the_retrying_client(lab: Lab) -> None:
+def test_a_refused_port_is_no_reply(lab: Lab) -> None:
     """On a connected socket a refusal is an error of the next call: it is no datagram."""
     # Keeps the client from getting this port itself.
     neighbour = Datagrams("a neighbour", None, None, "127.0.0.2")
     client = udp_client(lab, "udp_upper_client_retry", neighbour.port)
     client.type("hello\n")
     client.expect_exit(1, cause="refusal_is_no_datagram")
+    reason = "Connection refused$|no reply to 40 tries$"
+    client.expect_match(reason, stream="stderr", cause="refusal_is_no_datagram")
 
 
 @check(points=3, read="retry", causes=RETRY)

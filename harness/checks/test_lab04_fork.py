@@ -20,7 +20,7 @@ COPIES = {
 }
 CURED = {"cured": "This program is broken on purpose, and is no longer broken in its own way."}
 REAPING = {
-    "other_log": "The log has `connected HOST:PORT` when a client is accepted, with the client's address, and "
+    "other_log": "The log has `connected HOST:PORT` when a client is accepted, with its address, and "
     "`disconnected HOST:PORT` when its connection has ended.",
     "never_reaped": "The children are not reaped: each stays a zombie until its parent calls waitpid or "
     "ignores SIGCHLD.",
