@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from labkit import Lab, Server, check, expect, kernel, shortage, show, step, wait_until
 from labkit.client import Peer
+from labkit.supervised import serves_without_standard_streams
 
 DATE = rb"\w{3} \w{3} [ \d]\d \d\d:\d\d:\d\d \d{4}"
 MAX_LINE = 65536
@@ -343,6 +344,7 @@ def test_upper_server_listens_where_it_is_told(lab: Lab) -> None:
     lab.run("upper_server", "-p", "65536").expect_status(2).expect_match("^usage: upper_server ", stream="stderr")
     lab.run("upper_server", "word").expect_status(2).expect_match("^usage: upper_server ", stream="stderr")
     six.stop()
+    serves_without_standard_streams(lab, "upper_server", request=b"ping", reply=b"PING")
 
 
 @check(points=7, read="recv-is-not-a-reply", causes=BYTES)

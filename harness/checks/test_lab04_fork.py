@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from labkit import Lab, Server, check, expect, kernel, shortage, step, wait_until
 from labkit.client import Peer, converse
 from labkit.counting import count_together
+from labkit.supervised import serves_without_standard_streams
 from labkit.instructions import Held, holding
 from labkit.waiting import poll
 
@@ -349,6 +350,7 @@ def test_no_client_ends_the_server(lab: Lab) -> None:
         dan = server.connect("dan")
         dan.send(b"3\n")
         dan.expect_match(reply)
+    serves_without_standard_streams(lab, "upper_server", request=b"ping", reply=b"PING")
 
 
 @check(points=6, read="the-end", causes=REAPING, after="a_client_that_half_closes_sees_the_end", alone=True)
@@ -515,6 +517,8 @@ def test_what_one_child_stores_the_next_one_finds(lab: Lab) -> None:
     cat.send(b"9" * 70_000)
     cat.expect(b"Line too long\n")
     cat.expect_eof()
+    server.stop()
+    cas(lab.server("cas_server_shared"), "dan, after a restart,", b"0 0\n", b"0\n", "left_over")
 
 
 @check(points=5, read="shared-memory", causes=MEMORY)

@@ -343,6 +343,9 @@ def test_counts_are_told_once_when_stopped_with_clients(lab: Lab) -> None:
     wait_until(lambda: not [pid for pid in family if kernel.state(pid) not in ("", "Z")], "no process is left")
     numbers = counts(server, 4, cause="own_copy")
     expect(sum(numbers) == 9, "the sum is 9", otherwise=f"{sum(numbers)}", cause="counted_late")
+    again = lab.server("bytes_server_counted", "-n", "4")
+    again.stop()
+    expect(counts(again, 4) == [0, 0, 0, 0], "the next run counts from 0", cause="left_over")
 
 
 # --- passing descriptors

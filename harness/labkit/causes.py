@@ -22,6 +22,9 @@ COMMON_CAUSES = {
     "no_answer": "The connection was accepted, and nothing was answered.",
     "no_datagram": "No datagram came back: was the request taken, and the reply sent to the address "
     "that it came from?",
+    "standard_descriptor_taken": "A standard descriptor was closed when the program started, and a socket got its number: "
+    "the log goes there. Open /dev/null for it first.",
+    "left_over": "What the last run stored is still there: shared memory with a name, or a file, outlives its program.",
     "reset_instead": "The connection was reset (RST), not closed in order (FIN): close with bytes that nobody has read does "
     "so, and SO_LINGER with a time of 0.",
     "hung_up": "The connection was closed where an answer was due.",
