@@ -112,12 +112,9 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _harness(lab: str) -> list[str]:
     """The content of everything that the lab's verdicts depend on, beside its programs."""
-    files = [
-        *HARNESS.glob("labkit/*"),
-        *HARNESS.glob("grading/*.py"),
-        *HARNESS.glob(f"checks/test_{lab}_*.py"),
-    ]
-    return [f"{path.name} {path.read_text()}" for path in sorted(files) if path.is_file()]
+    places = ("labkit/*.py", "labkit/*.?pp", "grading/*.py", "exploring/*.py", f"checks/test_{lab}_*.py")
+    files = sorted(path for place in places for path in HARNESS.glob(place))
+    return [f"{path.name} {path.read_text()}" for path in files]
 
 
 def _machine() -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -213,3 +214,49 @@ def until(fact: Any) -> None:
     while not fact():
         assert time.monotonic() < end
         time.sleep(0.02)
+
+
+FAILURES = """
+@check(points=40, read="x")
+def test_one(lab: Lab) -> None:
+    expect(False, "the first claim")
+
+@check(points=30, read="x")
+def test_two(lab: Lab) -> None:
+    expect(False, "the second claim", otherwise="quite another thing")
+
+@check(points=30, read="x")
+def test_three(lab: Lab) -> None:
+    pass
+"""
+
+
+@pytest.mark.parametrize("colour", [True, False])
+def test_a_person_reads_the_first_failure_whole_and_the_others_in_a_line(colour: bool, tmp_path: Path) -> None:
+    words = command(tmp_path, FAILURES, "--timelines", "0")
+    environment = {name: value for name, value in os.environ.items() if name != "NO_COLOR"}
+    environment |= {} if colour else {"NO_COLOR": "1"}
+    said = on_a_terminal(words, environment)
+    assert ("\x1b[" in said) == colour
+    plain = re.sub(r"\x1b\[\d*m", "", said)
+    assert plain.count("the first claim") == 1
+    assert "the second claim" not in plain
+    assert plain.count("quite another thing") == 1
+    assert [len(re.findall(rf"(?:^|\s){name}\b", plain)) for name in ("one", "two", "three")] == [1, 1, 1]
+    assert "report.html" in plain.splitlines()[-1]
+
+
+def on_a_terminal(words: list[str], environment: dict[str, str]) -> str:
+    """Runs a command in a terminal of its own; returns what it printed there; pty(7)."""
+    ours, theirs = os.openpty()
+    with subprocess.Popen(words, stdin=theirs, stdout=theirs, stderr=theirs, env=environment) as process:
+        os.close(theirs)
+        said = b""
+        try:
+            while chunk := os.read(ours, 1 << 16):
+                said += chunk
+        except OSError:  # EIO: nobody has the terminal open any more
+            pass
+        process.wait(60)
+    os.close(ours)
+    return said.decode().replace("\r\n", "\n")
