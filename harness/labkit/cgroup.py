@@ -24,6 +24,8 @@ class Group:
             self._set("memory.swap.max", "0")
             self._set("memory.oom.group", "1")
             self._events = directory / "memory.events"
+        elif not (directory / "memory.limit_in_bytes").exists():
+            raise FileNotFoundError(f"{directory} has no limit for memory")
         else:
             (directory / "memory.limit_in_bytes").write_text(str(limit))
             self._set("memory.memsw.limit_in_bytes", str(limit))
