@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 from functools import partial
 
-from labkit import Lab, Server, check, expect, kernel, step, wait_until
+from labkit import Lab, Server, check, expect, kernel, show, step, wait_until
 from labkit.client import Peer
 from labkit.instructions import holding
 from labkit.threads import expect_gone, threaded
@@ -45,6 +45,8 @@ SLOW = {
     "work; poll "
     "reports its hang-up whatever it is watched for.",
     "no_backpressure": "Requests are taken without bound while the pool is busy.",
+    "wrong_client": "A client got the reply to the request of another one, which had gone: its place is "
+    "the next client's by then. Keep it until its reply has come.",
     "out_of_order": "A client's replies did not come in the order of its requests, or not all came.",
     "starves": "A client's request waited until all requests of others were served: take the clients in "
     "turn.",
@@ -151,11 +153,25 @@ def test_a_busy_pool_accepts_no_more_than_its_queue_holds(lab: Lab) -> None:
 def test_clients_that_overlap_get_their_own_replies(lab: Lab) -> None:
     """Clients come while others go, eight at a time: each connection is one client's, from its beginning
     to its end."""
+    for name in ("upper_server_pool", "upper_server", "upper_server_graceful", "upper_server_slow_pool"):
+        server = lab.server(name, variant="", faults={"ebadf": 1})
+        ann = server.connect("ann")
+        ann.send(b"ann")
+        ann.expect(b"ANN")
+        ann.half_close()
+        ann.expect_eof()
+        wait_until(
+            lambda: "\ndisconnected" in server.stdout.text, "the log says that ann has gone"
+        )  # noqa: B023
+        server.expect_at_rest()
+        twice = "close: Bad file descriptor" in server.stderr.text
+        expect(not twice, "it has closed no descriptor that was not open", cause="closed_twice")
+        server.stop()
     for name in ("upper_server_pool", "upper_server"):
         server = lab.server(name, *(["-n", "8"] if "pool" in name else []), variant="")
-        with step(f"600 clients of {name} overlap, eight at a time", quiet=True):
+        with step(f"200 clients of {name} overlap, eight at a time", quiet=True):
             here: list[Peer] = []
-            for number in range(600):
+            for number in range(200):
                 client = server.connect(f"client {number}")
                 client.send(client.name.encode())
                 here.append(client)
@@ -295,13 +311,16 @@ def test_a_busy_pool_reads_no_more_than_its_queue_holds(lab: Lab) -> None:
     server.expect_idle(cause="spins")
     server.stop()
     server = lab.server("upper_server_slow_pool", "-d", "0.02", "-n", "1", faults={"recv": 7})
-    ann, bob, cat = server.connect_all("ann", "bob", "cat")
-    for client in (ann, bob):
-        client.send(b"request" * 100)
-    ann.expect(b"REQUEST", cause="lost_wakeup")
+    busy = server.connect_all("ann", "bob", "dan", "eve")
+    cat = server.connect("cat")
+    for client in busy:
+        client.send(b"request" * 60)
+    for client in busy:
+        client.expect(b"REQUEST", cause="lost_wakeup")
     cat.send(b"me, too")
     cat.expect(b"ME, TOO", cause="starves")
-    expect(len(ann.unread()) < 690, "meanwhile ann has not got all her replies", cause="starves")
+    got = [len(client.unread()) + 7 for client in busy]
+    expect(max(got) < 420, "meanwhile none of the others has got all its replies", cause="starves")
 
 
 @check(points=2, read="slow-requests", causes=SLOW, after="slow_requests_are_at_work_at_the_same_time")
@@ -317,6 +336,22 @@ def test_replies_keep_the_order_of_the_requests(lab: Lab) -> None:
     for client in (ann, bob):
         client.expect(many, cause="out_of_order")
     ann.expect_eof(cause="out_of_order")
+    server.stop()
+    server = lab.server("upper_server_slow_pool", "-d", "1", "-n", "2")
+    workers = [thread for thread in kernel.thread_ids(server.pid) if thread != server.pid]
+    ann, bob = server.connect_all("ann", "bob")
+    ann.send(b"one")
+    wait_until(lambda: unread(server, [ann]) == 0, "ann's request is at work")
+    wait_until(lambda: any("nanosleep" in kernel.waiting_in(worker) for worker in workers), "a thread works")
+    busy = next((worker for worker in workers if "nanosleep" in kernel.waiting_in(worker)), workers[0])
+    with step("the thread that works on ann's first request is held"), holding(busy):
+        ann.send(b"two")
+        bob.send(b"bob")
+        bob.expect(b"BOB", cause="one_after_the_other")
+        early = ann.unread()
+        expect(not early, "no reply overtakes ann's first one", otherwise=show(early), cause="out_of_order")
+    ann.expect(b"ONE", cause="out_of_order")
+    ann.expect(b"TWO", cause="out_of_order")
     server.stop()
 
 
@@ -339,7 +374,7 @@ def test_a_client_may_go_while_its_request_is_at_work(lab: Lab) -> None:
     ann.reset()
     bob = server.connect("bob")
     bob.send(b"bob's request")
-    bob.expect(b"BOB'S REQUEST")
+    bob.expect(b"BOB'S REQUEST", cause={"bytes": "wrong_client"})
     wait_until(lambda: len(server.descriptors()) == before + 1, "ann's connection is closed")
     server.expect_alive()
     server.stop()
