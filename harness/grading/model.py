@@ -127,6 +127,7 @@ class Result:
     binaries: dict[Path, int] = field(default_factory=dict)  # the programs' files, as Lab has them
     seen: float = 0.0  # when the verdict was found, if it is kept from an earlier run; seconds since the epoch
     begun: float = 0.0  # when its last attempt began, in seconds since the epoch
+    failed: float = 0.0  # and when it failed, if it did
     conversations: list[Conversation] = field(default_factory=list)  # of its clients, if it was traced
     after: Result | None = None  # that of the check which has to pass before this one counts
 

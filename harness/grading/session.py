@@ -75,6 +75,7 @@ class Session:
         self.interrupted = 0  # by this signal
         self._results: dict[str, Result] = {}
         self._error: BaseException | None = None
+        self._failed = 0.0  # when
         self._passed_call = False
 
     def pytest_keyboard_interrupt(self) -> None:
@@ -169,7 +170,7 @@ class Session:
     def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
         yield
         if call.excinfo is not None and self._error is None:
-            self._error = call.excinfo.value
+            self._error, self._failed = call.excinfo.value, time.time()
         if call.when == "call":
             self._passed_call = self._error is None
 
@@ -263,7 +264,7 @@ class Session:
         result.programs = sorted(lab.used) if lab else []
         result.binaries = lab.binaries if lab else {}
         result.conversations = [Conversation(peer.name, peer.local_port, peer.events) for peer in peers]
-        result.cause, result.rung = None, ""
+        result.cause, result.rung, result.failed = None, "", self._failed
         error = self._error
         if isinstance(error, CouldNotTell) and (killed := self.box.killed()):
             error = killed

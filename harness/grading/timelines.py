@@ -122,6 +122,9 @@ def trace_check(
     for number, step in enumerate(result.steps, 1):
         begin, failed = result.begun + step["seconds"], result.begun + step["until"] if step["failed"] else None
         timeline.steps.append(Moment(number, begin, step["text"], failed))
+    if result.verdict == FAIL and timeline.failure() is None:  # between two steps
+        reason = Moment(len(result.steps) + 1, result.failed, result.reason, result.failed)
+        timeline.steps.append(reason)
     return timeline
 
 

@@ -79,7 +79,7 @@ def _places(picture: Picture) -> tuple[dict[float, float], float]:
         moments += [(moment, "", 0) for moment in (one.lane.born, one.lane.died) if moment is not None]
     moments += [(step.begin, "", 0) for step in picture.steps]
     moments = sorted(
-        (entry for entry in moments if picture.begin <= entry[0] < picture.end), key=lambda e: e[0]
+        (entry for entry in moments if picture.begin <= entry[0] <= picture.end), key=lambda e: e[0]
     )
     moments += [(picture.end, "", 0)]
     places: dict[float, float] = {}
