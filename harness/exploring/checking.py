@@ -15,6 +15,7 @@ from labkit.program import sanitizer_report
 from labkit.steps import CouldNotTell, Failed, step
 from labkit.surroundings import ENVIRONMENT
 
+from .drawing import svg
 from .engine import STEPS, Run, Target, as_text, from_text
 from .search import Exploration, Explorer, Finding, Judge
 from .telling import Story
@@ -189,7 +190,14 @@ def _failure(
     schedule, run, finding = explorer.shrink(found.schedule, judge)
     again = f"Again: make grade-{lab.name} CHECK=… SCHEDULE={name}:{as_text(schedule, explored.together)}"
     details = [*told(explored, run, finding, lab.name), again]
-    return Failed(f"{finding.what}, in schedule {found.tried}", cause=finding.cause, details=details)
+    picture = svg(Story(run, Path(explored.argv[0])), f"{name}: {finding.what}")
+    return Failed(
+        f"{finding.what}, in schedule {found.tried}",
+        rung="schedule",
+        cause=finding.cause,
+        details=details,
+        picture=picture,
+    )
 
 
 def _replayed(lab: Lab, name: str, explored: Target, judge: Judge, text: str) -> None:
