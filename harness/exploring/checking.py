@@ -167,6 +167,7 @@ def every_schedule(
     if lab.schedule is not None:
         wanted, _, text = lab.schedule.rpartition(":")
         if wanted == name:
+            lab.replayed = True
             _replayed(lab, name, explored, judge, text)
         return
     with step(
@@ -188,7 +189,8 @@ def _failure(
     lab: Lab, name: str, explored: Target, explorer: Explorer, judge: Judge, found: Exploration
 ) -> Failed:
     schedule, run, finding = explorer.shrink(found.schedule, judge)
-    again = f"Again: make grade-{lab.name} CHECK=… SCHEDULE={name}:{as_text(schedule, explored.together)}"
+    text = f"{name}:{as_text(schedule, explored.together)}"
+    again = f"To run this schedule alone, add SCHEDULE='{text}' to the last line's command."
     details = [*told(explored, run, finding, lab.name), again]
     picture = svg(Story(run, Path(explored.argv[0])), f"{name}: {finding.what}")
     return Failed(
