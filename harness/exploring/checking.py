@@ -15,6 +15,7 @@ from labkit.program import sanitizer_report
 from labkit.steps import CouldNotTell, Failed, step
 from labkit.surroundings import ENVIRONMENT
 
+from .drawing import svg
 from .engine import STEPS, Run, Target, as_text, from_text
 from .search import Exploration, Explorer, Finding, Judge
 from .telling import Story
@@ -166,6 +167,7 @@ def every_schedule(
     if lab.schedule is not None:
         wanted, _, text = lab.schedule.rpartition(":")
         if wanted == name:
+            lab.replayed = True
             _replayed(lab, name, explored, judge, text)
         return
     with step(
@@ -187,9 +189,17 @@ def _failure(
     lab: Lab, name: str, explored: Target, explorer: Explorer, judge: Judge, found: Exploration
 ) -> Failed:
     schedule, run, finding = explorer.shrink(found.schedule, judge)
-    again = f"Again: make grade-{lab.name} CHECK=… SCHEDULE={name}:{as_text(schedule, explored.together)}"
+    text = f"{name}:{as_text(schedule, explored.together)}"
+    again = f"To run this schedule alone, add SCHEDULE='{text}' to the last line's command."
     details = [*told(explored, run, finding, lab.name), again]
-    return Failed(f"{finding.what}, in schedule {found.tried}", cause=finding.cause, details=details)
+    picture = svg(Story(run, Path(explored.argv[0])), f"{name}: {finding.what}")
+    return Failed(
+        f"{finding.what}, in schedule {found.tried}",
+        rung="schedule",
+        cause=finding.cause,
+        details=details,
+        picture=picture,
+    )
 
 
 def _replayed(lab: Lab, name: str, explored: Target, judge: Judge, text: str) -> None:

@@ -272,6 +272,7 @@ class Session:
             result.verdict, result.reason = PASS, ""
         elif isinstance(error, Failed):
             result.verdict, result.reason, result.cause, result.rung = FAIL, error.what, error.cause, error.rung
+            result.picture = error.picture
         elif isinstance(error, AssertionError):
             result.verdict, result.reason = FAIL, str(error).splitlines()[0] if str(error) else "the check's claim is false"
         elif isinstance(error, (CouldNotTell, Exception)):

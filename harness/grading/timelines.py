@@ -134,8 +134,9 @@ def failed_timelines(
     """Pictures of the first failed checks, by their names: each is run once more, under strace if that is
     installed.
     """
-    pictures: dict[str, str] = {}
-    failed = [result for result in report.results if result.verdict == FAIL and result.rung != "build"]
+    pictures = {result.check.name: result.picture for result in report.results if result.picture}
+    traced = [result for result in report.results if result.verdict == FAIL]
+    failed = [result for result in traced if result.rung not in ("build", "schedule")]
     for result in failed[:most] if shutil.which("strace") else []:
         with tempfile.TemporaryDirectory() as scratch, contextlib.suppress(Unusable):
             timeline = trace_check(builds, box, result.check.lab, result.check.name, Path(scratch), checks)

@@ -40,6 +40,7 @@ class Lab:
     binaries: dict[Path, int] = field(default_factory=dict)  # the same as files, of other labs, too: st_mtime_ns
     random: Random = field(default_factory=lambda: Random(1))  # --seed: for checks that draw their input
     schedule: str | None = None  # --schedule: what checks of every schedule run instead
+    replayed: bool = False  # and whether this one did
 
     @property
     def given(self) -> Path:
@@ -214,6 +215,8 @@ class Lab:
 
     def finish(self) -> None:
         """At the end of a check that has passed so far: every program still there has to be well."""
+        if self.schedule is not None and not self.replayed:
+            raise CouldNotTell(f"this check has no schedule {self.schedule}")
         for program in self.programs:
             try:
                 program.expect_alive()  # it sleeps, or has ended: what it has sent is counted

@@ -18,8 +18,9 @@ LONGEST = 500  # characters of one line of a story: a program's own words may be
 class Failed(Exception):
     """Evidence to the contrary was seen.
 
-    rung: what broke first, of build, start, exited, sanitizer, listen, connect, accept, answer, spins, bytes, reset,
-    behaviour. cause: the likely cause; `otherwise` is named if it has none for this rung.
+    rung: what broke first, of build, start, exited, sanitizer, listen, connect, accept, answer, spins, bytes,
+    reset, schedule, behaviour. cause: the likely cause; `otherwise` is named if it has none for this rung. picture: SVG
+    that shows what was seen.
     """
 
     def __init__(
@@ -30,9 +31,11 @@ class Failed(Exception):
         cause: Cause = None,
         otherwise: str | None = None,
         details: list[str] | None = None,
+        picture: str = "",
     ):
         super().__init__(what)
         self.what = what
+        self.picture = picture
         self.rung = rung
         named = cause.get(rung) if isinstance(cause, dict) else cause() if callable(cause) else cause
         self.cause = named or otherwise
