@@ -15,11 +15,12 @@ int main() {
         int told[2];
         if (pipe(told) != 0) return 1;
         if (fork() == 0) {
-            for (int ends[2]; kept < 8UL << 20 && pipe(ends) == 0;) {
+            size_t mine = 0;
+            for (int ends[2]; mine < 8UL << 20 && pipe(ends) == 0;) {
                 fcntl(ends[1], F_SETFL, O_NONBLOCK);
-                while (write(ends[1], block, sizeof block) > 0) kept += sizeof block;
+                while (write(ends[1], block, sizeof block) > 0) mine += sizeof block;
             }
-            static_cast<void>(!write(told[1], &kept, sizeof kept));
+            static_cast<void>(!write(told[1], &mine, sizeof mine));
             sleep(1000);
         }
         size_t more = 0;

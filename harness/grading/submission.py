@@ -52,7 +52,7 @@ def as_utf8(content: bytes) -> bytes:
 
 @contextlib.contextmanager
 def work_copy(
-    submission: Path, labs: list[str], tier: int
+    submission: Path, labs: list[str], tier: int = 4
 ) -> Iterator[tuple[Path, list[str], list[str]]]:
     """A tree with the instructor's labs and the submission's exercises in it, the labs found, and notes on how.
 
