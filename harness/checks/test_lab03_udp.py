@@ -11,54 +11,54 @@ from labkit.program import Program
 from labkit.steps import difference
 
 SENDER = {
-    "reply_to_another": "The reply went to another client than the one that asked: recvfrom says who sent "
-    "this datagram.",
+    "reply_to_another": "The reply went to another client than the one that asked: recvfrom returns the "
+    "address of the sender.",
     "reply_cut": "A datagram may have any bytes, also zero: its length is what recvfrom returned.",
     "server_connected": "The server's socket was connected, and takes datagrams from that one client alone.",
     "whole_buffer_sent": "More was sent than had come: a datagram's length is what recvfrom returned, not "
     "the buffer's.",
 }
 GOODBYE = {
-    "empty_ends_server": "An empty datagram was taken for the end of everything. It is one datagram, from "
-    "one client.",
-    "goodbye_answered": "An empty datagram was answered; it is a goodbye, and its sender is gone.",
+    "empty_ends_server": "An empty datagram ended the server. It is one datagram, from one client.",
+    "goodbye_answered": "An empty datagram got a reply. It is a goodbye: its sender does not wait for one.",
 }
 TRUNCATED = {
-    "truncation_unnoticed": "The end of a long datagram was lost, and nobody said so: recvfrom tells only if "
-    "it is given MSG_TRUNC.",
+    "truncation_unnoticed": "The end of a long datagram was lost, and it is not logged: recvfrom tells "
+    "it with the flag MSG_TRUNC.",
 }
 PORT = {
-    "port_stolen": "Two servers on one port: with SO_REUSEADDR a UDP socket lets another take the port, and "
-    "the datagrams.",
+    "port_stolen": "Two servers have one port: SO_REUSEADDR on a UDP socket lets another take the port "
+    "and the datagrams.",
 }
 CLIENT = {
-    "no_goodbye": "The client left without a word: UDP has no end of file, so that the server cannot know.",
-    "anybody_believed": "A datagram from somebody else was taken for the server's reply: connect the socket, "
-    "or look at the sender.",
+    "no_goodbye": "The client ended without an empty datagram: UDP has no end of file that would tell the "
+    "server.",
+    "anybody_believed": "A datagram of another sender was taken for the server's reply: connect the socket, "
+    "or compare the sender's address.",
     "waits_for_ever": "recv waits for a reply that will never come: give it a limit (SO_RCVTIMEO).",
-    "refusal_unnoticed": "Nobody has that port, and the kernel said so (ECONNREFUSED, on a connected "
-    "socket): the client has to.",
+    "refusal_unnoticed": "No socket has that port, and the kernel reported it (ECONNREFUSED, on a connected "
+    "socket), but the client did not.",
 }
 BROADCAST = {
     "not_asked_for": "Without SO_BROADCAST, set on the sender's socket, the kernel sends no broadcast: "
     "EACCES.",
 }
 RETRY = {
-    "never_asks_again": "The request or its reply was lost, and the client did not ask again.",
-    "no_reply_taken": "The client asked 40 times, and took none of the replies for the answer: the number is "
-    "the same.",
-    "late_reply_taken": "A reply to an earlier request was taken for the answer to this one: compare the "
+    "never_asks_again": "The request or its reply was lost, and the client did not repeat the request.",
+    "no_reply_taken": "The client sent its request 40 times, and took none of the replies, which had its "
+    "number.",
+    "late_reply_taken": "A reply to an earlier request was taken for the reply to this one: compare the "
     "numbers.",
     "wrong_reply_taken": "A datagram that does not begin with the number and a blank was taken for the reply,"
     " or a reply was not printed as it came.",
     "refusal_is_no_datagram": "recv returned -1, and that was taken for a length.",
-    "repeat_is_a_try": "A repeated reply used up a try: a datagram that is not the answer must not end the "
+    "repeat_is_a_try": "A repeated reply used up a try: a datagram that is not the reply should not end the "
     "wait.",
-    "wait_restarted": "Each wrong datagram made the client wait anew: the wait has a deadline, whatever "
-    "comes before.",
-    "asks_for_ever": "The client never gives up: after 40 tries without a reply it should say so and end.",
-    "waits_do_not_grow": "The waits should be 10, 20, 40, 80, 160, then 200 ms: whoever asks a busy server "
-    "at a fixed pace makes it busier.",
+    "wait_restarted": "Each wrong datagram started the wait anew: compute its deadline before the wait.",
+    "asks_for_ever": "The client does not give up: after 40 tries without a reply it should report it and "
+    "end.",
+    "waits_do_not_grow": "The waits should be 10, 20, 40, 80, 160, then 200 ms: repeats at a fixed pace keep "
+    "a busy server busy.",
 }
 
 
@@ -106,8 +106,8 @@ def udp_client(lab: Lab, name: str, port: int, *arguments: str) -> Program:
 
 @check(points=6, read="datagrams", causes=SENDER)
 def test_each_datagram_is_answered_to_its_sender(lab: Lab) -> None:
-    """One socket serves everybody: only the sender's address, which comes with each datagram, tells who gets
-    the reply."""
+    """One socket serves all clients. The sender's address comes with each datagram, and the reply goes
+    there."""
     server = udp_server(lab)
     ann = lab.datagrams("ann", server, server.port)
     bob = lab.datagrams("bob", server, server.port)
@@ -138,8 +138,8 @@ def test_datagrams_that_wait_together_are_answered_one_by_one(lab: Lab) -> None:
 
 @check(points=4, read="goodbye", causes=GOODBYE)
 def test_an_empty_datagram_is_one_goodbye_and_ends_nobody_else(lab: Lab) -> None:
-    """There is no end of file in UDP. An empty datagram may say goodbye; a server that stops for it, anybody
-    can stop."""
+    """UDP has no end of file. An empty datagram may be a goodbye; but any host can send one, so the server
+    goes on."""
     server = udp_server(lab)
     ann = lab.datagrams("ann", server, server.port)
     bob = lab.datagrams("bob", server, server.port)
@@ -161,7 +161,7 @@ def test_an_empty_datagram_is_one_goodbye_and_ends_nobody_else(lab: Lab) -> None
 
 @check(points=4, read="truncated", causes=TRUNCATED)
 def test_a_datagram_over_1024_bytes_is_cut_and_the_log_says_so(lab: Lab) -> None:
-    """What does not fit into the buffer is thrown away, silently, unless recvfrom is asked for the true
+    """The kernel discards what does not fit into the buffer. With MSG_TRUNC recvfrom returns the true
     length."""
     server = udp_server(lab)
     ann = lab.datagrams("ann", server, server.port)
@@ -180,8 +180,8 @@ def test_a_datagram_over_1024_bytes_is_cut_and_the_log_says_so(lab: Lab) -> None
 
 @check(points=2, read="datagrams", causes=SENDER, after="each_datagram_is_answered_to_its_sender")
 def test_a_client_that_does_not_wait_for_its_reply_disturbs_no_other(lab: Lab) -> None:
-    """The answer to nobody is refused by the client's kernel; the server's socket, which has no peer, does
-    not mind."""
+    """The client's kernel refuses a reply to a closed socket. A server's socket that is not connected gets no
+    error for it."""
     server = udp_server(lab)
     bob = lab.datagrams("bob", server, server.port)
     with server.paused():
@@ -196,7 +196,7 @@ def test_a_client_that_does_not_wait_for_its_reply_disturbs_no_other(lab: Lab) -
 
 @check(points=3, read="datagrams", causes=PORT, after="each_datagram_is_answered_to_its_sender")
 def test_a_second_server_cannot_take_the_port(lab: Lab) -> None:
-    """On a TCP listener SO_REUSEADDR is good manners; on a UDP socket it lets a stranger in."""
+    """A TCP listener should set SO_REUSEADDR. On a UDP socket it lets another program take the port."""
     server = udp_server(lab)
     second = lab.start("udp_upper_server", "-p", str(server.port))
     second.expect_exit(1, cause="port_stolen")
@@ -238,8 +238,8 @@ def test_the_client_prints_each_reply_and_says_goodbye(lab: Lab) -> None:
 
 @check(points=4, read="connected", causes=CLIENT, after="the_client_prints_each_reply_and_says_goodbye")
 def test_the_client_believes_its_server_alone(lab: Lab) -> None:
-    """Anybody may send a datagram to a client's port. connect, which sends nothing, makes the kernel sort
-    them out."""
+    """Any host may send a datagram to a client's port. After connect the kernel discards those of other
+    senders."""
     server = lab.datagrams("the server")
     stranger = lab.datagrams("a stranger")
     client = udp_client(lab, "udp_upper_client", server.port, "-w", "3600")
@@ -252,7 +252,7 @@ def test_the_client_believes_its_server_alone(lab: Lab) -> None:
 
 @check(points=4, read="lost", causes=CLIENT)
 def test_a_reply_that_never_comes_ends_the_wait(lab: Lab) -> None:
-    """Nobody promises a reply: whoever waits for one without a limit waits for ever."""
+    """A reply may be lost: a client that waits for it without a limit waits for ever."""
     silent = lab.datagrams("a silent server")
     client = udp_client(lab, "udp_upper_client", silent.port, "-w", "0.2")
     client.type("hello\n")
@@ -263,7 +263,7 @@ def test_a_reply_that_never_comes_ends_the_wait(lab: Lab) -> None:
 
 @check(points=4, read="refused", causes=CLIENT, after="the_client_prints_each_reply_and_says_goodbye")
 def test_a_refused_port_is_reported(lab: Lab) -> None:
-    """Where nobody has the port, the kernel there says so by ICMP, and on a connected socket it becomes an
+    """If no socket has the port, the server's kernel reports it by ICMP. On a connected socket it becomes an
     error."""
     neighbour = Datagrams(
         "a neighbour", None, None, "127.0.0.2"
@@ -276,7 +276,7 @@ def test_a_refused_port_is_reported(lab: Lab) -> None:
 
 @check(points=0, read="lost")
 def test_the_relay_does_what_its_script_says(lab: Lab) -> None:
-    """The relay makes a bad network on demand: every fault that the next checks speak of comes from it."""
+    """The relay makes a bad network on demand: the next checks get all their faults from it."""
     server = lab.datagrams("the server")
     relay = relay_to(lab, server, "--script", "x.=1/2..x")
     ann = lab.datagrams("ann", relay, relay.port)
@@ -296,7 +296,7 @@ def test_the_relay_does_what_its_script_says(lab: Lab) -> None:
 
 @check(points=0, read="lost")
 def test_the_relay_repeats_its_luck_for_a_seed(lab: Lab) -> None:
-    """A fault that cannot be had again cannot be looked into: the same seed makes the same faults."""
+    """The same seed makes the same faults, so that a failure can be repeated and studied."""
 
     def log(seed: str) -> str:
         server = lab.datagrams("the server")
@@ -323,8 +323,7 @@ def ask(lab: Lab, relay: Server, lines: list[str]) -> Program:
 
 
 def expect_answers(client: Program, lines: list[str], gave_up: str = "no_reply_taken") -> None:
-    """Waits until the client has ended, however long that takes as long as it goes on; every answer has to be
-    right."""
+    """Waits until the client has ended, as long as it makes progress; every reply has to be right."""
 
     def lost() -> str:
         return gave_up if "try 40: " in client.stderr.text else "never_asks_again"
@@ -348,8 +347,8 @@ def expect_answers(client: Program, lines: list[str], gave_up: str = "no_reply_t
 
 @check(points=5, read="late", causes=RETRY)
 def test_a_late_reply_is_not_taken_for_the_next_ones(lab: Lab) -> None:
-    """A reply that comes late lies in the socket when the next request is sent: only its number says whose it
-    is."""
+    """A late reply waits in the socket when the next request is sent: its number tells which request it is
+    for."""
     server = udp_server(lab)
     lines = ["one", "two", "three", "four"]
     for script in ("/1", "/2", "/3", "/2.2.2.2", "1/1"):
@@ -359,8 +358,8 @@ def test_a_late_reply_is_not_taken_for_the_next_ones(lab: Lab) -> None:
 
 @check(points=3, read="late", causes=RETRY)
 def test_only_the_number_and_one_blank_make_a_reply(lab: Lab) -> None:
-    """Anything may come to the client's port from its server: a reply begins with the very number and a
-    blank."""
+    """A reply begins with the request's number, as it was sent, and one blank. All other datagrams are
+    ignored."""
     server = lab.datagrams("the server")
     client = udp_client(lab, "udp_upper_client_retry", server.port)
     client.type("hello\n")
@@ -401,7 +400,7 @@ def test_a_lost_request_or_reply_is_asked_for_again(lab: Lab) -> None:
 
 @check(points=4, read="retry", causes=RETRY)
 def test_a_repeated_request_or_reply_changes_nothing(lab: Lab) -> None:
-    """Repeats pile up in the socket; none of them may be an answer, or count as a try."""
+    """Repeats pile up in the socket. None of them may be taken for a reply, or count as a try."""
     server = udp_server(lab)
     lines = [f"line {number}" for number in range(60)]
     for script in ("/" + 400 * "=", 400 * "=" + "/"):
@@ -411,7 +410,7 @@ def test_a_repeated_request_or_reply_changes_nothing(lab: Lab) -> None:
 
 @check(points=4, read="retry", causes=RETRY)
 def test_the_client_gives_up_after_forty_tries_and_growing_waits(lab: Lab) -> None:
-    """Asking for ever, or always at once, is how clients bring down a server that is only slow."""
+    """Clients that never give up, or repeat at a fixed pace, overload a server that is only slow."""
     silent = lab.datagrams("a silent server")
     client = udp_client(lab, "udp_upper_client_retry", silent.port)
     client.type("hello\n")
@@ -495,8 +494,7 @@ def test_a_refused_port_is_no_reply(lab: Lab) -> None:
 
 @check(points=3, read="retry", causes=RETRY)
 def test_a_thousand_answers_are_right_on_a_bad_network(lab: Lab) -> None:
-    """Three of ten datagrams are lost each way, some come twice, some too late: still every answer is
-    right."""
+    """Three of ten datagrams are lost each way, some come twice, some late. Still every reply is right."""
     server = udp_server(lab)
     faults = ("--drop", "30", "--repeat", "20", "--reorder", "20")
     conversations = []
@@ -827,8 +825,7 @@ def test_ten_thousand_tickets_cross_a_bad_network_once_each(lab: Lab) -> None:
 
 @check(points=0, read="broadcast", causes=BROADCAST)
 def test_a_broadcast_is_refused_without_the_option_and_heard_by_all_with_it(lab: Lab) -> None:
-    """A datagram for everybody is easily sent by mistake, so that the kernel wants to be told that it is
-    meant."""
+    """The kernel sends a broadcast only if the socket has asked for it: it might be a mistake."""
     result = lab.run("broadcast", "-p", "0", "-n", "5").expect_status(0, cause="not_asked_for")
     result.expect_match("^without SO_BROADCAST: sendto: Permission denied$")
     result.expect_match("^with SO_BROADCAST: sendto: sent$")
@@ -838,7 +835,7 @@ def test_a_broadcast_is_refused_without_the_option_and_heard_by_all_with_it(lab:
 
 @check(points=0, read="raw")
 def test_ping_works_or_names_the_missing_capability(lab: Lab) -> None:
-    """A raw socket is a right, not a matter of course: whoever has not got it should be told its name."""
+    """A raw socket needs a capability. A program without it should print its name."""
     ping = lab.run("raw_ping", "127.0.0.1")
     if ping.status == 1:
         ping.expect_match("CAP_NET_RAW.*ping_group_range", stream="stderr")
