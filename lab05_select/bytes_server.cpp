@@ -105,12 +105,14 @@ int main(int argc, char* argv[]) try {
         fd_set writable;
         FD_ZERO(&readable);
         FD_ZERO(&writable);
+        // BEGIN SOLUTION: wait as in upper_server; but a client with unsent bytes until it is writable.
         if (!paused) FD_SET(listener.get(), &readable);
         for (const client& one : clients)
             FD_SET(one.connection.get(), one.unsent > 0 ? &writable : &readable);
-        timeval second{.tv_sec = 1, .tv_usec = 0};
+        timeval limit{.tv_sec = 1, .tv_usec = 0};
         // Any bound above the highest descriptor will do. upper_server computes the lowest.
-        check("select", select(FD_SETSIZE, &readable, &writable, nullptr, paused ? &second : nullptr));
+        check("select", select(FD_SETSIZE, &readable, &writable, nullptr, paused ? &limit : nullptr));
+        // END SOLUTION
 
         for (client& one : clients) {
             try {

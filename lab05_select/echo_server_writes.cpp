@@ -95,9 +95,9 @@ int main(int argc, char* argv[]) try {
             if (!one.ended && one.output.size() < max_output) FD_SET(one.connection.get(), &readable);
             // END SOLUTION
         }
-        timeval second{.tv_sec = 1, .tv_usec = 0};
+        timeval limit{.tv_sec = 1, .tv_usec = 0};
         // Any bound above the highest descriptor will do. upper_server computes the lowest.
-        check("select", select(FD_SETSIZE, &readable, &writable, nullptr, paused ? &second : nullptr));
+        check("select", select(FD_SETSIZE, &readable, &writable, nullptr, paused ? &limit : nullptr));
 
         for (client& one : clients) {
             try {

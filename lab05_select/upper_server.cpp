@@ -70,8 +70,8 @@ int main(int argc, char* argv[]) try {
             FD_SET(one.connection.get(), &readable);
             highest = std::max(highest, one.connection.get());
         }
-        timeval second{.tv_sec = 1, .tv_usec = 0};
-        check("select", select(highest + 1, &readable, nullptr, nullptr, paused ? &second : nullptr));
+        timeval limit{.tv_sec = 1, .tv_usec = 0};
+        check("select", select(highest + 1, &readable, nullptr, nullptr, paused ? &limit : nullptr));
         // END SOLUTION
 
         for (client& one : clients) {

@@ -66,11 +66,13 @@ int main(int argc, char* argv[]) try {
         const bool paused = pause.active();
         fd_set readable;
         FD_ZERO(&readable);
+        // BEGIN SOLUTION: wait until the listener or a client is ready, as in upper_server.
         if (!paused) FD_SET(listener.get(), &readable);
         for (const client& one : clients) FD_SET(one.connection.get(), &readable);
-        timeval second{.tv_sec = 1, .tv_usec = 0};
+        timeval limit{.tv_sec = 1, .tv_usec = 0};
         // Any bound above the highest descriptor will do. upper_server computes the lowest.
-        check("select", select(FD_SETSIZE, &readable, nullptr, nullptr, paused ? &second : nullptr));
+        check("select", select(FD_SETSIZE, &readable, nullptr, nullptr, paused ? &limit : nullptr));
+        // END SOLUTION
 
         for (client& one : clients) {
             if (!FD_ISSET(one.connection.get(), &readable)) continue;
