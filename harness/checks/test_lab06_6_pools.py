@@ -214,10 +214,14 @@ def test_at_a_clean_end_each_client_is_told_and_each_thread_joined(lab: Lab) -> 
         ann.send(b"hello\n")
         ann.expect(b"HELLO\n")
         server.expect_at_rest()
-        with server.paused():
-            bob.send(b"the last words\n")
+        if variant is None:
+            with server.paused():
+                bob.send(b"the last words\n")
+                server.send_signal(number)
+            bob.expect(b"THE LAST WORDS\n", cause="reply_lost")
+        else:
+            # ThreadSanitizer holds back a signal that comes just before a system call.
             server.send_signal(number)
-        bob.expect(b"THE LAST WORDS\n", cause="reply_lost")
         for client in (bob, ann, cat):
             client.expect(b"Goodbye\n", cause="not_told")
             client.expect_eof(cause="not_told")
