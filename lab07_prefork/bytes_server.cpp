@@ -78,25 +78,25 @@ int main(int argc, char* argv[]) try {
     const unique_fd listener = listen_on(given.address(), given.port(2000));
 
     std::vector<pid_t> children;
-    while (children.size() < wanted) children.push_back(start_child(listener, awaited));
-    auto last_start = clock::now();
+    clock::time_point last_start;
     while (true) {
+        // BEGIN SOLUTION: reap the children that have died, and start those that are missing: one round a second.
+        for (pid_t dead; (dead = waitpid(-1, nullptr, WNOHANG)) > 0;) std::erase(children, dead);
+        // A child that cannot live would be started thousands of times a second.
+        if (clock::now() - last_start >= std::chrono::seconds{1}) {
+            last_start = clock::now();
+            try {
+                while (children.size() < wanted) children.push_back(start_child(listener, awaited));
+            } catch (const std::system_error& error) {
+                warnx("%s", error.what());
+            }
+        }
+        // END SOLUTION
         // While a child is missing, it looks again after a second.
         const timespec second{.tv_sec = 1, .tv_nsec = 0};
         const int signal = children.size() < wanted ? sigtimedwait(&awaited, nullptr, &second)
                                                     : sigwaitinfo(&awaited, nullptr);
         if (signal == SIGINT || signal == SIGTERM) break;
-        // BEGIN SOLUTION: reap every child that has died, then replace them, at most one round a second.
-        for (pid_t dead; (dead = waitpid(-1, nullptr, WNOHANG)) > 0;) std::erase(children, dead);
-        // A child that cannot live would be started thousands of times a second.
-        if (clock::now() - last_start < std::chrono::seconds{1}) continue;
-        last_start = clock::now();
-        try {
-            while (children.size() < wanted) children.push_back(start_child(listener, awaited));
-        } catch (const std::system_error& error) {
-            warnx("%s", error.what());
-        }
-        // END SOLUTION
     }
 
     std::cout << "Exiting\n";

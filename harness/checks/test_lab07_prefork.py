@@ -202,7 +202,7 @@ def test_a_scan_costs_no_child(lab: Lab) -> None:
     expect(living(server) == children, "the same children live", otherwise="others", cause="scan_kills")
 
 
-@check(points=7, read="replacing", causes=CHILDREN)
+@check(points=6, read="replacing", causes=CHILDREN)
 def test_a_child_that_is_killed_is_replaced(lab: Lab) -> None:
     """A pool that shrinks at each accident is empty one day."""
     server = lab.server("bytes_server", "-n", "3")
@@ -305,7 +305,7 @@ def test_ctrl_c_ends_all_and_frees_the_port(lab: Lab) -> None:
 # --- counting
 
 
-@check(points=7, read="counting", causes=COUNTING)
+@check(points=6, read="counting", causes=COUNTING)
 def test_the_counts_add_up_to_the_connections_served(lab: Lab) -> None:
     """1500 connections, 15 at a time: the lecture's own table of this run adds up to 1482."""
     server = lab.server("bytes_server_counted", "-n", "10")
@@ -542,6 +542,17 @@ def test_reuseport_keeps_a_client_in_its_childs_queue(lab: Lab) -> None:
             guest.expect(b"**")
             guest.close()
     server.stop()
+
+
+@check(points=2, read="a-restart", causes=PASSING)
+def test_a_passed_listener_loses_no_client(lab: Lab) -> None:
+    """A listener that is closed resets its queue. One that another process holds, too, stays open, and so does its queue."""
+    run = lab.run("restart").expect_status(0, cause="not_passed")
+    lost = re.findall(r"^SO_REUSEPORT, two queues: (\d+) of 40 connections are lost$", run.stdout.decode(), re.MULTILINE)
+    expect(len(lost) == 1, "it tells how many two queues lose", otherwise=repr(run.stdout))
+    if kernel.setting("net/ipv4/tcp_migrate_req") == "0":
+        expect(0 < int(lost[0]) < 40, "two queues lose some", otherwise=lost[0])
+    run.expect_match(r"^passed listener, one queue: 0 of 40 connections are lost$")
 
 
 @check(points=0, read="the-herd")

@@ -478,3 +478,11 @@ def kill_family(pid: int) -> None:
         for member in living:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(member, signal.SIGKILL)
+
+
+def setting(name: str) -> str:
+    """The value of a sysctl, "net/ipv4/tcp_migrate_req"; "" where the kernel has none of this name."""
+    try:
+        return Path("/proc/sys", name).read_text().strip()
+    except OSError:
+        return ""
