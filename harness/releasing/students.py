@@ -72,15 +72,18 @@ def files(lab: str, depth: str | None = None) -> dict[Path, bytes]:
             released[checks] = visible_checks(checks.read_text(), name, Term()).encode()
         for hints in _matching(HARNESS / "hints", (f"{name}.ini", "common.ini")):
             released[hints] = hints.read_bytes()
-        for page in _matching(ROOT / "handouts", (f"{name}.md", f"contracts/{name}.md", f"{name}*.svg", f"pictures/{name}*")):
+        pages = (f"{name}.md", f"contracts/{name}.md", f"{name}*.svg", f"pictures/{name}*")
+        for page in _matching(ROOT / "handouts", pages):
             released[page] = page.read_bytes()
     for path in [*(ROOT / name for name in TOP), *(HARNESS / name for name in (*COMMANDS, *MODULES))]:
         for file in path.rglob("*") if path.is_dir() else [path]:
             if file.is_file() and "__pycache__" not in file.parts:
                 released[file] = file.read_bytes()
-    page = (PAGES / "README.md").read_text().replace("{lab}", lab).replace("{exercises}", _exercises(lab, depth))
-    released[ROOT / "README.md"] = page.encode()
+    readme = (PAGES / "README.md").read_text().replace("{lab}", lab)
+    released[ROOT / "README.md"] = readme.replace("{exercises}", _exercises(lab, depth)).encode()
     released[HARNESS / "term.ini"] = _term(known).encode()
+    contracts = ROOT / "handouts" / "contracts" / "README.md"
+    released[contracts] = contracts.read_bytes()
     index = ROOT / "handouts" / "README.md"
     for page in _linked([index, *(path for path in released if path.match("handouts/lab*.md"))]):
         released[page] = page.read_bytes()
