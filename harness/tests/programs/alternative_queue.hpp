@@ -54,7 +54,11 @@ using mutex = semaphore_mutex;
 constexpr bool early = false, one_condition = false;
 #else
 using mutex = std::shared_mutex;
+#define reading std::shared_lock<mutex>
 constexpr bool early = true, one_condition = false;
+#endif
+#ifndef reading
+#define reading std::lock_guard<mutex>
 #endif
 
 template <typename Item, typename Storage>
@@ -108,13 +112,8 @@ class blocking_queue {
     }
 
     std::size_t size() {
-        if constexpr (requires { mutex_.lock_shared(); }) {
-            const std::shared_lock lock{mutex_};
-            return items_.size();
-        } else {
-            const std::lock_guard lock{mutex_};
-            return items_.size();
-        }
+        const reading lock{mutex_};
+        return items_.size();
     }
 
  private:
