@@ -78,7 +78,7 @@ def _look(pid: int, action: Callable[[], Look], nothing: Look) -> Look:
     Throws Failed, or CouldNotTell while trust_sight() was not called, if nobody may look at it: for a moment that is so
     between the change of its user and its exec.
     """
-    end = time.monotonic() + 1
+    end = time.monotonic() + 5
     while True:
         try:
             try:
