@@ -483,6 +483,6 @@ def kill_family(pid: int) -> None:
 def setting(name: str) -> str:
     """The value of a sysctl, "net/ipv4/tcp_migrate_req"; "" where the kernel has none of this name."""
     try:
-        return Path("/proc/sys", name).read_text().strip()
+        return _text(f"/proc/sys/{name}").strip()
     except OSError:
         return ""
