@@ -266,7 +266,8 @@ class Session:
         result.conversations = [Conversation(peer.name, peer.local_port, peer.events) for peer in peers]
         result.cause, result.rung, result.failed = None, "", self._failed
         error = self._error
-        if isinstance(error, CouldNotTell) and (killed := self.box.killed()):
+        unseen = isinstance(error, CouldNotTell) or (isinstance(error, Failed) and error.cause == "hides")
+        if unseen and (killed := self.box.killed()):  # one that is just dying cannot be looked at, either
             error = killed
         if error is None:
             result.verdict, result.reason = PASS, ""

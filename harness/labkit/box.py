@@ -370,9 +370,9 @@ class Watchdog:
             self._ends("memory")
         elif any(before - _room(place) > SCRATCH_BYTES and _size(place) > SCRATCH_BYTES for place, before in self._places.items()):
             self._ends("disk")
-        elif self.group is None and (grown := kernel.hidden_memory() - self._hidden) > self.limit and _hold_much(members):
+        elif self.group is None and (full := kernel.hidden_memory()) - self._hidden > self.limit and _hold_much(members):
             self._kill()
-            if poll(lambda: kernel.hidden_memory() - self._hidden < grown / 2, 10.0):
+            if poll(lambda: full - kernel.hidden_memory() > self.limit / 2, 10.0):
                 self._ends("memory")
             else:
                 self.trouble = "the machine's memory was taken by somebody else"

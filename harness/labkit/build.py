@@ -82,7 +82,10 @@ def make(directory: Path, variant: str, target: str, jobs: int = 1, box: Box | N
                 process.kill()
                 status = process.wait()
         output.seek(0)
-        log = output.read(1 << 20).decode(errors="replace")
+        said = output.read(1 << 20)
+        rest = os.fstat(output.fileno()).st_size - len(said)
+        output.seek(-min(rest, 1 << 16), os.SEEK_END)  # its end says what was not built
+        log = (said + output.read(1 << 16)).decode(errors="replace")
         result = Build(directory, variant, log=log)
         for name in {Path(refused).name for refused in _REFUSED.findall(result.log)}:
             if not (directory / f"{name}.cpp").is_file():

@@ -78,7 +78,7 @@ def _look(pid: int, action: Callable[[], Look], nothing: Look) -> Look:
     Throws Failed, or CouldNotTell while trust_sight() was not called, if nobody may look at it: for a moment that is so
     between the change of its user and its exec.
     """
-    end = time.monotonic() + 1
+    end = time.monotonic() + 5
     while True:
         try:
             try:
@@ -483,6 +483,6 @@ def kill_family(pid: int) -> None:
 def setting(name: str) -> str:
     """The value of a sysctl, "net/ipv4/tcp_migrate_req"; "" where the kernel has none of this name."""
     try:
-        return Path("/proc/sys", name).read_text().strip()
+        return _text(f"/proc/sys/{name}").strip()
     except OSError:
         return ""
