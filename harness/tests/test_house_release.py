@@ -72,7 +72,8 @@ def test_every_line_that_only_the_solution_has_is_gone(released: Release) -> Non
     given += (ROOT / LABS[lab]).glob("tests/*.cpp")
     for path in [*given, *ROOT.glob("harness/labkit/*.cpp")]:
         elsewhere |= {words(line) for line in path.read_text().splitlines()}
-    secret = {line for line in in_solutions - elsewhere if is_telling(line)}
+    given_text = "\n".join(elsewhere)
+    secret = {line for line in in_solutions if is_telling(line) and line not in given_text}
     found = []
     for path in (path for path in target.rglob("*") if path.is_file()):
         lines = path.read_text().splitlines()
@@ -149,7 +150,7 @@ def test_hidden_checks_are_not_released(released: Release) -> None:
 
 def test_links_in_the_handouts_lead_somewhere(released: Release) -> None:
     for page in released.target.rglob("*.md"):
-        prose = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+        prose = re.sub(r"^```.*?^```$|`[^`\n]+`", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
         for link in re.findall(r"\]\(([^):#]+)", prose):
             assert (page.parent / link).exists(), f"{page.name}: {link}"
 
