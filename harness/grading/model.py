@@ -125,7 +125,9 @@ class Result:
     attempts: int = 0
     logs: dict[str, str] = field(default_factory=dict)  # stdout and stderr of its programs
     binaries: dict[Path, int] = field(default_factory=dict)  # the programs' files, as Lab has them
-    seen: float = 0.0  # when the verdict was found, if it is kept from an earlier run; seconds since the epoch
+    seen: float = (
+        0.0  # when the verdict was found, if it is kept from an earlier run; seconds since the epoch
+    )
     begun: float = 0.0  # when its last attempt began, in seconds since the epoch
     conversations: list[Conversation] = field(default_factory=list)  # of its clients, if it was traced
     after: Result | None = None  # that of the check which has to pass before this one counts

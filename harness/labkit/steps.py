@@ -18,8 +18,8 @@ LONGEST = 500  # characters of one line of a story: a program's own words may be
 class Failed(Exception):
     """Evidence to the contrary was seen.
 
-    rung: what broke first, of build, start, exited, sanitizer, listen, connect, accept, answer, spins, bytes, reset,
-    behaviour. cause: the likely cause; `otherwise` is named if it has none for this rung.
+    rung: what broke first, of build, start, exited, sanitizer, listen, connect, accept, answer, spins, bytes,
+    reset, behaviour. cause: the likely cause; `otherwise` is named if it has none for this rung.
     """
 
     def __init__(

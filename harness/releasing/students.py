@@ -28,9 +28,7 @@ class Unreleasable(Unusable):
     """The release cannot be written; the message says why."""
 
 
-def release(
-    lab: str, target: Path, extra: dict[Path, bytes] | None = None, depth: str | None = None
-) -> None:
+def release(lab: str, target: Path, extra: dict[Path, bytes] | None = None, depth: str | None = None) -> None:
     """Writes the repository for a lab ("lab05") to `target`, in place of an earlier release. Throws
     Unreleasable.
 
@@ -72,14 +70,16 @@ def files(lab: str, depth: str | None = None) -> dict[Path, bytes]:
             released[checks] = visible_checks(checks.read_text(), name, Term()).encode()
         for hints in _matching(HARNESS / "hints", (f"{name}.ini", "common.ini")):
             released[hints] = hints.read_bytes()
-        for page in _matching(ROOT / "handouts", (f"{name}.md", f"contracts/{name}.md", f"{name}*.svg", f"pictures/{name}*")):
+        for page in _matching(
+            ROOT / "handouts", (f"{name}.md", f"contracts/{name}.md", f"{name}*.svg", f"pictures/{name}*")
+        ):
             released[page] = page.read_bytes()
     for path in [*(ROOT / name for name in TOP), *(HARNESS / name for name in (*COMMANDS, *MODULES))]:
         for file in path.rglob("*") if path.is_dir() else [path]:
             if file.is_file() and "__pycache__" not in file.parts:
                 released[file] = file.read_bytes()
-    page = (PAGES / "README.md").read_text().replace("{lab}", lab).replace("{exercises}", _exercises(lab, depth))
-    released[ROOT / "README.md"] = page.encode()
+    readme = (PAGES / "README.md").read_text().replace("{lab}", lab)
+    released[ROOT / "README.md"] = readme.replace("{exercises}", _exercises(lab, depth)).encode()
     released[HARNESS / "term.ini"] = _term(known).encode()
     index = ROOT / "handouts" / "README.md"
     for page in _linked([index, *(path for path in released if path.match("handouts/lab*.md"))]):
@@ -125,10 +125,14 @@ def _without_own_code(text: str, lab: str, depth: str | None) -> str:
 
 
 def _without_dead_links(text: str, page: Path, released: dict[Path, bytes]) -> str:
-    """Returns the page's text with only the words of a link that leads to what is not in the release; code as it is."""
+    """Returns the page's text with only the words of a link that leads to what is not in the release; code as
+    it is.
+    """
     parts = re.split(r"(^```.*?^```$)", text, flags=re.MULTILINE | re.DOTALL)
     for place in range(0, len(parts), 2):
-        parts[place] = _LINK.sub(lambda link: link[2] if _is_dead(link, page, released) else link[0], parts[place])
+        parts[place] = _LINK.sub(
+            lambda link: link[2] if _is_dead(link, page, released) else link[0], parts[place]
+        )
     return "".join(parts)
 
 
@@ -138,11 +142,15 @@ def _is_dead(link: re.Match[str], page: Path, released: dict[Path, bytes]) -> bo
 
 
 def _exercises(lab: str, depth: str | None) -> str:
-    """Returns the lab's exercises, a line each, and whether each is written from its contract or completed."""
+    """Returns the lab's exercises, a line each: whether it is written from its contract or completed."""
     lines = []
     for source in _matching(ROOT / LABS[lab], ("*.?pp",)):
         if regions.regions(source.read_text()):
-            to_do = "write it from its contract" if depths.depth_of(lab, source.name, depth) == "build" else "complete it"
+            to_do = (
+                "write it from its contract"
+                if depths.depth_of(lab, source.name, depth) == "build"
+                else "complete it"
+            )
             lines.append(f"- `{source.name}`: {to_do}\n")
     return "".join(lines).rstrip()
 
