@@ -10,8 +10,8 @@ import os
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
+if (harness := str(Path(__file__).resolve().parent.parent)) not in sys.path:
+    sys.path.insert(0, harness)
 from labkit import confine, seccomp
 
 # CHOWN, DAC_OVERRIDE, FOWNER, FSETID, KILL, SETGID, SETUID, SETPCAP, NET_BIND_SERVICE, NET_RAW, SYS_CHROOT,

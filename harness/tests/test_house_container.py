@@ -5,7 +5,6 @@ elsewhere.
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
