@@ -341,9 +341,12 @@ def expect_answers(client: Program, lines: list[str], gave_up: str = "no_reply_t
     answers = "".join(f"Input: Output: {line.upper()}\n" for line in lines) + "Input: "
     got = bytes(client.stdout.data)
     expect(
-        got == answers.encode(), f"the {len(lines)} answers are right, and in this order",
-        otherwise="other output", cause="late_reply_taken", details=difference(answers.encode(), got),
-    )  # fmt: skip
+        got == answers.encode(),
+        f"the {len(lines)} answers are right, and in this order",
+        otherwise="other output",
+        cause="late_reply_taken",
+        details=difference(answers.encode(), got),
+    )
 
 
 @check(points=5, read="late", causes=RETRY)
