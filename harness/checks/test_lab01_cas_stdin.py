@@ -144,7 +144,7 @@ def test_leading_zeros_mean_nothing(lab: Lab) -> None:
 
 @check(points=5, read="the-end", causes=STREAM)
 def test_the_last_line_may_lack_its_newline(lab: Lab) -> None:
-    """At the end of the input half a line is a whole one; and where nothing was asked, nothing is answered."""
+    """At the end of the input half a line is a whole one; where nothing was asked, nothing is answered."""
     lab.run("stdin_cas", input=b"0 7\n7 8").expect_status().expect_output(b"0\n7\n", cause="last_line_lost")
     lab.run("stdin_cas", input=b"").expect_status().expect_output(b"")
     lab.run("stdin_cas", input=b"\n").expect_status().expect_output(b"Bad Syntax\n")

@@ -706,7 +706,7 @@ def test_a_line_too_long_is_refused_and_the_refusal_arrives(lab: Lab) -> None:
 
 @check(points=3, read="too-long", causes=LINES, hidden=True, after="cas_server_lines_assembles_lines")
 def test_a_line_without_end_takes_no_memory(lab: Lab) -> None:
-    """A hundred megabytes and no newline: a server that keeps them for one client has none left for the next."""
+    """A hundred megabytes and no newline: a server that keeps them for one has none left for the next."""
     server = lab.server("cas_server_lines")
     before = kernel.memory(server.pid)
     ann = server.connect("ann")
@@ -772,7 +772,7 @@ def test_no_client_ends_cas_server_lines(lab: Lab) -> None:
 
 @check(points=4, read="accept-fails", causes=shortage.CAUSES, after="upper_server_answers_in_upper_case")
 def test_a_server_without_descriptors_rests(lab: Lab) -> None:
-    """accept fails at once while the system has no descriptor: the server says so once, rests, and goes on."""
+    """accept fails at once while the system has no descriptor: the server says so, rests, and goes on."""
     shortage.rests_when_accept_fails(lab, "upper_server", request=b"ping\n", reply=b"PING\n")
     shortage.rests_when_accept_fails(lab, "cas_server_lines", request=b"0 0\n", reply=b"0\n")
 

@@ -146,7 +146,7 @@ def counts(server: Server, children: int, cause: str | None = None) -> list[int]
 
 @check(points=4, read="children-in-accept", causes=SERVICE)
 def test_ten_children_wait_before_any_client(lab: Lab) -> None:
-    """A prefork server has its processes ready: no client waits for a fork, and an idle server costs nothing."""
+    """A prefork server has its processes ready: no client waits for a fork, an idle server costs nothing."""
     server = lab.server("bytes_server", "-n", "10")
     children = expect_children(server, 10)
     expect_in_accept(server, 10)
@@ -290,7 +290,7 @@ def test_a_fork_that_fails_is_tried_again(lab: Lab) -> None:
 
 @check(points=6, read="no-orphans", causes=CHILDREN)
 def test_children_end_with_their_parent_even_by_sigkill(lab: Lab) -> None:
-    """No handler runs at SIGKILL. Children that live on keep the port, and serve for a server that is gone."""
+    """No handler runs at SIGKILL. Children that live on keep the port, and serve for one that is gone."""
     server = lab.server("bytes_server", "-n", "4")
     children = expect_children(server, 4)
     expect_in_accept(server, 4)
@@ -352,7 +352,7 @@ def test_a_child_counts_beyond_65535(lab: Lab) -> None:
 
 @check(points=5, read="counting", causes=COUNTING)
 def test_counts_are_told_once_when_stopped_with_clients(lab: Lab) -> None:
-    """The signal comes while clients are connected: the counts include them, and no child stays to serve on."""
+    """The signal comes while clients are connected: the counts include them, and no child stays."""
     server = lab.server("bytes_server_counted", "-n", "4")
     for client in server.connect_all("ann", "bob", "cat"):
         client.expect_accepted()
@@ -423,7 +423,7 @@ def test_one_child_holds_a_connection_and_the_parent_does_not(lab: Lab) -> None:
 
 @check(points=6, read="all-busy", causes=PASSING)
 def test_clients_wait_their_turn_while_all_children_are_busy(lab: Lab) -> None:
-    """First come, first served: a connection that no child can have yet is left in the queue, in its place."""
+    """First come, first served: a connection that no child can have is left in the queue, in its place."""
     server = lab.server("bytes_server_passing", "-n", "2")
     ann, bob = server.connect_all("ann", "bob")
     for client in (ann, bob):

@@ -133,7 +133,7 @@ def test_rst_server_resets(lab: Lab) -> None:
 
 
 def meets_a_reset(lab: Lab, *options: str) -> Program:
-    """Starts sigpipe, which is reset when it reads: a reset that is faster would make connect fail already."""
+    """Starts sigpipe, which is reset when it reads: a reset that is faster can make connect fail."""
     server = lab.server("rst_server")
     with server.paused():
         program = lab.start("sigpipe", "-p", str(server.port), *options, "localhost")
@@ -146,7 +146,7 @@ def meets_a_reset(lab: Lab, *options: str) -> Program:
 
 @check(points=0, read="sigpipe", causes=RESETS)
 def test_sigpipe_kills_who_writes_after_a_reset(lab: Lab) -> None:
-    """After a reset the first read tells of it; the next write is answered by a signal that ends the process."""
+    """The first read tells of a reset; the next write is answered by a signal that ends the process."""
     program = meets_a_reset(lab)
     program.expect_exit(-signal.SIGPIPE)
     program.expect_match(r"\A\[Errno 104\] Connection reset by peer\n\Z", cause="wrong_words")
@@ -435,13 +435,13 @@ def files_arrive(lab: Lab, program: str) -> None:
 
 @check(points=2, read="the-copy-loop", causes=FILES)
 def test_files_arrive_byte_for_byte_by_copy(lab: Lab) -> None:
-    """A file of any size arrives as it is, none included: `OK SIZE` first, then so many bytes, then the end."""
+    """A file of any size arrives as it is, none included: `OK SIZE` first, so many bytes, then the end."""
     files_arrive(lab, COPY)
 
 
 @check(points=2, read="sendfile", causes=FILES)
 def test_files_arrive_byte_for_byte_by_sendfile(lab: Lab) -> None:
-    """A file of any size arrives as it is, none included: `OK SIZE` first, then so many bytes, then the end."""
+    """A file of any size arrives as it is, none included: `OK SIZE` first, so many bytes, then the end."""
     files_arrive(lab, SENDFILE)
 
 
@@ -1237,13 +1237,13 @@ def test_the_chat_takes_lines_as_tcp_cuts_them(lab: Lab) -> None:
 
 @check(points=3, read="the-capstone", causes=TALK)
 def test_no_text_breaks_the_protocol(lab: Lab) -> None:
-    """A text may hold anything that a terminal shows. A control byte could move its cursor or forge a line."""
+    """A text may hold anything that a terminal shows. A control byte can move its cursor or forge a line."""
     nothing_breaks_the_protocol(lab, CHAT)
 
 
 @check(points=5, read="the-capstone", causes=TALK, after="what_one_says_all_others_get")
 def test_a_client_that_does_not_read_is_cut_off(lab: Lab) -> None:
-    """What waits for a client that does not read needs memory. At 64 KiB it is cut off; nobody waits for it."""
+    """What waits for a client that does not read needs memory. At 64 KiB it is cut; nobody waits for it."""
     a_slow_reader_is_cut_off(lab, CHAT)
 
 
