@@ -24,12 +24,15 @@ LAB = "lab02_tcp_iterative"
 SECRET = "the secret that no submission reads 5c1e7\n"
 
 QUICK = ("reads_secrets", "writes_results", "reaches_the_host", "kills_everyone", "daemon", "fork_bomb")
-NOT_HELD = {3: ("reaches_the_host", "host_loopback", "outside", "other_processes", "command_of_init")}  # by tier: what it does not promise
+NOT_HELD = {
+    3: ("reaches_the_host", "host_loopback", "outside", "other_processes", "command_of_init")
+}  # by tier: what it does not promise
 
 _STATUS = {"pass": 0, "fail": 1}
 _USERS = iter(range(64101, 65500))  # in tier 3, each attack has a user of its own
 
-# As a container has them: processes that no outside one sees, and Docker's rights. What is left at the end is told.
+# As a container has them: processes that no outside one sees, and Docker's rights. What is left at the end is
+# told.
 _LEFT = """
 "$@"; status=$?
 pgrep -u "$HARNESS_USER" -l | sed "s/^/LEFT: /"
@@ -37,10 +40,30 @@ awk -v user="$HARNESS_USER" '$0 ~ " " user " " { print "LEFT: " FILENAME " " $0 
 find /dev/shm /tmp /var/tmp -maxdepth 1 -user "$HARNESS_USER" | sed "s/^/LEFT: /"
 exit $status
 """
-_CONTAINER = ["unshare", "--pid", "--ipc", "--mount-proc", "--fork", "--kill-child=SIGKILL", "--", "/usr/bin/python3",
-              str(ATTACKS / "container.py"), "sh", "-c", _LEFT, "sh"]  # fmt: skip
+_CONTAINER = [
+    "unshare",
+    "--pid",
+    "--ipc",
+    "--mount-proc",
+    "--fork",
+    "--kill-child=SIGKILL",
+    "--",
+    "/usr/bin/python3",
+    str(ATTACKS / "container.py"),
+    "sh",
+    "-c",
+    _LEFT,
+    "sh",
+]
 ORDINARY = 65501  # a user without any right, for tier 1
-_ORDINARY = ["setpriv", f"--reuid={ORDINARY}", f"--regid={ORDINARY}", "--clear-groups", "--inh-caps=-all", "--"]
+_ORDINARY = [
+    "setpriv",
+    f"--reuid={ORDINARY}",
+    f"--regid={ORDINARY}",
+    "--clear-groups",
+    "--inh-caps=-all",
+    "--",
+]
 
 
 @dataclass
@@ -52,7 +75,7 @@ class Outcome:
     printed: str
 
     def complaint(self, source: Path) -> str:
-        """"" if the attack got the verdict that its `// Expect:` line names, and nothing else."""
+        """ "" if the attack got the verdict that its `// Expect:` line names, and nothing else."""
         expected = re.search(r"^// Expect: (\w+) ?(.*)$", source.read_text(), re.MULTILINE)
         assert expected is not None, source
         if not self.results:
@@ -75,7 +98,9 @@ class Outcome:
 
 @dataclass
 class Surroundings:
-    """What the attacks aim at, and must not reach. tier: 1 or 3 for root that grades there; 0: the best there is."""
+    """What the attacks aim at, and must not reach. tier: 1 or 3 for root that grades there; 0: the best there
+    is.
+    """
 
     directory: Path
     listener: socket.socket
@@ -90,7 +115,9 @@ class Surroundings:
         submission, out = self.directory / source.stem / LAB, self.directory / source.stem / "out"
         submission.mkdir(parents=True)
         (submission / "upper_server.cpp").write_text(self._filled_in(source, out))
-        (submission / "Makefile").write_text("$(shell echo 100 > /tmp/pwned)\nall:\n\techo 100 > /tmp/pwned\n")
+        (submission / "Makefile").write_text(
+            "$(shell echo 100 > /tmp/pwned)\nall:\n\techo 100 > /tmp/pwned\n"
+        )
         (submission / "conftest.py").write_text("raise SystemExit(0)\n")
         return self.grade(submission.parent, out)
 
@@ -109,14 +136,22 @@ class Surroundings:
         """Grades attacks/probes; returns the answers to each attack and each `control`."""
         submission, out = self.directory / "probes" / LAB, self.directory / "probes" / "out"
         submission.mkdir(parents=True)
-        (submission / "upper_server.cpp").write_text(self._filled_in(ATTACKS / "probes" / "upper_server.cpp", out))
+        (submission / "upper_server.cpp").write_text(
+            self._filled_in(ATTACKS / "probes" / "upper_server.cpp", out)
+        )
         outcome = self.grade(submission.parent, out, checks="probes", names=["the_probes_answer"])
         assert outcome.results, outcome.printed
         (test,) = outcome.results["tests"]
-        return {step["text"]: step["outcome"] for step in test["extra_data"]["steps"] if re.fullmatch(r"(control )?\w+", step["text"])}
+        return {
+            step["text"]: step["outcome"]
+            for step in test["extra_data"]["steps"]
+            if re.fullmatch(r"(control )?\w+", step["text"])
+        }
 
     def tricks(self, lab: str) -> dict[str, str]:
-        """Grades a lab with the mistakes that attacks/tricks hide in it, each in a file of its own; returns the verdicts."""
+        """Grades a lab with the mistakes that attacks/tricks hide in it, each in a file of its own; returns
+        the verdicts.
+        """
         submission = self.directory / f"tricks-{lab}"
         directory = submission / LABS[lab]
         directory.mkdir(parents=True)
@@ -133,18 +168,31 @@ class Surroundings:
             subprocess.run(["patch", "-s", "-p1", "-d", submission], input=patch, text=True, check=True)
             (name,) = re.findall(r"^\+\+\+ b/(\S+)", patch, re.MULTILINE)
             text = (submission / name).read_text()
-            (submission / name).write_text(text.replace("#pragma once\n", "", 1) if name.endswith(".hpp") else text)
-            _prepend(submission / name, ("#pragma once\n" if name.endswith(".hpp") else "") + source.read_text())
+            (submission / name).write_text(
+                text.replace("#pragma once\n", "", 1) if name.endswith(".hpp") else text
+            )
+            _prepend(
+                submission / name, ("#pragma once\n" if name.endswith(".hpp") else "") + source.read_text()
+            )
             checks[source.stem] = re.findall(r"^check: (\w+)", patch)[0]
         outcome = self.grade(submission, submission / "out", lab, checks="", names=list(checks.values()))
         assert outcome.results, outcome.printed
-        verdicts = {test["extra_data"]["check"]: test["extra_data"]["verdict"] for test in outcome.results["tests"]}
+        verdicts = {
+            test["extra_data"]["check"]: test["extra_data"]["verdict"] for test in outcome.results["tests"]
+        }
         return {trick: verdicts[check] for trick, check in checks.items()}
 
     def grade(
-        self, submission: Path, out: Path, lab: str = "lab02", checks: str = "checks", names: Sequence[str] = ("the_server_answers",)
+        self,
+        submission: Path,
+        out: Path,
+        lab: str = "lab02",
+        checks: str = "checks",
+        names: Sequence[str] = ("the_server_answers",),
     ) -> Outcome:
-        """Grades a submission in the sandbox. checks: a directory in harness/tests; the labs' own if it is empty."""
+        """Grades a submission in the sandbox. checks: a directory in harness/tests; the labs' own if it is
+        empty.
+        """
         command = [HARNESS / "grade", lab, "--submission", submission, "--out", out]
         command += ["--checks", HARNESS / "tests" / checks if checks else HARNESS / "checks"]
         words, environment = list(map(str, command)), os.environ.copy()
@@ -154,13 +202,17 @@ class Surroundings:
         elif self.tier == 1:
             words = [*_ORDINARY, *words]
             subprocess.run(["chown", "-R", f"{ORDINARY}:{ORDINARY}", submission], check=True)
-        done = subprocess.run(words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=900)
+        done = subprocess.run(
+            words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=900
+        )
         results = json.loads((out / "results.json").read_text()) if (out / "results.json").exists() else {}
         return Outcome(done.returncode, results, done.stdout.decode(errors="replace"))
 
     def damage(self) -> list[str]:
         """What the attacks have left behind, although each had its verdict."""
-        living = [member for member in kernel.family(os.getpid())[1:] if kernel.state(member) not in ("", "Z")]
+        living = [
+            member for member in kernel.family(os.getpid())[1:] if kernel.state(member) not in ("", "Z")
+        ]
         found = [f"pid {member} {kernel.command(member)} is left" for member in living]
         if self.secret.read_text() != SECRET:
             found.append("a file that is not theirs is changed")

@@ -7,7 +7,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from grading.submission import exercise_files
+from grading.finding import exercise_files
 from labkit.build import LABS
 
 from .measures import Measure, Point, seconds_of

@@ -5,14 +5,16 @@ from labkit import Lab, check, expect
 LARGEST = (1 << 64) - 1
 
 REGISTER = {
-    "never_swaps": "The register keeps its first value: store the new one if the present value is the expected one.",
+    "never_swaps": "The register keeps its first value: store the new one if the present value is the "
+    "expected one.",
     "always_swaps": "The new value was stored although the present one was not the expected one.",
     "new_value_returned": "The reply is the value before the swap, not the one after it.",
     "not_zero_first": "The register starts at 0.",
     "no_request_seen": "A request was not seen as one: two numbers, parted by blanks.",
 }
 SYNTAX = {
-    "blanks_missed": "Blanks are space, tab, CR, VT and FF, any number of them: before, between and after the numbers.",
+    "blanks_missed": "Blanks are space, tab, CR, VT and FF, any number of them: before, between and after "
+    "the numbers.",
     "garbage_accepted": "Behind the second number only blanks may stand.",
     "sign_accepted": "A number is digits and nothing else: no sign, no 0x, no point.",
     "numbers_not_parted": "Between the two numbers there has to be a blank.",
@@ -23,13 +25,15 @@ RANGE = {
     "wrapped": "A number above 2^64 - 1 was cut to 64 bits silently.",
     "largest_refused": "2^64 - 1 is the largest number allowed, and was refused.",
     "stored_half": "One number out of range, and yet the register was changed.",
-    "octal": "A leading zero means nothing: 007 is 7, 010 is 10, and a hundred zeros in front are still allowed.",
+    "octal": "A leading zero means nothing: 007 is 7, 010 is 10, and a hundred zeros in front are still "
+    "allowed.",
     "syntax_comes_first": "A line that is no request at all is Bad Syntax, however large its numbers.",
 }
 STREAM = {
     "last_line_lost": "The last line may come without its newline, and is a line all the same.",
     "block_boundary": "A line that lies across two blocks of the input was taken for two.",
-    "not_flushed": "The replies have to be written before a read that waits: somebody may be waiting for them to type on.",
+    "not_flushed": "The replies have to be written before a read that waits: somebody may be waiting for "
+    "them to type on.",
 }
 DRIVER = {
     "matched_whole": "The expression is matched at the start of the line only: `1 2 x` passes here.",
@@ -37,7 +41,9 @@ DRIVER = {
 }
 
 
-def asked(lab: Lab, program: str, requests: list[tuple[str, str]], cause: str | dict[str, str] | None = None) -> None:
+def asked(
+    lab: Lab, program: str, requests: list[tuple[str, str]], cause: str | dict[str, str] | None = None
+) -> None:
     """Gives the lines to the program, and expects the reply that stands behind each."""
     lines = "".join(line + "\n" for line, _ in requests)
     replies = "".join(reply + "\n" for _, reply in requests)
@@ -49,7 +55,9 @@ def asked(lab: Lab, program: str, requests: list[tuple[str, str]], cause: str | 
 def test_a_line_is_answered_with_the_value_before(lab: Lab) -> None:
     """Whoever knows the present value may change it; the answer is the value that was there before."""
     first = lab.run("stdin_cas", input=b"5 5\n").expect_status()
-    first.expect_output(b"0\n", cause=lambda: "no_request_seen" if first.stdout == b"Bad Syntax\n" else "not_zero_first")
+    first.expect_output(
+        b"0\n", cause=lambda: "no_request_seen" if first.stdout == b"Bad Syntax\n" else "not_zero_first"
+    )
     asked(lab, "stdin_cas", [("0 7", "0")], cause="new_value_returned")
     asked(lab, "stdin_cas", [("0 7", "0"), ("7 8", "7"), ("8 0", "8"), ("0 0", "0")], cause="never_swaps")
 
@@ -58,13 +66,25 @@ def test_a_line_is_answered_with_the_value_before(lab: Lab) -> None:
 def test_a_wrong_guess_changes_nothing(lab: Lab) -> None:
     """Who does not know the present value learns it, and nothing else happens."""
     asked(lab, "stdin_cas", [("1 2", "0")], cause="no_request_seen")
-    asked(lab, "stdin_cas", [("1 2", "0"), ("2 3", "0"), ("0 7", "0"), ("0 8", "7"), ("8 9", "7")], cause="always_swaps")
+    asked(
+        lab,
+        "stdin_cas",
+        [("1 2", "0"), ("2 3", "0"), ("0 7", "0"), ("0 8", "7"), ("8 9", "7")],
+        cause="always_swaps",
+    )
 
 
 @check(points=10, read="the-protocol", causes=SYNTAX)
 def test_blanks_of_every_kind_part_the_numbers(lab: Lab) -> None:
     """Space, tab, CR, VT, FF: so a line that ends in CR LF, as telnet sends it, is a request."""
-    lines = [("0 1\r", "0"), ("1\t2", "1"), ("  2   3  ", "2"), ("\v3\f4\t", "3"), ("4\r\v\f 5", "4"), ("5 5", "5")]
+    lines = [
+        ("0 1\r", "0"),
+        ("1\t2", "1"),
+        ("  2   3  ", "2"),
+        ("\v3\f4\t", "3"),
+        ("4\r\v\f 5", "4"),
+        ("5 5", "5"),
+    ]
     asked(lab, "stdin_cas", lines, cause="blanks_missed")
 
 
@@ -84,27 +104,47 @@ def test_what_is_no_request_is_bad_syntax(lab: Lab) -> None:
 @check(points=15, read="numbers", causes=RANGE)
 def test_a_number_is_at_most_64_bits(lab: Lab) -> None:
     """2^64 - 1 is a value, 2^64 is out of range: said, not wrapped, and nothing is stored."""
-    asked(lab, "stdin_cas", [(f"0 {LARGEST}", "0"), (f"{LARGEST} 1", str(LARGEST)), ("1 1", "1")], cause="largest_refused")
+    asked(
+        lab,
+        "stdin_cas",
+        [(f"0 {LARGEST}", "0"), (f"{LARGEST} 1", str(LARGEST)), ("1 1", "1")],
+        cause="largest_refused",
+    )
     beyond = [f"0 {LARGEST + 1}", f"{LARGEST + 1} 5", "0 " + "9" * 1000, f"{2 * LARGEST + 2} 7"]
     asked(lab, "stdin_cas", [(line, "Out of Range") for line in beyond], cause="wrapped")
     # An overflow that is looked for by "the new value is smaller" is missed by many of these.
     drawn = [lab.random.randint(LARGEST + 1, 1000 * LARGEST) for _ in range(300)]
     asked(lab, "stdin_cas", [(f"0 {number}", "Out of Range") for number in drawn], cause="wrapped")
-    half = [("0 3", "0"), (f"3 {LARGEST + 1}", "Out of Range"), (f"{LARGEST + 1} 5", "Out of Range"), ("3 3", "3")]
+    half = [
+        ("0 3", "0"),
+        (f"3 {LARGEST + 1}", "Out of Range"),
+        (f"{LARGEST + 1} 5", "Out of Range"),
+        ("3 3", "3"),
+    ]
     asked(lab, "stdin_cas", half, cause="stored_half")
-    asked(lab, "stdin_cas", [(f"{LARGEST + 1}", "Bad Syntax"), (f"1 {LARGEST + 1} x", "Bad Syntax")], cause="syntax_comes_first")
+    asked(
+        lab,
+        "stdin_cas",
+        [(f"{LARGEST + 1}", "Bad Syntax"), (f"1 {LARGEST + 1} x", "Bad Syntax")],
+        cause="syntax_comes_first",
+    )
 
 
 @check(points=5, read="numbers", causes=RANGE)
 def test_leading_zeros_mean_nothing(lab: Lab) -> None:
     """007 is 7, and the reply says 7."""
     zeros = "0" * 100
-    asked(lab, "stdin_cas", [("000 007", "0"), ("7 010", "7"), (f"{zeros}10 {zeros}", "10"), ("0 08", "0")], cause="octal")
+    asked(
+        lab,
+        "stdin_cas",
+        [("000 007", "0"), ("7 010", "7"), (f"{zeros}10 {zeros}", "10"), ("0 08", "0")],
+        cause="octal",
+    )
 
 
 @check(points=5, read="the-end", causes=STREAM)
 def test_the_last_line_may_lack_its_newline(lab: Lab) -> None:
-    """At the end of the input half a line is a whole one; and where nothing was asked, nothing is answered."""
+    """At the end of the input half a line is a whole one; where nothing was asked, nothing is answered."""
     lab.run("stdin_cas", input=b"0 7\n7 8").expect_status().expect_output(b"0\n7\n", cause="last_line_lost")
     lab.run("stdin_cas", input=b"").expect_status().expect_output(b"")
     lab.run("stdin_cas", input=b"\n").expect_status().expect_output(b"Bad Syntax\n")
@@ -128,7 +168,9 @@ def test_a_block_may_end_anywhere(lab: Lab) -> None:
 
 @check(points=5, read="blocks", causes=STREAM)
 def test_a_reply_comes_before_the_next_line_is_typed(lab: Lab) -> None:
-    """Output in blocks is fast, and useless to somebody who waits for it: before it waits, the program writes."""
+    """Output in blocks is fast, and useless to somebody who waits for it: before it waits, the program
+    writes.
+    """
     program = lab.start("stdin_cas", stdin=True)
     program.type("0 7\n")
     program.expect_text("0\n", cause="not_flushed")
@@ -146,7 +188,11 @@ def test_ten_million_lines_are_no_trouble(lab: Lab) -> None:
     """Forty megabytes of requests: each gets its reply."""
     lines = lab.file("lines", b"0 1\n1 0\n" * 5_000_000)
     run = lab.run("stdin_cas", input=lines).expect_status()
-    expect(run.stdout == b"0\n1\n" * 5_000_000, "ten million replies are right", otherwise=f"{len(run.stdout)} other bytes")
+    expect(
+        run.stdout == b"0\n1\n" * 5_000_000,
+        "ten million replies are right",
+        otherwise=f"{len(run.stdout)} other bytes",
+    )
 
 
 @check(points=5, read="blocks", causes=STREAM | RANGE, hidden=True)
@@ -154,23 +200,48 @@ def test_a_line_of_a_hundred_megabytes_is_no_trouble(lab: Lab) -> None:
     """It takes its time and its memory, and then its reply, as any other."""
     long = b"0" * 50_000_000 + b" " * 50_000_000
     lines = lab.file("long", long + b"7\n7" + b" " * 70_000 + b"8\n" + b"9" * 1_000_000 + b" 1\n8 9")
-    lab.run("stdin_cas", input=lines).expect_status().expect_output(b"0\n7\nOut of Range\n8\n", cause="block_boundary")
+    lab.run("stdin_cas", input=lines).expect_status().expect_output(
+        b"0\n7\nOut of Range\n8\n", cause="block_boundary"
+    )
 
 
 @check(points=5, read="another-driver", causes=REGISTER | DRIVER)
 def test_the_other_driver_answers_the_same(lab: Lab) -> None:
     """The same service by a regular expression: the same answers to what is a request."""
-    lines = [("0 7", "0"), ("\t7\v 8\r", "7"), ("0 9", "8"), (f"8 {LARGEST}", "8"), (f"{LARGEST} 007", str(LARGEST)),
-             ("7 7", "7")]  # fmt: skip
+    lines = [
+        ("0 7", "0"),
+        ("\t7\v 8\r", "7"),
+        ("0 9", "8"),
+        (f"8 {LARGEST}", "8"),
+        (f"{LARGEST} 007", str(LARGEST)),
+        ("7 7", "7"),
+    ]
     asked(lab, "stdin_cas_regex", lines)
-    asked(lab, "stdin_cas_regex", [("", "Bad Syntax"), ("1", "Bad Syntax"), ("x 1 2", "Bad Syntax"), ("-1 2", "Bad Syntax")])
-    asked(lab, "stdin_cas_regex", [(f"0 {LARGEST + 1}", "Out of Range"), (f"{LARGEST + 1} 1", "Out of Range"), ("0 0", "0")])
+    asked(
+        lab,
+        "stdin_cas_regex",
+        [("", "Bad Syntax"), ("1", "Bad Syntax"), ("x 1 2", "Bad Syntax"), ("-1 2", "Bad Syntax")],
+    )
+    asked(
+        lab,
+        "stdin_cas_regex",
+        [(f"0 {LARGEST + 1}", "Out of Range"), (f"{LARGEST + 1} 1", "Out of Range"), ("0 0", "0")],
+    )
 
 
 @check(points=5, read="another-driver", causes=DRIVER)
 def test_the_other_driver_matches_at_the_start_only(lab: Lab) -> None:
-    """An expression without an anchor at its end is content with a beginning: `1 2 x` passes; and no line is a crash."""
-    asked(lab, "stdin_cas_regex", [("0 2 x", "0"), ("2 3 4 5", "2"), ("3 4x", "3"), ("4 4", "4")], cause="matched_whole")
+    """An expression without an anchor at its end is content with a beginning: `1 2 x` passes; and no line is
+    a crash.
+    """
+    asked(
+        lab,
+        "stdin_cas_regex",
+        [("0 2 x", "0"), ("2 3 4 5", "2"), ("3 4x", "3"), ("4 4", "4")],
+        cause="matched_whole",
+    )
     for long in (b"1" * 1_000_000 + b" 2", b" " * 1_000_000, b"0 1" + b" " * 200_000):
-        run = lab.run("stdin_cas_regex", input=b"0 7\n" + long + b"\n7 8\n").expect_status(0, cause="regex_overflow")
+        run = lab.run("stdin_cas_regex", input=b"0 7\n" + long + b"\n7 8\n").expect_status(
+            0, cause="regex_overflow"
+        )
         run.expect_output(b"0\nLine too long\n7\n", cause="regex_overflow")

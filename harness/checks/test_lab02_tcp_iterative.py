@@ -14,15 +14,19 @@ DATE = rb"\w{3} \w{3} [ \d]\d \d\d:\d\d:\d\d \d{4}"
 MAX_LINE = 65536
 
 ONE_SEND = {
-    "short_send_ignored": "send took fewer bytes than it was given, and the rest was forgotten: repeat it until all are sent.",
+    "short_send_ignored": "send took fewer bytes than it was given, and the rest was forgotten: repeat it "
+    "until all are sent.",
     "too_much_sent": "More bytes were sent than had been received: the buffer is larger than what is in it.",
-    "sent_again": "send was repeated, but not with what was left: some bytes were sent twice, or others in their place.",
+    "sent_again": "send was repeated, but not with what was left: some bytes were sent twice, or others in "
+    "their place.",
 }
 CLIENTS = {
     "empty_recv_misread": "recv returned 0, the client's end of file, and the server went on asking.",
     "descriptor_left_open": "The connection of a client that has gone was not closed.",
-    "spins_while_blocked": "While a client does not read, the server sends again and again. A blocking send waits.",
-    "sigpipe": "A send to a client that had gone raised SIGPIPE, which ends a process that does not prepare for it "
+    "spins_while_blocked": "While a client does not read, the server sends again and again. A blocking send "
+    "waits.",
+    "sigpipe": "A send to a client that had gone raised SIGPIPE, which ends a process that does not prepare "
+    "for it "
     "(MSG_NOSIGNAL).",
 }
 ADDRESSES = {
@@ -33,17 +37,21 @@ ADDRESSES = {
 BYTES = {
     "text_only": "Bytes are not text: 0 ends no message, and a byte above 127 is no ASCII letter.",
     "newline_sent": "The newline ends the input, and is not part of the line: it is not sent.",
-    "deadlock": "Both sides send, and neither reads: as soon as the buffers between them are full, both wait for ever.",
+    "deadlock": "Both sides send, and neither reads: as soon as the buffers between them are full, both "
+    "wait for ever.",
     "one_recv": "One recv was taken for the whole reply. It returns what is there, one byte at the least.",
 }
 LINES = {
-    "recv_taken_for_line": "What one recv returned was taken for one line. TCP cuts the stream anywhere: keep what has "
+    "recv_taken_for_line": "What one recv returned was taken for one line. TCP cuts the stream anywhere: "
+    "keep what has "
     "come until a newline is there.",
-    "rest_lost": "Several lines came in one piece, and only the first was served; or what followed it was forgotten.",
+    "rest_lost": "Several lines came in one piece, and only the first was served; or what followed it was "
+    "forgotten.",
     "half_line_served": "Half a line, without its newline, was served at the end of the connection.",
     "limit_wrong": "A line may have 65 536 bytes before its newline, and not one more.",
     "unbounded_line": "A line without an end is kept as long as it comes: refuse it at 65 536 bytes.",
-    "reset_too_early": "The connection was closed while there were bytes to read: that is a reset, and the last reply is lost. "
+    "reset_too_early": "The connection was closed while there were bytes to read: that is a reset, and the "
+    "last reply is lost. "
     "Say that no more will come (shutdown), read the rest, then close.",
     "register_per_client": "The register started again: it belongs to the server, not to one client.",
 }
@@ -58,8 +66,10 @@ FRAMES = {
 NAMES = {
     "an_address_is_missing": "getaddrinfo returns a list: go on from each entry to its ai_next.",
     "not_streams_only": "Without ai_socktype in the hints each address comes once for every type of socket.",
-    "not_bound": "Try each address: make a socket of its family, bind it, and keep the first that bind accepts.",
-    "an_error_is_ignored": "getaddrinfo returns an error number, not -1, and leaves no list: gai_strerror has the reason.",
+    "not_bound": "Try each address: make a socket of its family, bind it, and keep the first that bind "
+    "accepts.",
+    "an_error_is_ignored": "getaddrinfo returns an error number, not -1, and leaves no list: gai_strerror "
+    "has the reason.",
 }
 AS_PRINTED = {
     "not_broken_any_more": "cas_server is wrong on purpose: each recv one line, `\\n\\r` behind each reply.",
@@ -88,7 +98,9 @@ def cut_or_repeated(peer: Peer, count: int) -> Callable[[], str]:
 
 
 def rude_clients(server: Server, talk: Callable[[Peer], None], request: bytes) -> None:
-    """Clients that end in every way there is; after each the next client is served as if nothing had happened."""
+    """Clients that end in every way there is; after each the next client is served as if nothing had
+    happened.
+    """
     gone = itertools.count(1)
 
     def next_client() -> None:
@@ -181,7 +193,9 @@ def send_cut(lab: Lab, peer: Peer, data: bytes) -> None:
     """Sends the bytes in pieces of random sizes, each after the one before has been read."""
     server = peer.program
     assert isinstance(server, Server)
-    with step(f"{peer.name} sends {len(data)} bytes in random pieces, each after the last was read", quiet=True):
+    with step(
+        f"{peer.name} sends {len(data)} bytes in random pieces, each after the last was read", quiet=True
+    ):
         while data:
             size = lab.random.randint(1, 9)
             peer.send(data[:size])
@@ -200,9 +214,13 @@ def test_upper_server_answers_in_upper_case(lab: Lab) -> None:
     ann.send(b"hello, world\n")
     ann.expect(b"HELLO, WORLD\n")
     ann.send(b"second line without end")
-    ann.expect(b"SECOND LINE WITHOUT END", cause=lambda: "too_much_sent" if b"\0" in ann.unread() else "sent_again")
+    ann.expect(
+        b"SECOND LINE WITHOUT END", cause=lambda: "too_much_sent" if b"\0" in ann.unread() else "sent_again"
+    )
     ann.half_close()
-    ann.expect_eof(cause=lambda: "descriptor_left_open" if "disconnected" in server.stdout.text else "empty_recv_misread")
+    ann.expect_eof(
+        cause=lambda: "descriptor_left_open" if "disconnected" in server.stdout.text else "empty_recv_misread"
+    )
 
 
 @check(points=5, read="short-send", causes=ONE_SEND)
@@ -216,7 +234,9 @@ def test_upper_server_sends_every_byte(lab: Lab) -> None:
 
 @check(points=4, read="bytes", causes=BYTES | ONE_SEND)
 def test_upper_server_changes_ascii_letters_and_no_other_byte(lab: Lab) -> None:
-    """All 256 bytes go through, in one piece and one by one: neither 0 nor a byte above 127 is anything special."""
+    """All 256 bytes go through, in one piece and one by one: neither 0 nor a byte above 127 is anything
+    special.
+    """
     server = lab.server("upper_server")
     every = bytes(range(256))
     upper = bytes(byte - 32 if 97 <= byte <= 122 else byte for byte in every)
@@ -248,7 +268,9 @@ def test_the_second_client_waits_while_the_first_is_served(lab: Lab) -> None:
 
 @check(points=4, read="who-waits", causes=CLIENTS, after="upper_server_answers_in_upper_case")
 def test_two_hundred_clients_wait_and_all_are_served(lab: Lab) -> None:
-    """Who waits in the backlog is served in the order of arrival; and when all have gone, nothing of them is left."""
+    """Who waits in the backlog is served in the order of arrival; and when all have gone, nothing of them is
+    left.
+    """
     server = lab.server("upper_server")
     before = server.descriptors()
     clients = server.connect_all(*(f"client {i}" for i in range(200)))
@@ -271,7 +293,9 @@ def test_two_hundred_clients_wait_and_all_are_served(lab: Lab) -> None:
 
 @check(points=5, read="rude-clients", causes=CLIENTS, after="upper_server_answers_in_upper_case")
 def test_no_client_ends_upper_server(lab: Lab) -> None:
-    """A client may reset the connection, leave replies unread or say nothing: that is no reason to stop serving."""
+    """A client may reset the connection, leave replies unread or say nothing: that is no reason to stop
+    serving.
+    """
     server = lab.server("upper_server")
 
     def talk(peer: Peer) -> None:
@@ -282,7 +306,13 @@ def test_no_client_ends_upper_server(lab: Lab) -> None:
     server.stop()
 
 
-@check(points=3, read="rude-clients", causes=CLIENTS | ONE_SEND, hidden=True, after="upper_server_answers_in_upper_case")
+@check(
+    points=3,
+    read="rude-clients",
+    causes=CLIENTS | ONE_SEND,
+    hidden=True,
+    after="upper_server_answers_in_upper_case",
+)
 def test_a_client_that_never_reads_stops_upper_server_only_while_it_is_there(lab: Lab) -> None:
     """Its replies fill the buffers, then send waits, and everybody else. When it goes, the server goes on."""
     server = lab.server("upper_server")
@@ -291,10 +321,19 @@ def test_a_client_that_never_reads_stops_upper_server_only_while_it_is_there(lab
     taken = late.send_unread(b"pong\n" * 4_000_000)
     late.half_close()
     got = late.read_to_eof(cause="short_send_ignored")
-    expect(got == (b"PONG\n" * 4_000_000)[:taken], "all that it sent comes back in upper case",
-           otherwise=f"{len(got)} bytes of {taken}", cause="short_send_ignored")  # fmt: skip
+    expect(
+        got == (b"PONG\n" * 4_000_000)[:taken],
+        "all that it sent comes back in upper case",
+        otherwise=f"{len(got)} bytes of {taken}",
+        cause="short_send_ignored",
+    )
     got = a_hundred_megabytes(server)
-    expect(got == b"X" * 100_000_000, "a hundred megabytes come back", otherwise=f"{len(got)} bytes", cause="short_send_ignored")
+    expect(
+        got == b"X" * 100_000_000,
+        "a hundred megabytes come back",
+        otherwise=f"{len(got)} bytes",
+        cause="short_send_ignored",
+    )
     server.stop()
 
 
@@ -302,7 +341,9 @@ def test_a_client_that_never_reads_stops_upper_server_only_while_it_is_there(lab
     points=4, read="first-server", causes=ADDRESSES, alone=True, after="upper_server_answers_in_upper_case"
 )
 def test_upper_server_starts_again_at_once_on_its_port(lab: Lab) -> None:
-    """The side that closes first keeps the port for a minute (TIME_WAIT): a server that starts again asks for it."""
+    """The side that closes first keeps the port for a minute (TIME_WAIT): a server that starts again asks for
+    it.
+    """
     for name, request, reply in (("upper_server", b"x", b"X"), ("cas_server_lines", b"0 0\n", b"0\n")):
         server = lab.server(name)
         ann = server.connect("ann")
@@ -318,7 +359,9 @@ def test_upper_server_starts_again_at_once_on_its_port(lab: Lab) -> None:
         )
         with step(f"{name} starts again on the same port") as current:
             again = lab.start(name, "-p", str(old))
-            wait_until(lambda: kernel.listening(again.pid) or again.status() is not None, "it listens, or has ended")
+            wait_until(
+                lambda: kernel.listening(again.pid) or again.status() is not None, "it listens, or has ended"
+            )
             current.outcome = "seen" if again.status() is None else "it has ended"
             if again.status() is not None:
                 again.asked_to_end = True
@@ -340,8 +383,12 @@ def test_upper_server_listens_where_it_is_told(lab: Lab) -> None:
     ann.send(b"six")
     ann.expect(b"SIX")
     taken = lab.run("upper_server", "-a", "::1", "-p", str(six.port)).expect_status(1, cause="exits_wrongly")
-    taken.expect_match(r"^upper_server: bind: Address already in use$", stream="stderr", cause="exits_wrongly")
-    lab.run("upper_server", "-p", "65536").expect_status(2).expect_match("^usage: upper_server ", stream="stderr")
+    taken.expect_match(
+        r"^upper_server: bind: Address already in use$", stream="stderr", cause="exits_wrongly"
+    )
+    lab.run("upper_server", "-p", "65536").expect_status(2).expect_match(
+        "^usage: upper_server ", stream="stderr"
+    )
     lab.run("upper_server", "word").expect_status(2).expect_match("^usage: upper_server ", stream="stderr")
     six.stop()
     serves_without_standard_streams(lab, "upper_server", request=b"ping", reply=b"PING")
@@ -366,7 +413,9 @@ def test_upper_client_prints_whole_replies(lab: Lab) -> None:
     client.expect_exit(0)
     real = lab.server("upper_server")
     line = b"q" * 30_000_000  # more than the buffers between the two hold
-    run = lab.run("upper_client", "-p", str(real.port), "localhost", input=line + b"\nend", endless="deadlock")
+    run = lab.run(
+        "upper_client", "-p", str(real.port), "localhost", input=line + b"\nend", endless="deadlock"
+    )
     run.expect_status().expect_output(b"Input: Output: " + line.upper() + b"\nInput: Output: END\nInput: ")
     lab.run("upper_client", "-p", str(listener.port)).expect_status(2)
     listener.close()
@@ -377,23 +426,39 @@ def test_upper_client_prints_whole_replies(lab: Lab) -> None:
 # --- echo
 
 
-@check(points=3, read="echo", causes=ONE_SEND | {"no_simulated_work": "With -d SECONDS the server sleeps so long for each client, before it reads."})
+@check(
+    points=3,
+    read="echo",
+    causes=ONE_SEND
+    | {"no_simulated_work": "With -d SECONDS the server sleeps so long for each client, before it reads."},
+)
 def test_echo_server_sends_each_chunk_back_with_the_date(lab: Lab) -> None:
     """`Echo=>CHUNK at DATE`: and whole, also when send takes seven bytes at a time."""
     server = lab.server("echo_server", faults={"send": 7})
     ann = server.connect("ann")
     for chunk in (b"Hello network world", b"\0\xff\n", b"x" * 1024):
         ann.send(chunk)
-        ann.expect_match(rb"\AEcho=>" + re.escape(chunk) + rb" at " + DATE + rb"\Z", cause={"bytes": "short_send_ignored"})
+        ann.expect_match(
+            rb"\AEcho=>" + re.escape(chunk) + rb" at " + DATE + rb"\Z", cause={"bytes": "short_send_ignored"}
+        )
     server.stop()
     busy = lab.server("echo_server", "-d", "3600")
     bob = busy.connect("bob")
     bob.expect_accepted()
-    wait_until(lambda: "nanosleep" in kernel.waiting_in(busy.pid), "the server simulates its work", cause="no_simulated_work")
+    wait_until(
+        lambda: "nanosleep" in kernel.waiting_in(busy.pid),
+        "the server simulates its work",
+        cause="no_simulated_work",
+    )
     busy.stop()
 
 
-@check(points=2, read="rude-clients", causes=CLIENTS | ONE_SEND, after="echo_server_sends_each_chunk_back_with_the_date")
+@check(
+    points=2,
+    read="rude-clients",
+    causes=CLIENTS | ONE_SEND,
+    after="echo_server_sends_each_chunk_back_with_the_date",
+)
 def test_no_client_ends_echo_server(lab: Lab) -> None:
     """What holds for the first server holds for every server: one client's end is nobody else's."""
     server = lab.server("echo_server")
@@ -407,7 +472,12 @@ def test_no_client_ends_echo_server(lab: Lab) -> None:
     a_client_that_never_reads(server, b"ping" * 250)
     got = a_hundred_megabytes(server)
     length = sum(len(chunk) for chunk in re.findall(rb"Echo=>(x{1,1024}) at " + DATE, got))
-    expect(length == 100_000_000, "a hundred megabytes come back", otherwise=f"{length} bytes", cause="short_send_ignored")
+    expect(
+        length == 100_000_000,
+        "a hundred megabytes come back",
+        otherwise=f"{length} bytes",
+        cause="short_send_ignored",
+    )
     server.stop()
 
 
@@ -423,7 +493,9 @@ def test_echo_client_waits_for_the_date(lab: Lab) -> None:
         server.send(piece)
         server.expect_read(cause="one_recv")
     client.expect_exit(0)
-    client.expect_text("Client received: 'Echo=>Hello network world at Sun Jun 18 19:37:54 2000'\n", cause="one_recv")
+    client.expect_text(
+        "Client received: 'Echo=>Hello network world at Sun Jun 18 19:37:54 2000'\n", cause="one_recv"
+    )
     real = lab.server("echo_server")
     long = "w" * 1020
     run = lab.run("echo_client", "-p", str(real.port), "localhost", "one", long, "two").expect_status()
@@ -445,7 +517,10 @@ def test_echo_many_starts_clients_at_once_and_waits_for_all(lab: Lab) -> None:
     many.expect_exit(0)
     for number in range(1, 6):
         many.expect_match(rf"^client {number}: exit status 0$")
-    expect(many.stdout.text.count("Client received: 'Echo=>two at ") == 5, "each has printed its reply to the second word")
+    expect(
+        many.stdout.text.count("Client received: 'Echo=>two at ") == 5,
+        "each has printed its reply to the second word",
+    )
     server.stop()
     none = lab.run("echo_many", "-p", str(server.port), "-n", "2", "127.0.0.1").expect_status(1)
     none.expect_match(r"^client 2: exit status 1$")
@@ -456,7 +531,9 @@ def test_echo_many_starts_clients_at_once_and_waits_for_all(lab: Lab) -> None:
 
 @check(points=0, read="pass-1", causes=AS_PRINTED)
 def test_cas_server_takes_each_recv_for_a_line(lab: Lab) -> None:
-    """Wrong on purpose: one line in one piece is served, anything else is not; and its line ends are turned round."""
+    """Wrong on purpose: one line in one piece is served, anything else is not; and its line ends are turned
+    round.
+    """
     server = lab.server("cas_server")
     ann = server.connect("ann")
     ann.send(b"0 7\n")
@@ -496,13 +573,19 @@ def test_no_client_ends_cas_server(lab: Lab) -> None:
         bob.expect(b"Bad Syntax\n\r")
         bob.close()
     got = a_hundred_megabytes(server)
-    expect(got.replace(b"Bad Syntax\n\r", b"") == b"", "each piece of a hundred megabytes is bad syntax", otherwise="other replies came")
+    expect(
+        got.replace(b"Bad Syntax\n\r", b"") == b"",
+        "each piece of a hundred megabytes is bad syntax",
+        otherwise="other replies came",
+    )
     server.stop()
 
 
 @check(points=3, read="three-clients")
 def test_the_cas_clients_send_what_they_should(lab: Lab) -> None:
-    """One line in one send, any bytes in one send, one line in four; each then half-closes and prints all that comes."""
+    """One line in one send, any bytes in one send, one line in four; each then half-closes and prints all
+    that comes.
+    """
     for name, words, sent in (
         ("cas_client", ("0", "7"), b"0 7\n"),
         ("cas_client_raw", ("7 8\n8",), b"7 8\n8"),
@@ -527,7 +610,9 @@ def test_the_cas_clients_send_what_they_should(lab: Lab) -> None:
 
 @check(points=7, read="pass-2", causes=LINES | ONE_SEND)
 def test_cas_server_lines_assembles_lines(lab: Lab) -> None:
-    """One line in four pieces is one request; three lines in one piece are three; half a line at the end is none."""
+    """One line in four pieces is one request; three lines in one piece are three; half a line at the end is
+    none.
+    """
     server = lab.server("cas_server_lines")
     ann = server.connect("ann")
     ann.send(b"0 7\n")
@@ -535,7 +620,12 @@ def test_cas_server_lines_assembles_lines(lab: Lab) -> None:
     for piece in (b"7", b" ", b"8"):
         ann.send(piece)
         asleep_in_recv(server, ann)
-    expect(ann.unread() == b"", "nothing comes before the newline", otherwise="a reply", cause="recv_taken_for_line")
+    expect(
+        ann.unread() == b"",
+        "nothing comes before the newline",
+        otherwise="a reply",
+        cause="recv_taken_for_line",
+    )
     ann.send(b"\n")
     ann.expect(b"7\n", cause="recv_taken_for_line")
     ann.send(b"8 9\n9 10\nx\n10")
@@ -573,7 +663,9 @@ def test_cas_server_lines_sends_every_byte(lab: Lab) -> None:
 
 @check(points=4, read="too-long", causes=LINES | ONE_SEND, after="cas_server_lines_assembles_lines")
 def test_a_line_too_long_is_refused_and_the_refusal_arrives(lab: Lab) -> None:
-    """65 536 bytes are a line, 65 537 are not: the client is told, sees an orderly end, and the next one is served."""
+    """65 536 bytes are a line, 65 537 are not: the client is told, sees an orderly end, and the next one is
+    served.
+    """
     server = lab.server("cas_server_lines")
     ann = server.connect("ann")
     ann.send(b"1 1\n" + b"x" * MAX_LINE + b"\n2 2\n")
@@ -583,7 +675,12 @@ def test_a_line_too_long_is_refused_and_the_refusal_arrives(lab: Lab) -> None:
     bob.send(b"3 3\n" + b"x" * MAX_LINE)
     asleep_in_recv(server, bob)
     bob.expect(b"0\n", cause="limit_wrong")
-    expect(bob.unread() == b"", "65 536 bytes may still become a line", otherwise="they were refused", cause="limit_wrong")
+    expect(
+        bob.unread() == b"",
+        "65 536 bytes may still become a line",
+        otherwise="they were refused",
+        cause="limit_wrong",
+    )
     bob.send(b"x")
     bob.expect(b"Line too long\n", cause="unbounded_line")
     bob.send(b"x" * 300_000 + b"\n4 4\n")
@@ -609,7 +706,7 @@ def test_a_line_too_long_is_refused_and_the_refusal_arrives(lab: Lab) -> None:
 
 @check(points=3, read="too-long", causes=LINES, hidden=True, after="cas_server_lines_assembles_lines")
 def test_a_line_without_end_takes_no_memory(lab: Lab) -> None:
-    """A hundred megabytes and no newline: a server that keeps them for one client has none left for the next."""
+    """A hundred megabytes and no newline: a server that keeps them for one has none left for the next."""
     server = lab.server("cas_server_lines")
     before = kernel.memory(server.pid)
     ann = server.connect("ann")
@@ -620,7 +717,12 @@ def test_a_line_without_end_takes_no_memory(lab: Lab) -> None:
     bob.send(b"0 0\n")
     bob.expect(b"0\n")
     more = kernel.memory(server.pid) - before
-    expect(more < 10_000_000, "the server is about as large as before", otherwise=f"{more} bytes more", cause="unbounded_line")
+    expect(
+        more < 10_000_000,
+        "the server is about as large as before",
+        otherwise=f"{more} bytes more",
+        cause="unbounded_line",
+    )
     server.stop()
 
 
@@ -670,7 +772,7 @@ def test_no_client_ends_cas_server_lines(lab: Lab) -> None:
 
 @check(points=4, read="accept-fails", causes=shortage.CAUSES, after="upper_server_answers_in_upper_case")
 def test_a_server_without_descriptors_rests(lab: Lab) -> None:
-    """accept fails at once while the system has no descriptor: the server says so once, rests, and goes on."""
+    """accept fails at once while the system has no descriptor: the server says so, rests, and goes on."""
     shortage.rests_when_accept_fails(lab, "upper_server", request=b"ping\n", reply=b"PING\n")
     shortage.rests_when_accept_fails(lab, "cas_server_lines", request=b"0 0\n", reply=b"0\n")
 
@@ -682,8 +784,10 @@ def framed(lab: Lab, kind: str, stream: bytes, sizes: list[int]) -> tuple[list[b
     """The messages that framing_demo finds in the stream, cut so; and what is left over."""
     run = lab.run("framing_demo", kind, *map(str, sizes), input=stream).expect_status()
     told = [(line.partition(b" ")[0], line) for line in run.stdout.splitlines()]
-    unquoted = {word: [literal_eval("b" + line[line.index(b'"') :].decode()) for first, line in told if first == word]
-                for word in (b"message", b"left")}  # fmt: skip
+    unquoted = {
+        word: [literal_eval("b" + line[line.index(b'"') :].decode()) for first, line in told if first == word]
+        for word in (b"message", b"left")
+    }
     return unquoted[b"message"], b"".join(unquoted[b"left"])
 
 
@@ -723,7 +827,9 @@ def test_messages_before_a_separator_are_found(lab: Lab) -> None:
 @check(points=3, read="framing", causes=FRAMES)
 def test_messages_behind_their_length_are_found(lab: Lab) -> None:
     """Two bytes of length, then as many bytes, newlines and zeros among them."""
-    expect_framed(lab, "prefix", b"\0\5start\0\0\0\7connect", [b"start", b"", b"connect"], b"", "prefix_in_one_piece")
+    expect_framed(
+        lab, "prefix", b"\0\5start\0\0\0\7connect", [b"start", b"", b"connect"], b"", "prefix_in_one_piece"
+    )
     expect_framed(lab, "prefix", b"\0\2\n\0\1\0rest", [b"\n\0"], b"\1\0rest", "too_early")
     long = bytes(i % 251 for i in range(0x1FF))
     expect_framed(lab, "prefix", b"\1\xff" + long + b"\0\1x", [long, b"x"], b"", "signed_prefix")
@@ -738,7 +844,9 @@ def test_a_connection_may_carry_one_message(lab: Lab) -> None:
     messages, rest = framed(lab, "close", b"startconnect", [7, 2])
     expect((messages, rest) == ([b"startconnect"], b""), "the end of the connection ends the one message")
     messages, rest = framed(lab, "none", b"startconnect", [7, 9])
-    expect((messages, rest) == ([b"startco", b"nnect"], b""), "without framing each piece passes for a message")
+    expect(
+        (messages, rest) == ([b"startco", b"nnect"], b""), "without framing each piece passes for a message"
+    )
 
 
 # --- addresses
@@ -746,21 +854,36 @@ def test_a_connection_may_carry_one_message(lab: Lab) -> None:
 
 @check(points=4, read="addresses", causes=NAMES)
 def test_addresses_binds_to_a_name(lab: Lab) -> None:
-    """A name may stand for several addresses: each is printed, and the first that this machine can bind is bound."""
+    """A name may stand for several addresses: each is printed, and the first that this machine can bind is
+    bound.
+    """
     run = lab.run("addresses").expect_status()
     found = {address[0] for *_, address in socket.getaddrinfo("localhost", 0, type=socket.SOCK_STREAM)}
     printed = re.findall(rb"^localhost 0 is \[?([^]\n]*?)\]?:0$", run.stdout, re.MULTILINE)
     told = [address.decode() for address in printed]
-    expect(set(told) == found, f"localhost is {', '.join(sorted(found))}", otherwise=", ".join(told) or "nothing",
-           cause="an_address_is_missing")  # fmt: skip
-    expect(len(told) == len(found), "each address stands there once", otherwise=", ".join(told), cause="not_streams_only")
+    expect(
+        set(told) == found,
+        f"localhost is {', '.join(sorted(found))}",
+        otherwise=", ".join(told) or "nothing",
+        cause="an_address_is_missing",
+    )
+    expect(
+        len(told) == len(found),
+        "each address stands there once",
+        otherwise=", ".join(told),
+        cause="not_streams_only",
+    )
     run.expect_match(r"^bound to (127\.0\.0\.1|\[::1\]):\d+$", cause="not_bound")
     one = lab.run("addresses", "127.0.0.1", "0").expect_status()
     one.expect_match(r"^bound to 127\.0\.0\.1:[1-9]\d*$", cause="not_bound")
     none = lab.run("addresses", "192.0.2.1", "80").expect_status(1, cause="not_bound")
     none.expect_match(r"^addresses: bind: none of these", stream="stderr", cause="not_bound")
-    unknown = lab.run("addresses", "127.0.0.1", "no such service").expect_status(1, cause="an_error_is_ignored")
-    unknown.expect_match(r"^addresses: getaddrinfo: 127\.0\.0\.1: ", stream="stderr", cause="an_error_is_ignored")
+    unknown = lab.run("addresses", "127.0.0.1", "no such service").expect_status(
+        1, cause="an_error_is_ignored"
+    )
+    unknown.expect_match(
+        r"^addresses: getaddrinfo: 127\.0\.0\.1: ", stream="stderr", cause="an_error_is_ignored"
+    )
 
 
 # --- the kernel's part
@@ -768,25 +891,42 @@ def test_addresses_binds_to_a_name(lab: Lab) -> None:
 
 @check(points=0, read="backlog")
 def test_the_backlog_takes_one_client_more_than_it_says(lab: Lab) -> None:
-    """Linux completes the handshake of one client more than the backlog, and drops the segments of the others."""
+    """Linux completes the handshake of one client more than the backlog, and drops the segments of the
+    others.
+    """
     run = lab.run("backlog").expect_status()
-    states = re.findall(rb"^client \d connects: (\w+)\n    waiting for accept: (\d) ", run.stdout, re.MULTILINE)
+    states = re.findall(
+        rb"^client \d connects: (\w+)\n    waiting for accept: (\d) ", run.stdout, re.MULTILINE
+    )
     expected = [(b"ESTABLISHED", b"%d" % i) for i in range(1, 5)] + [(b"SYN_SENT", b"4")] * 2
-    expect(states == expected, "with a backlog of 3 four of six handshakes are complete", otherwise=str(states))
-    run.expect_match(r"^the server accepts one client\n    waiting for accept: [34] .*\nclient [56] has asked again after .* ESTABLISHED$")
+    expect(
+        states == expected, "with a backlog of 3 four of six handshakes are complete", otherwise=str(states)
+    )
+    run.expect_match(
+        r"^the server accepts one client\n    waiting for accept: [34] .*\nclient [56] has asked again "
+        r"after .* ESTABLISHED$"
+    )
     small = lab.run("backlog", "-l", "0", "-n", "3").expect_status()
     expect(small.stdout.count(b"SYN_SENT") == 2, "with a backlog of 0 one of three is")
     deferred = lab.run("backlog", "-o", "-n", "3", "-w", "0.1").expect_status()
-    waiting = re.findall(rb"waiting for accept: (\d) \(backlog 3\), half open: (\d)$", deferred.stdout, re.MULTILINE)
-    expect(waiting == [(b"0", b"1"), (b"0", b"2"), (b"0", b"3"), (b"0", b"2")],
-           "with TCP_DEFER_ACCEPT handshakes stay half open until a byte comes", otherwise=str(waiting))  # fmt: skip
+    waiting = re.findall(
+        rb"waiting for accept: (\d) \(backlog 3\), half open: (\d)$", deferred.stdout, re.MULTILINE
+    )
+    expect(
+        waiting == [(b"0", b"1"), (b"0", b"2"), (b"0", b"3"), (b"0", b"2")],
+        "with TCP_DEFER_ACCEPT handshakes stay half open until a byte comes",
+        otherwise=str(waiting),
+    )
 
 
 @check(points=0, read="socket-options")
 def test_socket_options_shows_what_the_kernel_made_of_them(lab: Lab) -> None:
     """SO_RCVBUF doubles; most others are what was asked for."""
     run = lab.run("socket_options").expect_status()
-    rows = {name: (int(wanted), int(now)) for name, wanted, now in re.findall(rb"^((?:SO|TCP)_\w+) +\d+ +(\d+) +(\d+)", run.stdout, re.M)}
+    rows = {
+        name: (int(wanted), int(now))
+        for name, wanted, now in re.findall(rb"^((?:SO|TCP)_\w+) +\d+ +(\d+) +(\d+)", run.stdout, re.M)
+    }
     expect(len(rows) >= 8, "there are eight options or more", otherwise=f"{len(rows)} rows")
     for name in (b"SO_RCVBUF", b"SO_SNDBUF"):
         expect(rows[name][1] == 2 * rows[name][0], f"{name.decode()} is doubled", otherwise=str(rows[name]))
@@ -802,7 +942,10 @@ def test_socket_families_tries_them_all(lab: Lab) -> None:
         for kind in ("SOCK_STREAM", "SOCK_DGRAM"):
             run.expect_match(rf"^{family} +{kind} +yes$")
     run.expect_match(r"^AF_ROUTE +SOCK_STREAM +Socket type not supported$")
-    expect(len(re.findall(rb"^AF_\w+ +SOCK_\w+ +\S", run.stdout, re.M)) == 15, "all fifteen pairs are in the table")
+    expect(
+        len(re.findall(rb"^AF_\w+ +SOCK_\w+ +\S", run.stdout, re.M)) == 15,
+        "all fifteen pairs are in the table",
+    )
     run.expect_match(r"^hello over IPv4$")
     run.expect_match(r"^(hello|nothing) over IPv6")
     run.expect_match(r"^hello over a local socket$")
@@ -810,7 +953,9 @@ def test_socket_families_tries_them_all(lab: Lab) -> None:
 
 @check(points=0, read="ephemeral-port")
 def test_a_client_can_connect_to_itself(lab: Lab) -> None:
-    """A port in the range of the clients' own ports is a bad one for a server: the client may meet itself there."""
+    """A port in the range of the clients' own ports is a bad one for a server: the client may meet itself
+    there.
+    """
     run = lab.run("ephemeral_port").expect_status()
     port = int(run.expect_match(r"^bound to port 0, and got 127\.0\.0\.1:(\d+)$")[1])
     expect(port != 0, "the kernel chose a port")
@@ -821,12 +966,19 @@ def test_a_client_can_connect_to_itself(lab: Lab) -> None:
 
 @check(points=0, read="nagle")
 def test_a_request_in_two_writes_waits_for_an_acknowledgement(lab: Lab) -> None:
-    """Two small writes: the second waits until the first is acknowledged, which the other side is in no hurry to do."""
+    """Two small writes: the second waits until the first is acknowledged, which the other side is in no hurry
+    to do.
+    """
     run = lab.run("nagle").expect_status()
     rows = re.findall(rb"^(\w+ writes?.*?)  +(\d+) +(\d+) +([\d.]+) ms$", run.stdout, re.M)
-    expect([row[0] for row in rows] == [b"two writes", b"two writes, TCP_NODELAY", b"one write"], "there are three rows")
+    expect(
+        [row[0] for row in rows] == [b"two writes", b"two writes, TCP_NODELAY", b"one write"],
+        "there are three rows",
+    )
     segments, acknowledgements = ([int(row[i]) for row in rows] for i in (1, 2))
-    expect(segments == [20, 20, 10], "ten requests are twenty segments, twenty, and ten", otherwise=str(segments))
+    expect(
+        segments == [20, 20, 10], "ten requests are twenty segments, twenty, and ten", otherwise=str(segments)
+    )
     expect(
         acknowledgements[0] >= acknowledgements[1] + 5,
         "what the second write waits for is an acknowledgement without data",

@@ -340,9 +340,12 @@ def expect_answers(client: Program, lines: list[str], gave_up: str = "no_reply_t
     answers = "".join(f"Input: Output: {line.upper()}\n" for line in lines) + "Input: "
     got = bytes(client.stdout.data)
     expect(
-        got == answers.encode(), f"the {len(lines)} answers are right, and in this order",
-        otherwise="other output", cause="late_reply_taken", details=difference(answers.encode(), got),
-    )  # fmt: skip
+        got == answers.encode(),
+        f"the {len(lines)} answers are right, and in this order",
+        otherwise="other output",
+        cause="late_reply_taken",
+        details=difference(answers.encode(), got),
+    )
 
 
 @check(points=5, read="late", causes=RETRY)
@@ -730,7 +733,8 @@ def test_the_time_out_follows_the_round_trips(lab: Lab) -> None:
     run = lab.run("timeouts", input=words.encode()).expect_status(0)
     found = re.findall(r"^(\S+): time-out (\S+) ms, with jitter (\S+) ms$", run.stdout.decode(), re.MULTILINE)
     expect([word for word, _, _ in found] == words.split(), "each word has its line")
-    smoothed, variation, timeout = None, 0.0, 100.0
+    smoothed: float | None = None
+    variation, timeout = 0.0, 100.0
     for number, (word, told, _) in enumerate(found, start=1):
         if word == "lost":
             timeout = min(2 * timeout, 200.0)

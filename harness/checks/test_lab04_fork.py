@@ -188,8 +188,12 @@ def test_each_process_keeps_only_what_it_needs(lab: Lab) -> None:
         return sum(name.startswith("socket:") for name in kernel.descriptors(pid).values())
 
     wait_until(lambda: sockets(server.pid) == 1, "the parent holds one socket", cause="parent_keeps_copy")
-    wait_until(lambda: sockets(child) == 1, "the child holds one socket", cause="child_keeps_listener",
-               instead=lambda: f"it holds {sockets(child)}")  # fmt: skip
+    wait_until(
+        lambda: sockets(child) == 1,
+        "the child holds one socket",
+        cause="child_keeps_listener",
+        instead=lambda: f"it holds {sockets(child)}",
+    )
 
 
 @check(points=6, read="a-child-exits", causes=REAPING | COPIES)
@@ -206,10 +210,18 @@ def test_a_client_leaves_no_process_behind(lab: Lab) -> None:
         client.half_close()
         client.expect_eof(cause="parent_keeps_copy")
         server.expect_match(rf"^disconnected 127\.0\.0\.1:{client.local_port}$", cause="other_log")
-    wait_until(lambda: not living(server), "every child has exited", cause="child_goes_on",
-               instead=lambda: f"{len(living(server))} are left")  # fmt: skip
-    wait_until(lambda: not server.children(), "no zombie is left", cause="never_reaped",
-               instead=lambda: f"{len(server.children())} zombies")  # fmt: skip
+    wait_until(
+        lambda: not living(server),
+        "every child has exited",
+        cause="child_goes_on",
+        instead=lambda: f"{len(living(server))} are left",
+    )
+    wait_until(
+        lambda: not server.children(),
+        "no zombie is left",
+        cause="never_reaped",
+        instead=lambda: f"{len(server.children())} zombies",
+    )
 
 
 @check(points=2, read="a-child-for-each-client", causes=REAPING | COPIES, alone=True)
@@ -284,8 +296,11 @@ def waits_for_a_descriptor(server: Server) -> None:
     wait_until(lambda: len(living(server)) == 1, "ann has a child")
     with server.no_descriptor_left():
         bob, cat = server.connect_all("bob", "cat")
-        wait_until(lambda: shortage.REASON in server.stderr.text or server.status() is not None,
-                   f"stderr says {shortage.REASON!r}", cause="accept_failed_silently")  # fmt: skip
+        wait_until(
+            lambda: shortage.REASON in server.stderr.text or server.status() is not None,
+            f"stderr says {shortage.REASON!r}",
+            cause="accept_failed_silently",
+        )
         expect(
             server.status() is None, "the server goes on", otherwise="it has ended", cause="ends_when_full"
         )
@@ -344,10 +359,8 @@ def test_no_client_ends_the_server(lab: Lab) -> None:
         bob.send_unread(b"9000000\n" * 1000)
         bob.close()
         cat.close()
-        wait_until(
-            lambda: server.stdout.text.count("\nconnected") == 3, "all three are in the log"
-        )  # noqa: B023
-        wait_until(lambda: not living(server), "all three children have exited")  # noqa: B023
+        wait_until(lambda: server.stdout.text.count("\nconnected") == 3, "all three are in the log")
+        wait_until(lambda: not living(server), "all three children have exited")
         dan = server.connect("dan")
         dan.send(b"3\n")
         dan.expect_match(reply)
@@ -365,8 +378,12 @@ def test_the_children_end_with_the_server(lab: Lab) -> None:
         server.send_signal(signal.SIGINT, children=True)
         wait_until(lambda: not living(server), "its children have ended")
     server.expect_exit()
-    expect(server.stdout.text.count("Exiting") == 1, "`Exiting` is printed once", cause="children_say_it_too",
-           otherwise=f"{server.stdout.text.count('Exiting')} times")  # fmt: skip
+    expect(
+        server.stdout.text.count("Exiting") == 1,
+        "`Exiting` is printed once",
+        cause="children_say_it_too",
+        otherwise=f"{server.stdout.text.count('Exiting')} times",
+    )
     ann.expect_eof()
     bob.expect_eof()
     again = lab.server("upper_server", port=server.port)
@@ -397,9 +414,12 @@ def test_ten_thousand_clients_leave_nothing_behind(lab: Lab) -> None:
             client.expect(b"X")
             client.close()
     wait_until(lambda: not server.children(), "no child is left", cause="never_reaped")
-    wait_until(lambda: len(server.descriptors()) == before, "none of its descriptors is left",
-               cause="parent_keeps_copy",
-               instead=lambda: f"{len(server.descriptors()) - before} more")  # fmt: skip
+    wait_until(
+        lambda: len(server.descriptors()) == before,
+        "none of its descriptors is left",
+        cause="parent_keeps_copy",
+        instead=lambda: f"{len(server.descriptors()) - before} more",
+    )
 
 
 # --- the lecture's echo servers
@@ -436,7 +456,7 @@ def test_work_for_one_client_makes_no_other_wait(lab: Lab) -> None:
         ann, bob = server.connect_all("ann", "bob")
         ann.expect_accepted()
         bob.expect_accepted()
-        wait_until(lambda: len(living(server)) == 2, "both have a child that works")  # noqa: B023
+        wait_until(lambda: len(living(server)) == 2, "both have a child that works")
         server.stop()
 
 
@@ -446,7 +466,7 @@ def test_echo_server_zombies_keeps_them_all(lab: Lab) -> None:
     server = lab.server("echo_server_zombies", "-d", "0")
     for count, name in enumerate(("ann", "bob", "cat"), start=1):
         echo(server, name)
-        wait_until(lambda: len(zombies(server)) == count, f"zombies: {count}", cause="cured")  # noqa: B023
+        wait_until(lambda: len(zombies(server)) == count, f"zombies: {count}", cause="cured")
     server.stop()
 
 
@@ -601,8 +621,12 @@ def swap_side_by_side(server: Server) -> None:
         for client in clients:
             client.send(lines)
     converse(clients, answered, "all get their replies", cause="no_memory")
-    expect(winners.count(1) == swaps, "each swap was made once", cause="two_winners",
-           otherwise=f"{swaps - winners.count(1)} were not made, or by two clients")  # fmt: skip
+    expect(
+        winners.count(1) == swaps,
+        "each swap was made once",
+        cause="two_winners",
+        otherwise=f"{swaps - winners.count(1)} were not made, or by two clients",
+    )
 
 
 @check(points=5, read="shared-memory", causes=MEMORY)
@@ -741,8 +765,12 @@ def test_the_program_gets_the_connection_and_nothing_else(lab: Lab) -> None:
     ann.expect(b"hello\n", cause="not_standard")
     expect(kernel.command(child) == "cat", "the child is cat")
     found = kernel.descriptors(child)  # now, since the loader has files open before main
-    expect(len({found.get(standard) for standard in (0, 1, 2)}) == 1 and found[0].startswith("socket:"),
-           "its 0, 1 and 2 are the connection", cause="not_standard", otherwise=str(found))  # fmt: skip
+    expect(
+        len({found.get(standard) for standard in (0, 1, 2)}) == 1 and found[0].startswith("socket:"),
+        "its 0, 1 and 2 are the connection",
+        cause="not_standard",
+        otherwise=str(found),
+    )
     expect(
         set(found) == {0, 1, 2}, "it has no other descriptor", cause="too_many_copies", otherwise=str(found)
     )

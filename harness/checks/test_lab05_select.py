@@ -805,9 +805,16 @@ def test_the_third_set_is_for_urgent_data(lab: Lab) -> None:
 
 
 SERVERS = (
-    "upper_server", "upper_server_poll", "upper_server_epoll", "upper_server_epoll_edge", "echo_server",
-    "echo_server_writes", "cas_server", "bytes_server", "callback_server",
-)  # fmt: skip
+    "upper_server",
+    "upper_server_poll",
+    "upper_server_epoll",
+    "upper_server_epoll_edge",
+    "echo_server",
+    "echo_server_writes",
+    "cas_server",
+    "bytes_server",
+    "callback_server",
+)
 
 
 def four_have_gone(server: Server) -> None:

@@ -135,7 +135,9 @@ def test_transfers_in_both_directions_do_not_deadlock(lab: Lab) -> None:
         run = lab.run("lock_order", variant=variant, faults=None if variant else {})
         run.expect_status(0).expect_output(b"ann 100, bob 100\n", cause="coins_lost")
     told = f"{run.locks} times a mutex was taken"
-    expect(run.locks >= 2 * 200_000, "200000 transfers held two mutexes each", cause="not_held", otherwise=told)
+    expect(
+        run.locks >= 2 * 200_000, "200000 transfers held two mutexes each", cause="not_held", otherwise=told
+    )
 
 
 @check(points=0, read="a-race", causes=BROKEN)

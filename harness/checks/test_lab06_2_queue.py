@@ -76,7 +76,7 @@ def test_three_items_are_for_three_waiting_threads(lab: Lab) -> None:
             lambda: len(driver.returned(threads, "get")) >= count,
             f"gets that returned: {count}",
             cause="lost_wakeup",
-        )  # noqa: B023
+        )
         driver.program.expect_at_rest()
         got = sorted(driver.result(thread, "get") or "" for thread in driver.returned(threads, "get"))
         expect(
@@ -108,8 +108,9 @@ def test_two_items_that_come_at_once_wake_two_threads(lab: Lab) -> None:
     for thread in ("bob", "cat"):
         driver.waits(thread, "get")
     numbers = {name: thread for thread, name in kernel.thread_ids(driver.program.pid).items()}
-    with step("bob and cat are held where they sleep, while ann puts two items"), \
-            holding(numbers["bob"]), holding(numbers["cat"]):  # fmt: skip
+    with step("bob and cat are held where they sleep, while ann puts two items"), holding(
+        numbers["bob"]
+    ), holding(numbers["cat"]):
         for item in (1, 2):
             driver.does("ann", f"put {item}", "yes", "stuck")
 
@@ -220,11 +221,21 @@ def test_every_function_of_the_queue_locks(lab: Lab) -> None:
     sees a race."""
     driver = queue(lab, "fifo", 2, variant="tsan")
     for thread, order, wanted in (
-        ("ann", "put 1", "yes"), ("bob", "size", "1"), ("cat", "put 2 1", "yes"), ("dan", "size", "2"),
-        ("eve", "get", "1"), ("fay", "get 1", "2"), ("gus", "task_done", "done"),
-        ("hal", "task_done", "done"), ("ida", "join", "done"), ("jim", "size", "0"),
-        ("kim", "close", "done"), ("leo", "put 3", "no"), ("mia", "get", "nothing"), ("ned", "size", "0"),
-    ):  # fmt: skip
+        ("ann", "put 1", "yes"),
+        ("bob", "size", "1"),
+        ("cat", "put 2 1", "yes"),
+        ("dan", "size", "2"),
+        ("eve", "get", "1"),
+        ("fay", "get 1", "2"),
+        ("gus", "task_done", "done"),
+        ("hal", "task_done", "done"),
+        ("ida", "join", "done"),
+        ("jim", "size", "0"),
+        ("kim", "close", "done"),
+        ("leo", "put 3", "no"),
+        ("mia", "get", "nothing"),
+        ("ned", "size", "0"),
+    ):
         driver.does(thread, order, wanted, "items_lost")
         driver.program.expect_alive()
     driver.program.end_input()
@@ -245,10 +256,18 @@ def judge_history(run: Run, threads: int, items: int) -> None:
         got.add((producer, item))
         disordered += last.get((consumer, producer), -1) >= int(item)
         last[consumer, producer] = int(item)
-    expect(not twice and len(got) == items, f"{items} items are got once each", cause="items_lost",
-           otherwise=f"{items - len(got)} are missing, {twice} are there twice")  # fmt: skip
-    expect(not disordered, "each consumer gets each producer's items in their order", cause="wrong_order",
-           otherwise=f"{disordered} times not")  # fmt: skip
+    expect(
+        not twice and len(got) == items,
+        f"{items} items are got once each",
+        cause="items_lost",
+        otherwise=f"{items - len(got)} are missing, {twice} are there twice",
+    )
+    expect(
+        not disordered,
+        "each consumer gets each producer's items in their order",
+        cause="wrong_order",
+        otherwise=f"{disordered} times not",
+    )
     expect(len({consumer for consumer, _ in last}) <= threads, f"the consumers are {threads}")
 
 

@@ -46,12 +46,10 @@ def test_readers_print_at_the_same_time(lab: Lab) -> None:
                 program.expect_at_rest()
             program.type("abc\n")
             wait_until(
-                lambda: characters(program) == "abc" or program.stderr.data,  # noqa: B023
+                lambda: characters(program) == "abc" or program.stderr.data,
                 "all three characters are printed",
-                cause=lambda: "lock_held_while_sleeping"
-                if characters(program)
-                else "lost_wakeup",  # noqa: B023
-                instead=lambda: repr(characters(program)),  # noqa: B023
+                cause=lambda: "lock_held_while_sleeping" if characters(program) else "lost_wakeup",
+                instead=lambda: repr(characters(program)),
             )
             program.expect_alive()
 
@@ -66,7 +64,7 @@ def test_idle_readers_are_woken_for_each_line_and_for_the_end(lab: Lab) -> None:
         for count in range(1, 6):
             program.type("x\n")
             wait_until(
-                lambda: len(characters(program)) == count or "done" in program.stdout.text,  # noqa: B023
+                lambda: len(characters(program)) == count or "done" in program.stdout.text,
                 "it is printed",
                 cause="lost_wakeup",
             )

@@ -88,11 +88,19 @@ def test_what_a_writer_wrote_every_later_reader_sees(lab: Lab) -> None:
     """The lock puts a write before the reads after it: without that, the sanitizer sees a race."""
     driver = register(lab, variant="tsan")
     for thread, order, wanted in (
-        ("ann", "read", "0"), ("ann", "done", "done"), ("bob", "write 1", "written"), ("bob", "done", "done"),
-        ("cat", "write 2", "written"), ("cat", "done", "done"), ("ann", "read", "2"), ("dan", "read", "2"),
-        ("dan", "done", "done"), ("ann", "done", "done"), ("eve", "write 3", "written"),
+        ("ann", "read", "0"),
+        ("ann", "done", "done"),
+        ("bob", "write 1", "written"),
+        ("bob", "done", "done"),
+        ("cat", "write 2", "written"),
+        ("cat", "done", "done"),
+        ("ann", "read", "2"),
+        ("dan", "read", "2"),
+        ("dan", "done", "done"),
+        ("ann", "done", "done"),
+        ("eve", "write 3", "written"),
         ("eve", "done", "done"),
-    ):  # fmt: skip
+    ):
         driver.does(thread, order, wanted, "lost_wakeup")
         driver.program.expect_alive()
     driver.program.end_input()

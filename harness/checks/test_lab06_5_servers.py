@@ -109,7 +109,7 @@ def test_upper_server_global_answers_the_wrong_client(lab: Lab) -> None:
         # ann's thread waits for ann, as long as no other client has come.
         server.expect_at_rest()
         bob = server.connect("bob")
-        wait_until(lambda: server.stdout.text.count("\nconnected") == 2, "bob is in the log")  # noqa: B023
+        wait_until(lambda: server.stdout.text.count("\nconnected") == 2, "bob is in the log")
         threaded(server, 2)
         ann.send(b"two")
         bob.expect(b"TWO", cause="not_broken")
@@ -166,7 +166,7 @@ def test_one_handler_serves_in_threads_in_processes_or_one_after_the_other(lab: 
             client.expect_match(rb"Echo=>" + name.encode() + rb" at " + DATE + rb"\Z")
             client.half_close()
             client.expect_eof()
-        wait_until(lambda: not server.children(), "no child is left")  # noqa: B023
+        wait_until(lambda: not server.children(), "no child is left")
 
 
 @check(points=3, read="one-register", causes=REGISTER)
@@ -176,9 +176,12 @@ def test_swaps_of_two_threads_are_never_one(lab: Lab) -> None:
     server = lab.server("cas_server", variant="tsan")
     ann, bob = server.connect_all("ann", "bob")
     for client, line, reply in (
-        (ann, b"0 1\n", b"0\n"), (bob, b"1 2\n", b"1\n"), (ann, b"2 3\n0 0\n", b"2\n3\n"),
-        (bob, b"nine\n3 ", b"Bad Syntax\n"), (bob, b"18446744073709551616\n", b"Out of Range\n"),
-    ):  # fmt: skip
+        (ann, b"0 1\n", b"0\n"),
+        (bob, b"1 2\n", b"1\n"),
+        (ann, b"2 3\n0 0\n", b"2\n3\n"),
+        (bob, b"nine\n3 ", b"Bad Syntax\n"),
+        (bob, b"18446744073709551616\n", b"Out of Range\n"),
+    ):
         client.send(line)
         client.expect(reply, cause={"bytes": "not_one_register"})
         server.expect_alive()
@@ -207,10 +210,14 @@ def test_bytes_servers_send_as_many_as_were_asked_for(lab: Lab) -> None:
         slow = server.connect("a slow client", receive_buffer=4096)
         slow.send(b"1073741824\n")
         for request, reply in (
-            (b"1\n", b"*"), (b"007\n", b"*" * 7), (b"200000\nand more", b"*" * 200_000),
-            (b"0\n", b"Bad Request\n"), (b"-1\n", b"Bad Request\n"), (b"1073741825\n", b"Bad Request\n"),
+            (b"1\n", b"*"),
+            (b"007\n", b"*" * 7),
+            (b"200000\nand more", b"*" * 200_000),
+            (b"0\n", b"Bad Request\n"),
+            (b"-1\n", b"Bad Request\n"),
+            (b"1073741825\n", b"Bad Request\n"),
             (b"1" * 70_000, b"Line too long\n"),
-        ):  # fmt: skip
+        ):
             client = server.connect("ann")
             client.send(request)
             client.expect(reply)

@@ -51,8 +51,11 @@ SLOW = {
     "starves": "A client's request waited until all requests of others were served: take the clients in "
     "turn.",
 }
-ASKING = (("upper_server_pool", b"hello\n", b"HELLO\n"), ("upper_server_lock", b"hello\n", b"HELLO\n"),
-          ("bytes_server_prethreaded", b"3\n", b"***"))  # fmt: skip
+ASKING = (
+    ("upper_server_pool", b"hello\n", b"HELLO\n"),
+    ("upper_server_lock", b"hello\n", b"HELLO\n"),
+    ("bytes_server_prethreaded", b"3\n", b"***"),
+)
 
 
 @check(points=2, read="pools", causes=POOL)
@@ -75,10 +78,8 @@ def test_the_next_client_waits_until_a_thread_is_free(lab: Lab) -> None:
             expect(not cat.unread(), "cat, the third, has no answer yet", cause="pool_grows")
             expect(not cat.eof, "cat's connection is still open", cause="turned_away")
             ann.close()
-        cat.expect(answer, cause=lambda: "pool_shrinks" if server.threads() < 3 else None)  # noqa: B023
-        threaded(
-            server, 2, cause=lambda: "pool_grows" if server.threads() > 3 else "pool_shrinks"
-        )  # noqa: B023
+        cat.expect(answer, cause=lambda: "pool_shrinks" if server.threads() < 3 else None)
+        threaded(server, 2, cause=lambda: "pool_grows" if server.threads() > 3 else "pool_shrinks")
 
 
 @check(points=1, read="pools", causes=POOL)
@@ -160,9 +161,7 @@ def test_clients_that_overlap_get_their_own_replies(lab: Lab) -> None:
         ann.expect(b"ANN")
         ann.half_close()
         ann.expect_eof()
-        wait_until(
-            lambda: "\ndisconnected" in server.stdout.text, "the log says that ann has gone"
-        )  # noqa: B023
+        wait_until(lambda: "\ndisconnected" in server.stdout.text, "the log says that ann has gone")
         server.expect_at_rest()
         twice = "close: Bad file descriptor" in server.stderr.text
         expect(not twice, "it has closed no descriptor that was not open", cause="closed_twice")
@@ -189,8 +188,12 @@ def ended(server: Server) -> None:
     """Waits for the end, with status 0; the last line is `Exiting`, after all the clients' ends."""
     server.expect_exit(0, cause="one_keeps_the_server")
     lines = server.stdout.text.splitlines()
-    expect(lines[-1] == "Exiting" and lines.count("Exiting") == 1, "the last line is `Exiting`, once",
-           cause="not_joined", otherwise=lines[-1])  # fmt: skip
+    expect(
+        lines[-1] == "Exiting" and lines.count("Exiting") == 1,
+        "the last line is `Exiting`, once",
+        cause="not_joined",
+        otherwise=lines[-1],
+    )
     came, went = (sum(line.startswith(word) for line in lines) for word in ("connected", "disconnected"))
     what = "each client that has connected is said to have disconnected"
     expect(came == went, what, cause="not_joined", otherwise=f"{went} of {came} are")
@@ -210,7 +213,7 @@ def test_at_a_clean_end_each_client_is_told_and_each_thread_joined(lab: Lab) -> 
         threaded(server, 3)
         wait_until(
             lambda: len(server.descriptors()) <= 8, "dan's connection is closed", cause="descriptor_leak"
-        )  # noqa: B023
+        )
         ann.send(b"hello\n")
         ann.expect(b"HELLO\n")
         server.expect_at_rest()
@@ -306,8 +309,12 @@ def test_a_busy_pool_reads_no_more_than_its_queue_holds(lab: Lab) -> None:
     for client in clients:
         client.expect_accepted(cause="loop_works")
         client.send(client.name.encode())
-    wait_until(lambda: unread(server, clients) <= 8, "four requests are read", cause="lost_wakeup",
-               instead=lambda: f"{12 - unread(server, clients)} are")  # fmt: skip
+    wait_until(
+        lambda: unread(server, clients) <= 8,
+        "four requests are read",
+        cause="lost_wakeup",
+        instead=lambda: f"{12 - unread(server, clients)} are",
+    )
     server.connect("dan").expect_accepted(cause="loop_works")
     server.expect_at_rest()
     left = unread(server, clients)

@@ -20,12 +20,24 @@ FULL = shortage.CAUSES | {
 }
 # Every server of the lab, in the order of its teaching: with words that make it serve at once.
 SERVING: tuple[tuple[str, list[str]], ...] = (
-    ("upper_server", []), ("upper_server_lock", []), ("upper_server_pool", []), ("upper_server_graceful", []),
-    ("upper_server_slow_pool", ["-d", "0"]), ("echo_server", ["-d", "0"]), ("class_server", ["-d", "0"]),
-    ("cas_server", []), ("bytes_server", []), ("bytes_server_prethreaded", []),
-)  # fmt: skip
-THREE = {"echo_server": b"Echo=>3\n at ", "class_server": b"Echo=>3\n at ", "cas_server": b"Bad Syntax\n",
-         "bytes_server": rb"\*{3}", "bytes_server_prethreaded": rb"\*{3}"}  # fmt: skip
+    ("upper_server", []),
+    ("upper_server_lock", []),
+    ("upper_server_pool", []),
+    ("upper_server_graceful", []),
+    ("upper_server_slow_pool", ["-d", "0"]),
+    ("echo_server", ["-d", "0"]),
+    ("class_server", ["-d", "0"]),
+    ("cas_server", []),
+    ("bytes_server", []),
+    ("bytes_server_prethreaded", []),
+)
+THREE = {
+    "echo_server": b"Echo=>3\n at ",
+    "class_server": b"Echo=>3\n at ",
+    "cas_server": b"Bad Syntax\n",
+    "bytes_server": rb"\*{3}",
+    "bytes_server_prethreaded": rb"\*{3}",
+}
 POOLS = ("upper_server_lock", "upper_server_pool", "upper_server_slow_pool", "bytes_server_prethreaded")
 
 
@@ -91,8 +103,9 @@ def test_a_full_server_rests(lab: Lab) -> None:
         expect(
             server.status() is None, "the server goes on", otherwise="it has ended", cause="ends_when_full"
         )
-        wait_until(lambda: reason in server.stderr.text, f"stderr says {reason!r}",  # noqa: B023
-                   cause="accept_failed_silently")  # fmt: skip
+        wait_until(
+            lambda: reason in server.stderr.text, f"stderr says {reason!r}", cause="accept_failed_silently"
+        )
         clients[-1].expect_waiting()
         clients[0].send(b"3\n")
         clients[0].expect_match(THREE.get(name, b"3\n"), cause="full_serves_nobody")
@@ -118,7 +131,7 @@ def test_an_idle_server_does_not_wake_up(lab: Lab) -> None:
     servers = [lab.server(name) for name in names]
     for server in servers:
         server.connect_all("ann", "bob")
-        wait_until(lambda: server.stdout.text.count("\nconnected") == 2, "both are in the log")  # noqa: B023
+        wait_until(lambda: server.stdout.text.count("\nconnected") == 2, "both are in the log")
     clock = lab.start("multiprint_polling", stdin=True)
     expect_no_wakeups([*servers], clock, cause="polls")
 
@@ -139,8 +152,11 @@ def test_servers_end_at_once_with_clients_connected(lab: Lab) -> None:
         server.send_signal(signal.SIGTERM)
         server.send_signal(signal.SIGINT)
     server.expect_exit(0)
-    expect(server.stdout.text.count("Exiting") == 1, "`Exiting` is printed once, for both signals",
-           otherwise=f"{server.stdout.text.count('Exiting')} times")  # fmt: skip
+    expect(
+        server.stdout.text.count("Exiting") == 1,
+        "`Exiting` is printed once, for both signals",
+        otherwise=f"{server.stdout.text.count('Exiting')} times",
+    )
 
 
 def come_and_go(server: Server, clients: int, request: bytes, reply: bytes) -> None:
@@ -155,8 +171,12 @@ def come_and_go(server: Server, clients: int, request: bytes, reply: bytes) -> N
             if count == 200:
                 before = kernel.memory(server.pid)
     threaded(server, 0, cause="thread_leak")
-    wait_until(lambda: len(server.descriptors()) <= 4, "no descriptor is left", cause="descriptor_leak",
-               instead=lambda: f"{len(server.descriptors()) - 4} more")  # fmt: skip
+    wait_until(
+        lambda: len(server.descriptors()) <= 4,
+        "no descriptor is left",
+        cause="descriptor_leak",
+        instead=lambda: f"{len(server.descriptors()) - 4} more",
+    )
     grown = kernel.memory(server.pid) - before
     expect(
         grown < 4 << 20, "no memory is left over", cause="thread_leak", otherwise=f"{grown >> 10} KiB more"

@@ -14,9 +14,11 @@ from labkit import Lab, check, show
 QUEUE = CAUSES | {
     "wrong_result": "The call did not do what it was asked for, or said so.",
     "wrong_order": "The items came in another order than this queue has.",
-    "woken_for_nothing": "A call that was woken did not look again: another thread was faster, or it was woken for no "
+    "woken_for_nothing": "A call that was woken did not look again: another thread was faster, or it was "
+    "woken for no "
     "reason.",
-    "lost_wakeup": "A thread sleeps on though what it waits for has come: nobody told it, another was told, or it was "
+    "lost_wakeup": "A thread sleeps on though what it waits for has come: nobody told it, another was told, "
+    "or it was "
     "told before it slept.",
     "not_all_woken": "The close concerns everybody who waits, and some of them sleep on.",
     "no_limit": "The capacity was not kept.",
@@ -31,7 +33,8 @@ READERS = CAUSES | {
     "all_asleep": "Every thread sleeps: the one that could go on was not told, or was told before it slept.",
 }
 COUNTERS = CAUSES | {
-    "lost_updates": "Additions were lost: between the reading and the writing back another thread did the same.",
+    "lost_updates": "Additions were lost: between the reading and the writing back another thread did the "
+    "same.",
 }
 GIVEN = CAUSES | {"wrong_result": "The program does not do what it shows."}
 
@@ -48,8 +51,12 @@ def explore(lab: Lab, *names: str) -> None:
 
 @check(points=5, read="schedules", causes=QUEUE)
 def test_every_schedule_gives_each_item_to_one_thread(lab: Lab) -> None:
-    """Whoever runs when, whoever is woken: each item is got once, nobody sleeps while there is an item for him, or room."""
-    explore(lab, "full_and_empty", "one_item_two_gets", "two_at_once", "one_room_two_puts", "two_wait_for_room")
+    """Whoever runs when, whoever is woken: each item is got once, nobody sleeps while there is an item for
+    him, or room.
+    """
+    explore(
+        lab, "full_and_empty", "one_item_two_gets", "two_at_once", "one_room_two_puts", "two_wait_for_room"
+    )
 
 
 @check(points=3, read="schedules", causes=QUEUE)
@@ -84,8 +91,8 @@ def race_or_wrong(scenario: Scenario, run: Run) -> Finding | None:
 
 @check(points=2, read="schedules", causes=QUEUE)
 def test_no_schedule_of_the_queue_has_a_data_race(lab: Lab) -> None:
-    """A lock that one thread takes by chance between two others' steps hides their race from the sanitizer: on other
-    schedules it shows."""
+    """A lock that one thread takes by chance between two others' steps hides their race from the sanitizer:
+    on other schedules it shows."""
     for scenario in SCENARIOS:
         explored = target(lab, "queue_scenario", scenario.arguments, variant="tsan", together=True)
         every_schedule(lab, scenario.name, explored, partial(race_or_wrong, scenario), bound=-1, seeds=12)
@@ -144,7 +151,9 @@ def coins_stay(run: Run) -> Finding | None:
 
 @check(points=1, read="schedules", causes=COUNTERS)
 def test_no_schedule_loses_an_addition_or_stops_for_ever(lab: Lab) -> None:
-    """Each lock, and in the sanitized program each access to an atomic variable, is a place where others may come in."""
+    """Each lock, and in the sanitized program each access to an atomic variable, is a place where others may
+    come in.
+    """
     for name in ("race_lock", "race_atomic"):
         explored = target(lab, name, ["-n", "2"], variant="tsan", steps=2_000_000)
         every_schedule(lab, name, explored, partial(counts_to, 100_000), bound=-1, seeds=8)

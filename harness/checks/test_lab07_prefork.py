@@ -9,11 +9,13 @@ from labkit.client import Peer
 
 SERVICE = {
     "one_client_a_child": "A child serves one client after the other: it should go back to accept.",
-    "scan_kills": "A client that came and left, or sent rubbish, took a child with it: its error belongs to its connection.",
+    "scan_kills": "A client that came and left, or sent rubbish, took a child with it: its error belongs to "
+    "its connection.",
     "loose_number": "A number was read from the beginning of the line, and the rest of it forgotten.",
 }
 CHILDREN = {
-    "never_replaced": "A child has died and was not replaced: the parent has to reap it and to start another.",
+    "never_replaced": "A child has died and was not replaced: the parent has to reap it and to start "
+    "another.",
     "one_signal_one_death": "One SIGCHLD was taken for one death. Signals do not queue: reap in a loop.",
     "tight_loop": "A child that cannot live is started again at once, without an end.",
     "fork_failure_fatal": "A fork failed while a child was replaced, and that ended the whole server.",
@@ -22,17 +24,22 @@ CHILDREN = {
 }
 COUNTING = {
     "own_copy": "Each child counted in a copy of its own: fork copies memory, unless it is mapped as shared.",
-    "lost_counts": "Some connections were not counted: two processes changed one counter at once, or it is too narrow.",
-    "counted_late": "A reply was out before its connection was counted: the parent's signal came between the two.",
+    "lost_counts": "Some connections were not counted: two processes changed one counter at once, or it is "
+    "too narrow.",
+    "counted_late": "A reply was out before its connection was counted: the parent's signal came between "
+    "the two.",
 }
 PASSING = {
     "not_passed": "No child got the connection: what travels in the control message?",
-    "copy_kept": "The parent passed the connection and kept its own descriptor: the client never sees the end.",
+    "copy_kept": "The parent passed the connection and kept its own descriptor: the client never sees the "
+    "end.",
     "client_dropped": "The child that should get the connection had just died, and the client was dropped.",
     "two_hold_it": "More than one process holds the connection.",
-    "accepted_too_early": "A connection was accepted although no child was free: leave it in the listener's queue.",
+    "accepted_too_early": "A connection was accepted although no child was free: leave it in the listener's "
+    "queue.",
     "death_unnoticed": "A child died, and the parent still counts on it.",
-    "two_numbers": "With each connection a child gets a second descriptor: the length of a control message is CMSG_LEN, and "
+    "two_numbers": "With each connection a child gets a second descriptor: the length of a control message "
+    "is CMSG_LEN, and "
     "only the room for it CMSG_SPACE.",
     "never_free": "A child that has served its client is not used again.",
 }
@@ -139,7 +146,7 @@ def counts(server: Server, children: int, cause: str | None = None) -> list[int]
 
 @check(points=4, read="children-in-accept", causes=SERVICE)
 def test_ten_children_wait_before_any_client(lab: Lab) -> None:
-    """A prefork server has its processes ready: no client waits for a fork, and an idle server costs nothing."""
+    """A prefork server has its processes ready: no client waits for a fork, an idle server costs nothing."""
     server = lab.server("bytes_server", "-n", "10")
     children = expect_children(server, 10)
     expect_in_accept(server, 10)
@@ -147,7 +154,9 @@ def test_ten_children_wait_before_any_client(lab: Lab) -> None:
     for name in ("ann", "bob", "cat"):
         ask(server, name)
     expect_in_accept(server, 10)
-    expect(living(server) == children, "they are the same ten", otherwise="others", cause="one_client_a_child")
+    expect(
+        living(server) == children, "they are the same ten", otherwise="others", cause="one_client_a_child"
+    )
 
 
 @check(points=4, read="children-in-accept", causes=SERVICE)
@@ -174,7 +183,9 @@ def test_bytes_are_counted_out_and_rubbish_is_refused(lab: Lab) -> None:
 
 @check(points=4, read="all-busy")
 def test_the_eleventh_client_waits_for_a_free_child(lab: Lab) -> None:
-    """As many clients at once as there are children; the next is not refused, it waits in the listener's queue."""
+    """As many clients at once as there are children; the next is not refused, it waits in the listener's
+    queue.
+    """
     server = lab.server("bytes_server", "-n", "3")
     held = server.connect_all("ann", "bob", "cat")
     for client in held:
@@ -193,7 +204,9 @@ def test_the_eleventh_client_waits_for_a_free_child(lab: Lab) -> None:
 
 @check(points=5, read="scans", causes=SERVICE, after="ten_children_wait_before_any_client")
 def test_a_scan_costs_no_child(lab: Lab) -> None:
-    """Whoever connects may leave, reset or send rubbish: that ends the connection, not the process that serves it."""
+    """Whoever connects may leave, reset or send rubbish: that ends the connection, not the process that
+    serves it.
+    """
     server = lab.server("bytes_server", "-n", "3")
     children = expect_children(server, 3)
     disturb(server)
@@ -235,13 +248,16 @@ def test_children_that_die_together_are_all_replaced(lab: Lab) -> None:
         lambda: len(living(server)) == 6 and not set(victims) & set(server.children()),
         "six children live, and no dead one is left",
         cause="one_signal_one_death",
-        instead=lambda: f"{len(living(server))} live, {len(set(victims) & set(server.children()))} dead are left",
+        instead=lambda: f"{len(living(server))} live, {len(set(victims) & set(server.children()))} dead are "
+        "left",
     )
 
 
 @check(points=5, read="replacing", causes=CHILDREN)
 def test_children_that_cannot_live_are_not_started_in_a_tight_loop(lab: Lab) -> None:
-    """A child may die of something that its replacement will die of, too. Here each is killed when it is forked."""
+    """A child may die of something that its replacement will die of, too. Here each is killed when it is
+    forked.
+    """
     server = lab.server("bytes_server", "-n", "4", faults={"child": 1_000_000})
     # Four children and at least one more.
     server.expect_match(r"(?s)(a child is killed.*){5}", stream="stderr", cause="never_replaced")
@@ -255,7 +271,9 @@ def test_children_that_cannot_live_are_not_started_in_a_tight_loop(lab: Lab) -> 
 
 @check(points=2, read="replacing", causes=CHILDREN)
 def test_a_fork_that_fails_is_tried_again(lab: Lab) -> None:
-    """fork fails while the machine has no process or memory to spare. That passes; the server should outlast it."""
+    """fork fails while the machine has no process or memory to spare. That passes; the server should outlast
+    it.
+    """
     server = lab.server("bytes_server", "-n", "3", faults={"nth_fork": 4})
     victim = min(expect_children(server, 3))
     server.kill_child(victim)
@@ -272,7 +290,7 @@ def test_a_fork_that_fails_is_tried_again(lab: Lab) -> None:
 
 @check(points=6, read="no-orphans", causes=CHILDREN)
 def test_children_end_with_their_parent_even_by_sigkill(lab: Lab) -> None:
-    """No handler runs at SIGKILL. Children that live on keep the port, and serve for a server that is gone."""
+    """No handler runs at SIGKILL. Children that live on keep the port, and serve for one that is gone."""
     server = lab.server("bytes_server", "-n", "4")
     children = expect_children(server, 4)
     expect_in_accept(server, 4)
@@ -290,7 +308,9 @@ def test_children_end_with_their_parent_even_by_sigkill(lab: Lab) -> None:
 
 @check(points=3, read="no-orphans", causes=CHILDREN, alone=True)
 def test_ctrl_c_ends_all_and_frees_the_port(lab: Lab) -> None:
-    """Ctrl-C reaches the children as well as the parent. `Exiting` comes once, and the port can be used at once."""
+    """Ctrl-C reaches the children as well as the parent. `Exiting` comes once, and the port can be used at
+    once.
+    """
     server = lab.server("bytes_server", "-n", "5")
     for client in server.connect_all("ann", "bob"):
         client.expect_accepted()
@@ -322,12 +342,17 @@ def test_a_child_counts_beyond_65535(lab: Lab) -> None:
     server = lab.server("bytes_server_counted", "-n", "1")
     load(lab, server, "-c", "10", "-t", "6600", "-b", "1")
     server.stop()
-    expect(counts(server, 1) == [66_000], "child 0: 66000 times", otherwise=str(counts(server, 1)), cause="lost_counts")
+    expect(
+        counts(server, 1) == [66_000],
+        "child 0: 66000 times",
+        otherwise=str(counts(server, 1)),
+        cause="lost_counts",
+    )
 
 
 @check(points=5, read="counting", causes=COUNTING)
 def test_counts_are_told_once_when_stopped_with_clients(lab: Lab) -> None:
-    """The signal comes while clients are connected: the counts include them, and no child stays to serve on."""
+    """The signal comes while clients are connected: the counts include them, and no child stays."""
     server = lab.server("bytes_server_counted", "-n", "4")
     for client in server.connect_all("ann", "bob", "cat"):
         client.expect_accepted()
@@ -340,7 +365,9 @@ def test_counts_are_told_once_when_stopped_with_clients(lab: Lab) -> None:
     family = kernel.family(server.pid)
     server.send_signal(signal.SIGINT, children=True)
     server.expect_exit(0)
-    wait_until(lambda: not [pid for pid in family if kernel.state(pid) not in ("", "Z")], "no process is left")
+    wait_until(
+        lambda: not [pid for pid in family if kernel.state(pid) not in ("", "Z")], "no process is left"
+    )
     numbers = counts(server, 4, cause="own_copy")
     expect(sum(numbers) == 9, "the sum is 9", otherwise=f"{sum(numbers)}", cause="counted_late")
     again = lab.server("bytes_server_counted", "-n", "4")
@@ -356,19 +383,25 @@ def test_a_passed_descriptor_is_the_same_open_file(lab: Lab) -> None:
     """The receiver gets a number of its own for the same open file, whose position both share."""
     file = lab.file("text", b"0123456789abcdefghij")
     run = lab.run("descriptor_demo", str(file)).expect_status(0, cause="not_passed")
-    parents = re.findall(r"^parent: descriptor \d+, inode (\d+), read '01234567'$", run.stdout.decode(), re.MULTILINE)
+    parents = re.findall(
+        r"^parent: descriptor \d+, inode (\d+), read '01234567'$", run.stdout.decode(), re.MULTILINE
+    )
     expect(len(parents) == 2, "the parent read the first 8 bytes, of two open files")
     child = rf"child: descriptor \d+, inode {parents[0]}, read '89abcdef'\n"
     expect(
-        len(re.findall(child, run.stdout.decode())) == 2, "the child read on, both times",
-        otherwise=repr(run.stdout.decode()), cause="not_passed",
-    )  # fmt: skip
+        len(re.findall(child, run.stdout.decode())) == 2,
+        "the child read on, both times",
+        otherwise=repr(run.stdout.decode()),
+        cause="not_passed",
+    )
     expect(run.stdout.endswith(b"child: end of file\n"), "the child saw the end of the channel")
 
 
 @check(points=6, read="passing", causes=PASSING)
 def test_one_child_holds_a_connection_and_the_parent_does_not(lab: Lab) -> None:
-    """A connection ends for its client when the last process closes it: only the child that serves it may have it."""
+    """A connection ends for its client when the last process closes it: only the child that serves it may
+    have it.
+    """
     server = lab.server("bytes_server_passing", "-n", "4")
     expect_children(server, 4)
     seen = set()
@@ -376,10 +409,13 @@ def test_one_child_holds_a_connection_and_the_parent_does_not(lab: Lab) -> None:
     server.expect_at_rest()
     for client in clients:
         wait_until(
-            lambda client=client: len(holders(server, client)) == 1 and server.pid not in holders(server, client),  # type: ignore[misc]
+            # Type: ignore[misc].
+            lambda client=client: len(holders(server, client)) == 1
+            and server.pid not in holders(server, client),
             f"{client.name}'s connection is held by one child",
             cause=lambda client=client: who_keeps(server, client) or "not_passed",  # type: ignore[misc]
-            instead=lambda client=client: f"held by {holders(server, client)}, the parent is {server.pid}",  # type: ignore[misc]
+            # Type: ignore[misc].
+            instead=lambda client=client: f"held by {holders(server, client)}, the parent is {server.pid}",
         )
         seen.update(holders(server, client))
     expect(len(seen) == 3, "each has a child of its own", otherwise=f"{len(seen)} children")
@@ -387,12 +423,13 @@ def test_one_child_holds_a_connection_and_the_parent_does_not(lab: Lab) -> None:
 
 @check(points=6, read="all-busy", causes=PASSING)
 def test_clients_wait_their_turn_while_all_children_are_busy(lab: Lab) -> None:
-    """First come, first served: a connection that no child can have yet is left in the queue, in its place."""
+    """First come, first served: a connection that no child can have is left in the queue, in its place."""
     server = lab.server("bytes_server_passing", "-n", "2")
     ann, bob = server.connect_all("ann", "bob")
     for client in (ann, bob):
         client.expect_accepted()
-        wait_until(lambda client=client: len(holders(server, client)) > 0, f"a child has {client.name}")  # type: ignore[misc]
+        # Type: ignore[misc].
+        wait_until(lambda client=client: len(holders(server, client)) > 0, f"a child has {client.name}")
     server.expect_idle()
     cat, dan, eve = server.connect_all("cat", "dan", "eve")
     server.expect_at_rest()
@@ -431,13 +468,19 @@ def test_the_passing_server_serves(lab: Lab) -> None:
     ask(server)
     expect(living(server) == children, "the same children live", cause="death_unnoticed")
     wait_until(
-        lambda: len(server.descriptors()) <= before, "the parent has no more descriptors than before", cause="copy_kept",
+        lambda: len(server.descriptors()) <= before,
+        "the parent has no more descriptors than before",
+        cause="copy_kept",
         instead=lambda: f"{len(server.descriptors())} instead of {before}",
-    )  # fmt: skip
+    )
     wait_until(
-        lambda: all(len(kernel.descriptors(pid)) <= held[pid] for pid in children), "nor has a child", cause="two_numbers",
-        instead=lambda: "; ".join(f"{len(kernel.descriptors(pid))} instead of {held[pid]}" for pid in children),
-    )  # fmt: skip
+        lambda: all(len(kernel.descriptors(pid)) <= held[pid] for pid in children),
+        "nor has a child",
+        cause="two_numbers",
+        instead=lambda: "; ".join(
+            f"{len(kernel.descriptors(pid))} instead of {held[pid]}" for pid in children
+        ),
+    )
     server.expect_idle()
     server.stop()
 
@@ -449,7 +492,8 @@ def test_a_child_killed_while_serving_costs_its_client_only(lab: Lab) -> None:
     ann, bob = server.connect_all("ann", "bob")
     for client in (ann, bob):
         wait_until(
-            lambda client=client: len(set(holders(server, client)) & living(server)) == 1,  # type: ignore[misc]
+            # Type: ignore[misc].
+            lambda client=client: len(set(holders(server, client)) & living(server)) == 1,
             f"a child has {client.name}",
             cause="not_passed",
         )
@@ -474,12 +518,16 @@ def test_a_child_killed_while_serving_costs_its_client_only(lab: Lab) -> None:
 
 @check(points=4, read="passing", causes=PASSING)
 def test_a_client_whose_child_has_just_died_is_served(lab: Lab) -> None:
-    """Between the accept and the passing, every free child may die. The client is still there, and nobody else has it."""
+    """Between the accept and the passing, every free child may die. The client is still there, and nobody
+    else has it.
+    """
     server = lab.server("bytes_server_passing", "-n", "2", faults={"pass": 1})
     children = expect_children(server, 2)
     ann = server.connect("ann")
     wait_until(
-        lambda: kernel.state(server.pid) == "T", "the parent has accepted ann, and stops before it passes her on", cause="not_passed"
+        lambda: kernel.state(server.pid) == "T",
+        "the parent has accepted ann, and stops before it passes her on",
+        cause="not_passed",
     )
     with step("both children are killed"):
         for child in children:
@@ -511,7 +559,9 @@ def test_a_scan_costs_the_passing_server_nothing(lab: Lab) -> None:
 
 @check(points=4, read="all-busy", causes=shortage.CAUSES, after="ten_children_wait_before_any_client")
 def test_a_shortage_of_descriptors_is_rested_from(lab: Lab) -> None:
-    """accept fails while no descriptor is free, and the client waits in the backlog. That is said once, and it passes."""
+    """accept fails while no descriptor is free, and the client waits in the backlog. That is said once, and
+    it passes.
+    """
     for program in ("bytes_server", "bytes_server_counted", "bytes_server_reuseport", "bytes_server_passing"):
         shortage.rests_when_accept_fails(lab, program, "-n", "1", request=b"2\n", reply=b"**")
 
@@ -521,7 +571,9 @@ def test_a_shortage_of_descriptors_is_rested_from(lab: Lab) -> None:
 
 @check(points=0, read="a-listener-for-each-child", causes=QUEUES)
 def test_reuseport_keeps_a_client_in_its_childs_queue(lab: Lab) -> None:
-    """The kernel has dealt the client to one child's socket: it waits there while that child is busy, whoever is free."""
+    """The kernel has dealt the client to one child's socket: it waits there while that child is busy, whoever
+    is free.
+    """
     server = lab.server("bytes_server_reuseport", "-n", "2")
     expect_in_accept(server, 2)
     held = server.connect("held")
@@ -530,9 +582,17 @@ def test_reuseport_keeps_a_client_in_its_childs_queue(lab: Lab) -> None:
     for guest in guests:
         guest.send(b"2\n")
         guest.half_close()
-    wait_until(lambda: sum(kernel.waiting_in(pid) == "inet_csk_accept" for pid in living(server)) == 1, "one child is free again")
+    wait_until(
+        lambda: sum(kernel.waiting_in(pid) == "inet_csk_accept" for pid in living(server)) == 1,
+        "one child is free again",
+    )
     lucky = [guest for guest in guests if guest.accepted() is not False]
-    expect(0 < len(lucky) < 24, "some guests were served, some wait for the busy child", otherwise=f"{len(lucky)} of 24 served", cause="one_queue")
+    expect(
+        0 < len(lucky) < 24,
+        "some guests were served, some wait for the busy child",
+        otherwise=f"{len(lucky)} of 24 served",
+        cause="one_queue",
+    )
     for guest in lucky:
         guest.expect(b"**")
         guest.close()
@@ -564,7 +624,11 @@ def test_herd_counts_who_is_woken(lab: Lab) -> None:
     expect(list(rows) == ways, "a row for each way of waiting", otherwise=str(list(rows)))
     one = ["accept", "epoll, EPOLLEXCLUSIVE", "SO_REUSEPORT"]
     expect(all(float(rows[way]) < 2 for way in one), f"one wake-up: {', '.join(one)}", otherwise=str(rows))
-    expect(all(float(rows[way]) > 4 for way in ways if way not in one), "all six: select, poll, epoll", otherwise=str(rows))
+    expect(
+        all(float(rows[way]) > 4 for way in ways if way not in one),
+        "all six: select, poll, epoll",
+        otherwise=str(rows),
+    )
 
 
 # --- the load client
@@ -582,7 +646,21 @@ def test_load_client_gets_every_reply_whole(lab: Lab) -> None:
         peer.expect_read()
     peer.close()
     client.expect_exit(0, cause=lambda: "one_recv" if "error:" in client.stdout.text else None)
-    client = lab.start("load_client", "-p", str(listener.port), "-m", "upper", "-k", "-c", "1", "-t", "2", "-b", "3", "127.0.0.1")
+    client = lab.start(
+        "load_client",
+        "-p",
+        str(listener.port),
+        "-m",
+        "upper",
+        "-k",
+        "-c",
+        "1",
+        "-t",
+        "2",
+        "-b",
+        "3",
+        "127.0.0.1",
+    )
     peer = listener.accept("the server", client)
     for request, pieces in ((b"a", (b"A",)), (b"abc", (b"AB", b"C")), (b"abc", (b"A", b"BC"))):
         peer.expect(request, cause="one_recv")
@@ -592,14 +670,32 @@ def test_load_client_gets_every_reply_whole(lab: Lab) -> None:
     client.expect_exit(0, cause=lambda: "one_recv" if "error:" in client.stdout.text else None)
     listener.close()
     server = lab.server("bytes_server", "-n", "3")
-    run = lab.run("load_client", "-p", str(server.port), "-c", "4", "-t", "5", "-b", "300000", "-i", "127.0.0.1")
+    run = lab.run(
+        "load_client", "-p", str(server.port), "-c", "4", "-t", "5", "-b", "300000", "-i", "127.0.0.1"
+    )
     run.expect_status(0, cause="one_recv").expect_match(r"^20 requests in [\d.]+ s, \d+ a second$")
     run.expect_match(r"^took p50 [\d.]+ ms, p90 [\d.]+ ms, p99 [\d.]+ ms, max [\d.]+ ms$")
     run.expect_match(r"^no errors$")
-    expect(not server.stderr.text, "the server lost nobody", otherwise="it was left in the middle of a reply", cause="one_recv")
+    expect(
+        not server.stderr.text,
+        "the server lost nobody",
+        otherwise="it was left in the middle of a reply",
+        cause="one_recv",
+    )
     told = load(lab, server, "-c", "3", "-t", "7", "-b", "1")
     expect(told["requests"] == 21, "21 requests are told", otherwise=str(told))
-    wanted = {"requests", "failed", "seconds", "per_second", "p50_ms", "p90_ms", "p99_ms", "max_ms", "client_cpu_seconds", "errors"}
+    wanted = {
+        "requests",
+        "failed",
+        "seconds",
+        "per_second",
+        "p50_ms",
+        "p90_ms",
+        "p99_ms",
+        "max_ms",
+        "client_cpu_seconds",
+        "errors",
+    }
     expect(wanted <= set(told), "the JSON has every figure", otherwise=str(wanted - set(told)))
 
 
@@ -607,16 +703,26 @@ def test_load_client_gets_every_reply_whole(lab: Lab) -> None:
 def test_load_client_tells_what_went_wrong(lab: Lab) -> None:
     """A load whose failures nobody sees measures how fast a server fails."""
     listener = lab.listen()
-    for reply, error in ((b"***", "short reply"), (b"****++++++", "wrong bytes"), (b"*" * 11, "more than was asked for")):
-        client = lab.start("load_client", "-p", str(listener.port), "-c", "1", "-t", "2", "-b", "10", "127.0.0.1")
+    for reply, error in (
+        (b"***", "short reply"),
+        (b"****++++++", "wrong bytes"),
+        (b"*" * 11, "more than was asked for"),
+    ):
+        client = lab.start(
+            "load_client", "-p", str(listener.port), "-c", "1", "-t", "2", "-b", "10", "127.0.0.1"
+        )
         for answer in (b"*" * 10, reply):
             server = listener.accept("server", client)
             server.expect(b"10\n")
             server.send(answer)
             server.close()
-        client.expect_exit(1, cause=lambda: "silent_failure" if "error:" in client.stdout.text else "trusts_the_server")
+        client.expect_exit(
+            1, cause=lambda: "silent_failure" if "error:" in client.stdout.text else "trusts_the_server"
+        )
         client.expect_match(rf"^error: {error}: 1 times$", cause="trusts_the_server")
     port = listener.port
     listener.close()
-    run = lab.run("load_client", "-p", str(port), "-c", "2", "-t", "3", "127.0.0.1").expect_status(1, cause="silent_failure")
+    run = lab.run("load_client", "-p", str(port), "-c", "2", "-t", "3", "127.0.0.1").expect_status(
+        1, cause="silent_failure"
+    )
     run.expect_match(r"^error: connect: Connection refused: 6 times$")

@@ -25,15 +25,21 @@ RESETS = {
 WAKE_UPS = {
     "signal_lost": "The signal came before select, and left nothing behind that select can see.",
     "not_lost": "This program shows the race: the signal in the gap has to be lost.",
-    "handler_blocks": "The handler waits for room in a full pipe, and the loop that could empty it waits for the handler.",
-    "may_block": "Both ends of the pipe have to be non-blocking: otherwise the write may block the handler, or the read the loop.",
-    "not_drained": "Bytes stayed in the pipe: it has to be read until it is empty, or each wakes select once more.",
+    "handler_blocks": "The handler waits for room in a full pipe, and the loop that could empty it waits "
+    "for the handler.",
+    "may_block": "Both ends of the pipe have to be non-blocking: otherwise the write may block the handler, "
+    "or the read the loop.",
+    "not_drained": "Bytes stayed in the pipe: it has to be read until it is empty, or each wakes select "
+    "once more.",
     "drain_blocks": "The loop that empties the pipe waits for a byte more than there is.",
-    "errno_lost": "The handler came between select and the look at its errno, and left its own there: the full pipe's EAGAIN.",
-    "handler_works": "The handler does more than to write a byte. What it calls may be what it has interrupted.",
+    "errno_lost": "The handler came between select and the look at its errno, and left its own there: the "
+    "full pipe's EAGAIN.",
+    "handler_works": "The handler does more than to write a byte. What it calls may be what it has "
+    "interrupted.",
 }
 FILES = {
-    "not_everything": "The call took less than it was given, or at most 2 GiB: it has to be repeated until all is sent.",
+    "not_everything": "The call took less than it was given, or at most 2 GiB: it has to be repeated until "
+    "all is sent.",
     "wrong_bytes": "The whole buffer was sent. Only the bytes that read returned belong to the file.",
     "size_overflows": "A size past 2 GiB does not fit into an int: off_t holds it.",
     "held_in_memory": "The file is held in memory as a whole: send it piece by piece.",
@@ -44,7 +50,8 @@ FILES = {
     "descriptor_leaks": "A file that was opened is not closed again.",
 }
 DIRECTORY = {
-    "text_was_tested": "The name looks harmless, and the path leads out by a link: ask the kernel (openat2), not the text.",
+    "text_was_tested": "The name looks harmless, and the path leads out by a link: ask the kernel "
+    "(openat2), not the text.",
     "not_beneath": "The name led out of the directory.",
     "too_strict": "The path stays within the directory: RESOLVE_BENEATH lets it pass.",
     "not_regular": "What was opened is no regular file: fstat tells.",
@@ -72,22 +79,28 @@ TALK = {
     "name_given_twice": "Two clients have one name: nobody can tell who speaks.",
     "name_breaks_protocol": "A name that is none was taken: letters, digits, - and _ alone, 1 to 32 of them.",
     "talk_before_name": "A client that has no name yet takes no part in the chat.",
-    "not_announced": "Joined and left are told to all others, and a client that has left has no name any more.",
+    "not_announced": "Joined and left are told to all others, and a client that has left has no name any "
+    "more.",
     "not_to_all": "What one says has to reach every other client, whole and once.",
     "told_itself": "A client got back what it said itself.",
     "private_told": "A private line goes to one client alone.",
     "command_wrong": "A command is answered otherwise than the contract says.",
-    "orders_differ": "Two clients heard the same lines in different orders: what is told to all has to be told to all before "
+    "orders_differ": "Two clients heard the same lines in different orders: what is told to all has to be "
+    "told to all before "
     "the next line is.",
-    "recv_taken_for_line": "What one recv returned was taken for one line: keep what has come until a newline is there.",
+    "recv_taken_for_line": "What one recv returned was taken for one line: keep what has come until a "
+    "newline is there.",
     "half_line_said": "Half a line, without its newline, was taken for a line at the end of the connection.",
-    "line_limit_wrong": "A line has at most 1024 bytes; a longer one ends the connection, behind what was said before it.",
-    "reset_too_early": "The connection was closed while there were bytes to read: that is a reset, and the last words are lost.",
+    "line_limit_wrong": "A line has at most 1024 bytes; a longer one ends the connection, behind what was "
+    "said before it.",
+    "reset_too_early": "The connection was closed while there were bytes to read: that is a reset, and the "
+    "last words are lost.",
     "control_byte_passes": "A control byte was let through, or another byte was refused.",
     "slow_reader_delays": "One client does not read, and the others wait for it.",
     "cut_off_too_early": "Less than 64 KiB waited for a client, and it was cut off.",
     "never_cut_off": "A client does not read, and what waits for it grows and grows: cut it off at 64 KiB.",
-    "idle_limit_ignored": "A client that sent nothing for longer than -w is still there, or was not told why it ended.",
+    "idle_limit_ignored": "A client that sent nothing for longer than -w is still there, or was not told "
+    "why it ended.",
     "active_client_ended": "The limit is for a client that sends nothing: each byte begins it anew.",
     "too_few_clients": "Not all of a thousand clients could join: each needs a descriptor (RLIMIT_NOFILE).",
     "descriptor_leaks": FILES["descriptor_leaks"],
@@ -102,26 +115,38 @@ def test_rst_server_resets(lab: Lab) -> None:
     server = lab.server("rst_server")
     for name in ("ann", "bob"):
         number = server.errno_of_client(name)
-        expect(number == errno.ECONNRESET, "the client's errno is ECONNRESET", otherwise=os.strerror(number), cause="no_reset")
+        expect(
+            number == errno.ECONNRESET,
+            "the client's errno is ECONNRESET",
+            otherwise=os.strerror(number),
+            cause="no_reset",
+        )
     server.stop()
     server = lab.server("rst_server", faults={"accept": 1})
     server.expect_idle(cause="spins_when_full")
-    expect(server.stderr.text.count(shortage.REASON) == 1, "one shortage is said once", cause="accept_failed_noisily")
+    expect(
+        server.stderr.text.count(shortage.REASON) == 1,
+        "one shortage is said once",
+        cause="accept_failed_noisily",
+    )
     server.stop()
 
 
 def meets_a_reset(lab: Lab, *options: str) -> Program:
-    """Starts sigpipe, which is reset when it reads: a reset that is faster would make connect fail already."""
+    """Starts sigpipe, which is reset when it reads: a reset that is faster can make connect fail."""
     server = lab.server("rst_server")
     with server.paused():
         program = lab.start("sigpipe", "-p", str(server.port), *options, "localhost")
-        wait_until(lambda: program.status() is not None or waits_for_nothing(program.pid), "it is connected, and waits")
+        wait_until(
+            lambda: program.status() is not None or waits_for_nothing(program.pid),
+            "it is connected, and waits",
+        )
     return program
 
 
 @check(points=0, read="sigpipe", causes=RESETS)
 def test_sigpipe_kills_who_writes_after_a_reset(lab: Lab) -> None:
-    """After a reset the first read tells of it; the next write is answered by a signal that ends the process."""
+    """The first read tells of a reset; the next write is answered by a signal that ends the process."""
     program = meets_a_reset(lab)
     program.expect_exit(-signal.SIGPIPE)
     program.expect_match(r"\A\[Errno 104\] Connection reset by peer\n\Z", cause="wrong_words")
@@ -144,10 +169,14 @@ def shown_pid(program: Program) -> str:
     return program.expect_match(r"\APID: (\d+)\n")[1]
 
 
-def in_the_gap(lab: Lab, name: str, send: Callable[[Program], None], rounds: int = 1, wide: float = 0.4) -> Program:
-    """Starts the program and sends it signals while it is between sigaction and select, which `wide` seconds make sure.
+def in_the_gap(
+    lab: Lab, name: str, send: Callable[[Program], None], rounds: int = 1, wide: float = 0.4
+) -> Program:
+    """Starts the program and sends it signals while it is between sigaction and select, which `wide` seconds
+    make sure.
 
-    Tries again with a wider gap if the machine was too slow; returns when the program has come out of the gap.
+    Tries again with a wider gap if the machine was too slow; returns when the program has come out of the
+    gap.
     """
     for seconds in (wide, wide * 5, wide * 25):
         begin = time.monotonic()
@@ -174,7 +203,9 @@ def one_signal(program: Program) -> None:
 
 
 def storm(count: int) -> Callable[[Program], None]:
-    """Sends SIGUSR1 so often, the next when the last has been delivered; fewer times if the gap is over before."""
+    """Sends SIGUSR1 so often, the next when the last has been delivered; fewer times if the gap is over
+    before.
+    """
 
     def send(program: Program) -> None:
         with step(f"SIGUSR1 comes {count} times", quiet=True), contextlib.suppress(ProcessLookupError):
@@ -195,7 +226,9 @@ def storm(count: int) -> Callable[[Program], None]:
 
 @check(points=0, read="the-race-before-select", causes=WAKE_UPS)
 def test_selsig_race_loses_the_signal(lab: Lab) -> None:
-    """The handler has run, and select waits nevertheless: what came before it leaves nothing that it looks at."""
+    """The handler has run, and select waits nevertheless: what came before it leaves nothing that it looks
+    at.
+    """
     program = in_the_gap(lab, "selsig_race", one_signal)
     program.expect_text('Wake up and block in "select"\n')
     program.expect_at_rest()
@@ -207,12 +240,23 @@ def test_selsig_race_loses_the_signal(lab: Lab) -> None:
 
 def why_silent(program: Program) -> str:
     where = kernel.waiting_in(program.pid)
-    return "drain_blocks" if "pipe_read" in where else "handler_blocks" if "pipe_write" in where else "signal_lost"
+    return (
+        "drain_blocks"
+        if "pipe_read" in where
+        else "handler_blocks"
+        if "pipe_write" in where
+        else "signal_lost"
+    )
 
 
 def silent_in_the_gap(program: Program) -> None:
     before = program.stdout.text.partition("Wake")[0]
-    expect("Got" not in before, "nothing is printed by the handler", otherwise=repr(before), cause="handler_works")
+    expect(
+        "Got" not in before,
+        "nothing is printed by the handler",
+        otherwise=repr(before),
+        cause="handler_works",
+    )
 
 
 def catches_a_signal_in_the_gap(lab: Lab, name: str) -> None:
@@ -248,34 +292,53 @@ def test_self_pipe_loses_no_signal_in_the_gap(lab: Lab) -> None:
 
 @check(points=2, read="the-self-pipe", causes=WAKE_UPS)
 def test_self_pipe_can_block_at_neither_end(lab: Lab) -> None:
-    """A write that waits would stop the handler in a storm, a read that waits would stop the loop after the last byte."""
+    """A write that waits would stop the handler in a storm, a read that waits would stop the loop after the
+    last byte.
+    """
     program = lab.start("self_pipe")
     shown_pid(program)
     program.expect_at_rest()
-    pipe = {number: what for number, what in program.descriptors().items() if number > 2 and what.startswith("pipe:")}
+    pipe = {
+        number: what
+        for number, what in program.descriptors().items()
+        if number > 2 and what.startswith("pipe:")
+    }
     expect(len(pipe) == 2 and len(set(pipe.values())) == 1, "it has a pipe of its own", otherwise=str(pipe))
     blocking = [number for number in pipe if not kernel.nonblocking(program.pid, number)]
-    expect(not blocking, "both ends are non-blocking", otherwise=f"descriptor {blocking} may wait", cause="may_block")
+    expect(
+        not blocking,
+        "both ends are non-blocking",
+        otherwise=f"descriptor {blocking} may wait",
+        cause="may_block",
+    )
 
 
 @check(points=2, read="storms", causes=WAKE_UPS)
 def test_the_handler_keeps_errno(lab: Lab) -> None:
-    """A handler may come between a call that fails and the line that reads errno; here it does, and finds the pipe full."""
+    """A handler may come between a call that fails and the line that reads errno; here it does, and finds the
+    pipe full.
+    """
     with step("in select, SIGUSR1 comes 5000 times"):
         program = lab.start("self_pipe", faults={"select": 5000})
     refused = os.strerror(errno.EAGAIN)
-    program.expect_exit(0, cause=lambda: "errno_lost" if refused in program.stderr.text else why_silent(program))
+    program.expect_exit(
+        0, cause=lambda: "errno_lost" if refused in program.stderr.text else why_silent(program)
+    )
     program.expect_text(f"PID: {shown_pid(program)}\nGot signal\n")
 
 
 @check(points=2, read="storms", causes=WAKE_UPS)
 def test_self_pipe_is_drained(lab: Lab) -> None:
-    """Four thousand signals in one select are one piece of news. Then the pipe is empty, and select waits again."""
+    """Four thousand signals in one select are one piece of news. Then the pipe is empty, and select waits
+    again.
+    """
     with step("in the first select, SIGUSR1 comes 4000 times"):
         program = lab.start("self_pipe", "-r", "2", faults={"select": 4000})
     program.expect_text(f"PID: {shown_pid(program)}\nGot signal\n", cause=lambda: why_silent(program))
     wait_until(lambda: program.status() is not None or kernel.at_rest(program.pid), "it waits, or has ended")
-    expect(program.status() is None, "it waits for another signal", otherwise="it has ended", cause="not_drained")
+    expect(
+        program.status() is None, "it waits for another signal", otherwise="it has ended", cause="not_drained"
+    )
     program.send_signal(signal.SIGUSR1)
     program.expect_text("Got signal\n", cause="signal_lost")
     program.expect_exit(0)
@@ -283,7 +346,9 @@ def test_self_pipe_is_drained(lab: Lab) -> None:
 
 @check(points=2, read="storms", causes=WAKE_UPS)
 def test_self_pipe_survives_a_storm(lab: Lab) -> None:
-    """Ten thousand signals fill the pipe. The handler returns all the same, and the last signal is not missed."""
+    """Ten thousand signals fill the pipe. The handler returns all the same, and the last signal is not
+    missed.
+    """
     program = in_the_gap(lab, "self_pipe", storm(10_000), wide=3.0)
     program.expect_text('Wake up and block in "select"\nGot signal\n', cause="signal_lost")
     program.expect_exit(0)
@@ -305,7 +370,9 @@ def test_signalfd_wait_loses_no_signal(lab: Lab) -> None:
 
 @check(points=0, read="storms", causes=WAKE_UPS, hidden=True)
 def test_pending_signals_are_one(lab: Lab) -> None:
-    """Ten thousand that come while the signal is blocked are one that is pending: the next round has to wait again."""
+    """Ten thousand that come while the signal is blocked are one that is pending: the next round has to wait
+    again.
+    """
 
     def ten_thousand(program: Program) -> None:
         with step("SIGUSR1 comes 10000 times"), contextlib.suppress(ProcessLookupError):
@@ -368,13 +435,13 @@ def files_arrive(lab: Lab, program: str) -> None:
 
 @check(points=2, read="the-copy-loop", causes=FILES)
 def test_files_arrive_byte_for_byte_by_copy(lab: Lab) -> None:
-    """A file of any size arrives as it is, none included: `OK SIZE` first, then so many bytes, then the end."""
+    """A file of any size arrives as it is, none included: `OK SIZE` first, so many bytes, then the end."""
     files_arrive(lab, COPY)
 
 
 @check(points=2, read="sendfile", causes=FILES)
 def test_files_arrive_byte_for_byte_by_sendfile(lab: Lab) -> None:
-    """A file of any size arrives as it is, none included: `OK SIZE` first, then so many bytes, then the end."""
+    """A file of any size arrives as it is, none included: `OK SIZE` first, so many bytes, then the end."""
     files_arrive(lab, SENDFILE)
 
 
@@ -398,7 +465,13 @@ def test_nothing_outside_the_directory_is_served(lab: Lab) -> None:
     (lab.given / "directory2").mkdir()
     lab.file("directory2/secret", b"not for you\n")
     server = lab.server(COPY, str(where))
-    for name in ("../secret", "inner/../../secret", str(lab.given / "secret"), "/etc/passwd", "../directory2/secret"):
+    for name in (
+        "../secret",
+        "inner/../../secret",
+        str(lab.given / "secret"),
+        "/etc/passwd",
+        "../directory2/secret",
+    ):
         is_refused(server, name.encode(), cause="not_beneath")
     for name in ("link", "absolute", "up/secret", "up/directory/../secret"):
         is_refused(server, name.encode(), cause="text_was_tested")
@@ -466,10 +539,17 @@ def three_gib_arrive(lab: Lab, program: str) -> None:
     client = server.connect("ann")
     client.send(b"huge\n")
     client.expect(b"OK %d\n" % size, cause="size_overflows")
-    client.expect_file(path, cause=lambda: "held_in_memory" if kernel.memory(server.pid) > 64 << 20 else "not_everything")
+    client.expect_file(
+        path, cause=lambda: "held_in_memory" if kernel.memory(server.pid) > 64 << 20 else "not_everything"
+    )
     client.expect_eof()
     held = kernel.memory(server.pid)
-    expect(held < 64 << 20, "the server holds little of it", otherwise=f"it holds {held >> 20} MiB", cause="held_in_memory")
+    expect(
+        held < 64 << 20,
+        "the server holds little of it",
+        otherwise=f"it holds {held >> 20} MiB",
+        cause="held_in_memory",
+    )
     path.unlink()
 
 
@@ -599,10 +679,14 @@ def free_or_dead(server: Server) -> bool:
 
 @check(points=1, read="a-hundred-clients", causes=FILES | shortage.CAUSES)
 def test_a_full_server_rests(lab: Lab) -> None:
-    """accept fails while no descriptor is free, and the client waits in the backlog. That is said once, and it passes."""
+    """accept fails while no descriptor is free, and the client waits in the backlog. That is said once, and
+    it passes.
+    """
     where = directory(lab)
     for program in (COPY, SENDFILE):
-        server = lab.server(program, str(where), descriptors=16, variant="")  # a sanitizer needs descriptors, too
+        server = lab.server(
+            program, str(where), descriptors=16, variant=""
+        )  # a sanitizer needs descriptors, too
         clients = server.connect_all(*(f"client {number}" for number in range(1, 14)))
         wait_until(partial(full_or_dead, server), "it has used all its descriptors")
         server.expect_alive()
@@ -669,19 +753,38 @@ def test_cork_counts_segments(lab: Lab) -> None:
 
 @check(points=3, read="when-bytes-leave", causes=STREAMS)
 def test_a_stream_sends_when_it_is_flushed(lab: Lab) -> None:
-    """What is written waits for std::flush, std::endl, a full buffer or the end; then it leaves once, and whole."""
+    """What is written waits for std::flush, std::endl, a full buffer or the end; then it leaves once, and
+    whole.
+    """
     run = lab.run("stream_demo", "flush")
-    run.expect_status(0, cause="never_flushed" if run.status == -signal.SIGSEGV else None)  # overflow calls itself
+    run.expect_status(
+        0, cause="never_flushed" if run.status == -signal.SIGSEGV else None
+    )  # overflow calls itself
     arrived = [int(number) for number in re.findall(rb": (\d+) bytes have arrived", run.stdout)]
     expect(len(arrived) == 6, "six counts are printed")
     written, flushed, more, ended, late, closed = arrived
     expect(written == 0, "five bytes wait in the buffer", cause="early")
     expect(flushed != 0, "std::flush sends", otherwise="nothing arrived", cause="never_flushed")
     expect(flushed == 5, "the five bytes, and only those", otherwise=f"{flushed} bytes", cause="wrong_length")
-    expect(5 <= more <= 10_005, "a full buffer leaves by itself", otherwise=f"{more} bytes arrived", cause="sent_twice")
-    expect(ended == 10_006, "std::endl sends the rest", otherwise=f"{ended} bytes", cause="sent_twice" if ended > 10_006 else "byte_lost")
+    expect(
+        5 <= more <= 10_005,
+        "a full buffer leaves by itself",
+        otherwise=f"{more} bytes arrived",
+        cause="sent_twice",
+    )
+    expect(
+        ended == 10_006,
+        "std::endl sends the rest",
+        otherwise=f"{ended} bytes",
+        cause="sent_twice" if ended > 10_006 else "byte_lost",
+    )
     expect(late == ended, "seven more wait again", otherwise=f"{late} bytes", cause="early")
-    expect(closed == 10_013, "the end of the stream sends them", otherwise=f"{closed} bytes", cause="never_flushed")
+    expect(
+        closed == 10_013,
+        "the end of the stream sends them",
+        otherwise=f"{closed} bytes",
+        cause="never_flushed",
+    )
 
 
 @check(points=3, read="a-socket-as-a-stream", causes=STREAMS)
@@ -712,8 +815,12 @@ def test_lines_go_both_ways(lab: Lab) -> None:
     words = b"hello\n\n" + b"a line longer than the buffer " * 500 + b"\nlast\n"
     answers = b"".join(b"%d bytes: %s\n" % (len(line), line) for line in words.splitlines())
     run = lab.run("stream_demo", "lines", input=words)
-    expect(run.status == 0, "each line is answered", otherwise=run.stderr.decode(errors="replace").strip(),
-           cause="nothing_read" if b"no answer" in run.stderr else None)  # fmt: skip
+    expect(
+        run.status == 0,
+        "each line is answered",
+        otherwise=run.stderr.decode(errors="replace").strip(),
+        cause="nothing_read" if b"no answer" in run.stderr else None,
+    )
     run.expect_output(answers, cause="byte_lost" if len(run.stdout) < len(answers) else "sent_twice")
 
 
@@ -728,7 +835,9 @@ def test_an_object_passes_by_the_operators(lab: Lab) -> None:
 
 @check(points=3, read="end-of-file-and-errors", causes=STREAMS)
 def test_end_of_file_and_errors_are_states(lab: Lab) -> None:
-    """eof for the other side's end, bad for an error of the socket: a reader has to be able to tell them apart."""
+    """eof for the other side's end, bad for an error of the socket: a reader has to be able to tell them
+    apart.
+    """
     run = lab.run("stream_demo", "states")
     if run.status == -signal.SIGPIPE:
         run.expect_status(0, cause="sigpipe_in_stream")
@@ -764,7 +873,11 @@ def transcript(number: str) -> str:
     lines = "".join(EXPECTED[number].format(i=i) + r"\n" for i in range(3))
     for process, name in (("S", "server"), ("C", "client")):
         first, rest = lines.split(f"{name} {process}", 1)
-        lines = first + rf"{name} (?P<{process}>\d+)" + rest.replace(f"{name} {process}", rf"{name} (?P={process})")
+        lines = (
+            first
+            + rf"{name} (?P<{process}>\d+)"
+            + rest.replace(f"{name} {process}", rf"{name} (?P={process})")
+        )
     return lines
 
 
@@ -782,14 +895,22 @@ def test_redirections_race_with_nobody(lab: Lab) -> None:
     for number in EXPECTED:
         again = 'i=0; while [ $i -lt 40 ]; do "$0" "$1" 2>&1 || exit 1; i=$((i + 1)); done'
         program = lab.require("stream_redirect")
-        run = lab.run("stream_redirect", "-c", again, str(program), number, path=Path("/bin/sh")).expect_status()
+        run = lab.run(
+            "stream_redirect", "-c", again, str(program), number, path=Path("/bin/sh")
+        ).expect_status()
         found = re.findall(transcript(number), run.stdout.decode())
-        expect(len(found) == 40, f"40 runs of demonstration {number} print what they should", otherwise=f"{len(found)} do")
+        expect(
+            len(found) == 40,
+            f"40 runs of demonstration {number} print what they should",
+            otherwise=f"{len(found)} do",
+        )
 
 
 @check(points=0, read="the-deadlock", causes=REDIRECTIONS)
 def test_unflushed_output_deadlocks(lab: Lab) -> None:
-    """The question waits in a buffer, who asked it waits for the answer, and who should answer waits for the question."""
+    """The question waits in a buffer, who asked it waits for the answer, and who should answer waits for the
+    question.
+    """
     program = lab.start("stream_redirect", "deadlock")
     program.expect_match(r"^client \d+: prints, does not flush", stream="stderr")
     wait_until(lambda: len(program.children()) == 1, "there are two processes", cause="no_deadlock")
@@ -868,7 +989,9 @@ def all_others_get_what_one_says(lab: Lab, program: str) -> None:
     ann.send(b"hello\n\n/who\n")
     all_get((bob, cat), b"ann: hello", cause="not_to_all")
     ann.expect(b"* Here: ann, bob, cat\n", cause={"bytes": "told_itself"})
-    bob.send(b"/msg cat this is private\n/msg zed hello\n/msg cat\n/msg\n/msg  cat x\n/dance\n/who else\nopen\n")
+    bob.send(
+        b"/msg cat this is private\n/msg zed hello\n/msg cat\n/msg\n/msg  cat x\n/dance\n/who else\nopen\n"
+    )
     cat.expect(b"bob (private): this is private\n", cause="command_wrong")
     bob.expect(b"* No such name\n" + b"* Unknown command\n" * 2, cause="command_wrong")
     bob.expect_match(rb"\* (?:No such name|Unknown command)\n", cause="command_wrong")
@@ -888,7 +1011,9 @@ def the_order_is_the_same_for_all(lab: Lab, program: str) -> None:
     for name in ("ann", "bob", "cat", "dan", "eve"):
         clients.append(joined(server, name, *clients))
     for round_ in range(12):
-        with server.paused(), step(f"round {round_ + 1}: three of them speak at once, ten lines each", quiet=True):
+        with server.paused(), step(
+            f"round {round_ + 1}: three of them speak at once, ten lines each", quiet=True
+        ):
             for speaker in clients[:3]:
                 for number in range(10):
                     speaker.send(b"%d\n" % number)
@@ -901,10 +1026,20 @@ def the_order_is_the_same_for_all(lab: Lab, program: str) -> None:
         for client, lines in zip(clients, heard, strict=True):
             own = client.name.encode() + b": "
             wanted = [line for line in full if not line.startswith(own)]
-            expect(lines == wanted, f"{client.name} hears the others in eve's order", otherwise=f"{lines}", cause="orders_differ")
+            expect(
+                lines == wanted,
+                f"{client.name} hears the others in eve's order",
+                otherwise=f"{lines}",
+                cause="orders_differ",
+            )
         for speaker in clients[:3]:
             said = [line for line in full if line.startswith(speaker.name.encode())]
-            expect(said == sorted(said), f"what {speaker.name} says keeps its order", otherwise=f"{said}", cause="orders_differ")
+            expect(
+                said == sorted(said),
+                f"what {speaker.name} says keeps its order",
+                otherwise=f"{said}",
+                cause="orders_differ",
+            )
 
 
 def lines_are_put_together(lab: Lab, program: str) -> None:
@@ -963,16 +1098,32 @@ def a_slow_reader_is_cut_off(lab: Lab, program: str) -> None:
             bob.send((b"x" * 1000 + b"\n") * 40 + b"round %d\n" % number)
             for reader in (cat, late):
                 text = reader.expect_match(rb".*?bob: round %d\n" % number, cause="slow_reader_delays")[0]
-                text = text.replace(b"* slow has left\n", b"", 1) if (left := b"* slow has left\n" in text) else text
-                expect(text.count(b"x") == 40_000, f"{reader.name} gets every line", otherwise="some are lost", cause="not_to_all")
+                text = (
+                    text.replace(b"* slow has left\n", b"", 1)
+                    if (left := b"* slow has left\n" in text)
+                    else text
+                )
+                expect(
+                    text.count(b"x") == 40_000,
+                    f"{reader.name} gets every line",
+                    otherwise="some are lost",
+                    cause="not_to_all",
+                )
             cut = cut or left
             if cut:
                 break
     expect(cut, "slow is cut off", otherwise="it is still there after 24 MB", cause="never_cut_off")
     held = kernel.memory(server.pid)
-    expect(held < 64 << 20, "the server holds little for it", otherwise=f"{held >> 20} MiB", cause="never_cut_off")
+    expect(
+        held < 64 << 20,
+        "the server holds little for it",
+        otherwise=f"{held >> 20} MiB",
+        cause="never_cut_off",
+    )
     wait_until(
-        lambda: f"disconnected 127.0.0.1:{slow.local_port}\n" in server.stdout.text, "slow's connection ends", cause="never_cut_off"
+        lambda: f"disconnected 127.0.0.1:{slow.local_port}\n" in server.stdout.text,
+        "slow's connection ends",
+        cause="never_cut_off",
     )
 
 
@@ -988,7 +1139,11 @@ def silent_clients_are_told_the_limit(lab: Lab, program: str) -> None:
         return f"disconnected 127.0.0.1:{ann.local_port}\n" in server.stdout.text
 
     with step("ann and the nameless client are silent, bob sends a byte again and again"):
-        wait_until(lambda: ann_has_gone() or server.status() is not None, "ann's connection ends", cause="idle_limit_ignored")
+        wait_until(
+            lambda: ann_has_gone() or server.status() is not None,
+            "ann's connection ends",
+            cause="idle_limit_ignored",
+        )
     ann.expect(b"* Idle too long\n", cause="idle_limit_ignored")
     ann.expect_eof()
     nameless.expect(b"* Idle too long\n", cause="idle_limit_ignored")
@@ -1012,16 +1167,23 @@ def a_crowd_talks(lab: Lab, program: str, most: int) -> None:
         for client in crowd:
             client.expect_match(rb"(?:\* c\d+ has joined\n)*ann: to all of you\n", cause="not_to_all")
     names = ann.expect_match(rb".*?\* Here: ([^\n]+)\n", cause="not_announced")[1].split(b", ")
-    expect(len(names) == len(crowd) + 1, "/who names them all", otherwise=f"{len(names)} names", cause="too_few_clients")
+    expect(
+        len(names) == len(crowd) + 1,
+        "/who names them all",
+        otherwise=f"{len(names)} names",
+        cause="too_few_clients",
+    )
     with step("all leave", quiet=True):
         for client in crowd:
             client.close()
     ann.expect_match(rb"(?:[^\n]*has left\n){%d}" % len(crowd), cause="not_announced")
     ann.close()
     wait_until(
-        lambda: len(server.descriptors()) <= before, "no descriptor is left over", cause="descriptor_leaks",
+        lambda: len(server.descriptors()) <= before,
+        "no descriptor is left over",
+        cause="descriptor_leaks",
         instead=lambda: f"{len(server.descriptors()) - before} too many",
-    )  # fmt: skip
+    )
 
 
 def rude_clients_concern_themselves(lab: Lab, program: str) -> None:
@@ -1075,13 +1237,13 @@ def test_the_chat_takes_lines_as_tcp_cuts_them(lab: Lab) -> None:
 
 @check(points=3, read="the-capstone", causes=TALK)
 def test_no_text_breaks_the_protocol(lab: Lab) -> None:
-    """A text may hold anything that a terminal shows. A control byte could move its cursor or forge a line."""
+    """A text may hold anything that a terminal shows. A control byte can move its cursor or forge a line."""
     nothing_breaks_the_protocol(lab, CHAT)
 
 
 @check(points=5, read="the-capstone", causes=TALK, after="what_one_says_all_others_get")
 def test_a_client_that_does_not_read_is_cut_off(lab: Lab) -> None:
-    """What waits for a client that does not read needs memory. At 64 KiB it is cut off; nobody waits for it."""
+    """What waits for a client that does not read needs memory. At 64 KiB it is cut; nobody waits for it."""
     a_slow_reader_is_cut_off(lab, CHAT)
 
 

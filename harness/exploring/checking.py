@@ -31,7 +31,9 @@ CAUSES = {
 
 
 def ended_well(run: Run) -> Finding | None:
-    """What is wrong with the end of any run: a deadlock, a crash, no end, a sanitizer's report, an exit status."""
+    """What is wrong with the end of any run: a deadlock, a crash, no end, a sanitizer's report, an exit
+    status.
+    """
     last = run.errors.decode(errors="replace").splitlines()[-4:]
     if report := sanitizer_report("tsan/program", run.errors.decode(errors="replace")):
         cause = report.cause if isinstance(report.cause, str) else "sanitizer"
@@ -160,10 +162,11 @@ def every_schedule(
     seeds: int = 0,
     depth: int = 3,
 ) -> None:
-    """A step: the program is run under every schedule of at most `bound` preemptions, and under `seeds` by chance.
+    """A step: the program is run under every schedule of at most `bound` preemptions, and under `seeds` by
+    chance.
 
     With --schedule NAME:SCHEDULE, only the one of that name is run, and only by that schedule.
-    """  # fmt: skip
+    """
     if lab.schedule is not None:
         wanted, _, text = lab.schedule.rpartition(":")
         if wanted == name:

@@ -1,9 +1,10 @@
-"""Draws a run: a lane for each thread; who runs, who has which lock, who waits for what. Text for a terminal, and SVG."""
+"""Draws a run: a lane for each thread; who runs, who has which lock, who waits for what. Text for a terminal,
+and SVG.
+"""
 
 from __future__ import annotations
 
 import html
-import textwrap
 
 from .engine import Event
 from .telling import Story
@@ -28,7 +29,8 @@ def svg(story: Story, title: str) -> str:
     legend = _TOP + _LANE * len(threads) + 18
     height = legend + 18 * (len(moments) // 2 + 2)
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif" font-size="12">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif" '
+        'font-size="12">',
         f'<text x="4" y="16" font-weight="bold">{html.escape(title)}</text>',
     ]
     locks: dict[int, str] = {}

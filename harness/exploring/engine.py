@@ -29,7 +29,8 @@ CHOICES, EVENTS = 1, 2  # what a request wants to know
 # As in schedules.hpp.
 HOW = ("ended", "deadlock", "endless", "misuse", "cannot", "stuck", "spins", "diverged")
 KINDS = (
-    "begins ends creates joins detaches locks waits_for_lock unlocks tries_in_vain shares unshares waits wakes_one wakes_all "
+    "begins ends creates joins detaches locks waits_for_lock unlocks tries_in_vain shares unshares waits "
+    "wakes_one wakes_all "
     "woken spurious times_out yields sleeps leaves returns runs posts waited"
 ).split()
 WANTS = ("nothing", "lock", "share", "permit", "end", "told", "time", "outside", "over")
@@ -45,14 +46,14 @@ Schedule = tuple[
 
 
 def as_text(schedule: Schedule, together: bool = False) -> str:
-    """A schedule as people copy it: '12.1,17.2'; '-' is the usual one. With a t, the threads begin together."""
+    """A schedule as people copy it: '12.1,17.2'; '-' is the usual one. With a t, threads begin together."""
     return ("t" if together else "") + (
         ",".join(f"{position}.{option}" for position, option in schedule) or "-"
     )
 
 
 def from_text(text: str) -> tuple[Schedule, bool]:
-    """The schedule that the text is, and whether the threads begin together. Throws ValueError if it is none."""
+    """The schedule that the text is, and whether threads begin together. Throws ValueError if it is none."""
     together = text.startswith("t")
     text = text[together:]
     if text == "-":
@@ -66,7 +67,9 @@ def from_text(text: str) -> tuple[Schedule, bool]:
 
 @dataclass(frozen=True)
 class Event:
-    """Something that a thread did. `of` is the number of the lock or condition, `other` that of another thread."""
+    """Something that a thread did. `of` is the number of the lock or condition, `other` that of another
+    thread.
+    """
 
     kind: str
     who: int
@@ -95,7 +98,8 @@ class Run:
 
     status: int  # as of subprocess: negative is a signal
     how: str  # of HOW: how it came to its end
-    forced: int  # times that the turn was taken from a thread which only computed: such a run cannot be repeated exactly
+    # Times that the turn was taken from a thread which only computed: such a run cannot be repeated exactly.
+    forced: int
     steps: int
     message: str
     output: bytes
@@ -110,7 +114,9 @@ class Run:
 
     @property
     def preemptions(self) -> int:
-        """How many of its choices are a preemption, a spurious wake-up, or a time limit that passes while others could run."""
+        """How many of its choices are a preemption, a spurious wake-up, or a time limit that passes while
+        others could run.
+        """
         return sum(choice >> 32 >> (choice >> 8 & 255) & 1 for choice in self.choices)
 
 
@@ -156,9 +162,11 @@ class Target:
 
     def surroundings(self) -> dict[str, str]:
         return self.env | {
-            "LD_PRELOAD": str(self.library), "LD_BIND_NOW": "1", "EXPLORE": os.path.realpath(self.argv[0]),
+            "LD_PRELOAD": str(self.library),
+            "LD_BIND_NOW": "1",
+            "EXPLORE": os.path.realpath(self.argv[0]),
             "EXPLORE_INPUT": str(self.input),
-        }  # fmt: skip
+        }
 
     def debugged(self, request: Request) -> dict[str, str]:
         """The surroundings in which the program runs by one schedule, and serves nobody."""
@@ -201,7 +209,9 @@ class Engine:
         return next(self.runs([request]))
 
     def runs(self, requests: Iterable[Request]) -> Iterator[Run]:
-        """Runs the program once for each request, in this order. Throws CouldNotTell if it cannot be explored."""
+        """Runs the program once for each request, in this order. Throws CouldNotTell if it cannot be
+        explored.
+        """
         asked = list(requests)
         try:
             self._requests.write(
@@ -233,9 +243,17 @@ class Engine:
             )
         ]
         return Run(
-            os.waitstatus_to_exitcode(status), HOW[how], forced, steps, self._take(message).decode(errors="replace"),
-            self._take(output), self._take(errors), taken, seen, known,
-        )  # fmt: skip
+            os.waitstatus_to_exitcode(status),
+            HOW[how],
+            forced,
+            steps,
+            self._take(message).decode(errors="replace"),
+            self._take(output),
+            self._take(errors),
+            taken,
+            seen,
+            known,
+        )
 
     def _take(self, size: int) -> bytes:
         while len(self._buffer) < size:

@@ -1,7 +1,8 @@
-"""Judges what several threads did with one queue: is there an order of the calls that a plain queue could have had?
+"""Judges what several threads did with one queue: is there an order of the calls that a plain queue could
+have had?
 
-Linearizability (Herlihy and Wing, 1990), decided by the search of Wing and Gong (1993): each call takes effect at one
-moment between its beginning and its return.
+Linearizability (Herlihy and Wing, 1990), decided by the search of Wing and Gong (1993): each call takes
+effect at one moment between its beginning and its return.
 """
 
 from __future__ import annotations
@@ -35,7 +36,9 @@ class Call:
 
 
 def calls(history: list[str]) -> list[Call]:
-    """The calls of a history: lines `> THREAD CALL` and `< THREAD CALL: RESULT`. Throws ValueError for other lines."""
+    """The calls of a history: lines `> THREAD CALL` and `< THREAD CALL: RESULT`. Throws ValueError for other
+    lines.
+    """
     found: list[Call] = []
     open_calls: dict[str, int] = {}
     for place, line in enumerate(history):
@@ -56,7 +59,9 @@ def calls(history: list[str]) -> list[Call]:
 
 @dataclass(frozen=True)
 class Queue:
-    """A plain queue: what it holds, in the order of coming; how many items are unfinished; whether it is closed."""
+    """A plain queue: what it holds, in the order of coming; how many items are unfinished; whether it is
+    closed.
+    """
 
     order: str  # fifo, lifo or priority
     capacity: int  # 0 is no limit
@@ -75,9 +80,12 @@ class Queue:
         self, items: tuple[int, ...] | None = None, unfinished: int | None = None, closed: bool | None = None
     ) -> Queue:
         return Queue(
-            self.order, self.capacity, self.items if items is None else items,
-            self.unfinished if unfinished is None else unfinished, self.closed if closed is None else closed,
-        )  # fmt: skip
+            self.order,
+            self.capacity,
+            self.items if items is None else items,
+            self.unfinished if unfinished is None else unfinished,
+            self.closed if closed is None else closed,
+        )
 
     def after(self, call: Call) -> Iterator[tuple[str, Queue]]:
         """What the call may return now, and what the queue is then. Nothing: it has to wait."""
@@ -110,7 +118,8 @@ class Queue:
 
 
 def final_states(history: list[str], queue: Queue, pending: bool = True) -> set[Queue]:
-    """What the queue may be after the history: one state for each order of the calls that explains it; none if none does.
+    """What the queue may be after the history: one state for each order of the calls that explains it; none
+    if none does.
 
     pending: a call that has not returned may have taken effect already.
     """
@@ -139,7 +148,9 @@ def final_states(history: list[str], queue: Queue, pending: bool = True) -> set[
 
 
 def shortest_unexplained(history: list[str], queue: Queue) -> list[str]:
-    """The shortest beginning of the history that no order of its calls explains; [] if one explains all of it."""
+    """The shortest beginning of the history that no order of its calls explains; [] if one explains all of
+    it.
+    """
     if final_states(history, queue):
         return []
     return next(
@@ -148,7 +159,9 @@ def shortest_unexplained(history: list[str], queue: Queue) -> list[str]:
 
 
 def stuck(history: list[str], queue: Queue) -> list[Call]:
-    """At the end of all things: the calls that wait though they need not, whatever the order of the others was."""
+    """At the end of all things: the calls that wait though they need not, whatever the order of the others
+    was.
+    """
     waiting = [call for call in calls(history) if call.result is None]
     needless = [
         [call for call in waiting if any(True for _ in state.after(call))]

@@ -28,7 +28,9 @@ class Scenario:
         return histories.Queue(self.order, self.capacity)
 
     def judge(self, run: Run) -> Finding | None:
-        """What is wrong with a run of this scenario: by its end, or by a history that no order of its calls explains."""
+        """What is wrong with a run of this scenario: by its end, or by a history that no order of its calls
+        explains.
+        """
         history = run.output.decode(errors="replace").splitlines()
         try:
             wrong = histories.shortest_unexplained(history, self.queue)

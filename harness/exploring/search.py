@@ -1,7 +1,8 @@
-"""Walks the schedules of a program: all within a bound of preemptions, or many by chance; shrinks one that fails.
+"""Walks the schedules of a program: all within a bound of preemptions, or many by chance; shrinks one that
+fails.
 
-The bound and the order, fewest preemptions first, are those of CHESS (Musuvathi et al., OSDI 2008); the walk by chance
-is PCT (Burckhardt et al., ASPLOS 2010) for even seeds and a random walk for odd ones.
+The bound and the order, fewest preemptions first, are those of CHESS (Musuvathi et al., OSDI 2008); the walk
+by chance is PCT (Burckhardt et al., ASPLOS 2010) for even seeds and a random walk for odd ones.
 """
 
 from __future__ import annotations
@@ -201,7 +202,9 @@ class Explorer:
     def _branch(
         schedule: Schedule, run: Run, level: int, levels: list[list[Schedule]], state: threading.Condition
     ) -> None:
-        """Adds the schedules that differ from this one in one later choice, each to the level of its preemptions."""
+        """Adds the schedules that differ from this one in one later choice, each to the level of its
+        preemptions.
+        """
         begin = schedule[-1][0] + 1 if schedule else 0
         same: list[Schedule] = []
         more: list[Schedule] = []
@@ -249,7 +252,8 @@ class Explorer:
         return found
 
     def shrink(self, schedule: Schedule, judge: Judge, most: int = 400) -> tuple[Schedule, Run, Finding]:
-        """Leaves out of a failing schedule all that it does not need to fail; returns what is left, with its record.
+        """Leaves out of a failing schedule all that it does not need to fail; returns what is left, with its
+        record.
 
         Throws CouldNotTell if the schedule does not fail again.
         """

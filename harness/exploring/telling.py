@@ -1,4 +1,5 @@
-"""Tells a run in words: one numbered step for each turn of a thread, with the names of the program's source."""
+"""Tells a run in words: one numbered step for each turn of a thread, with the names of the program's source.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +28,9 @@ class Site:
 
 
 def sites(program: Path, addresses: Iterable[int]) -> dict[int, list[Site]]:
-    """For each address the lines of source that it stands for, the innermost call first: those of the program's directory."""
+    """For each address the lines of source that it stands for, the innermost call first: those of the
+    program's directory.
+    """
     wanted = sorted(set(addresses))
     if not wanted or not Path(_ADDR2LINE).exists():
         return {}
@@ -59,7 +62,8 @@ def sites(program: Path, addresses: Iterable[int]) -> dict[int, list[Site]]:
 _NOTIFIES = re.compile(r"([\w.>-]*\w)(?:\.|->)notify_(?:one|all)")
 _WAITS = re.compile(r"([\w.>-]*\w)(?:\.|->)wait\w*\(|\bwait\w*\((\w+),")
 _LOCKS = re.compile(
-    r"(?:lock_guard|unique_lock|scoped_lock|shared_lock)\b[^({]*[({]([\w.>-]+)[,)}]|([\w.>-]*\w)(?:\.|->)(?:try_)?lock\w*\("
+    r"(?:lock_guard|unique_lock|scoped_lock|shared_lock)\b[^({]*[({]([\w.>-]+)[,)}]|([\w.>-]*\w)(?:\.|->"
+    r")(?:try_)?lock\w*\("
 )
 _FUTEXES = re.compile(r"([\w.>-]*\w)(?:\.|->)(?:acquire|release|arrive\w*|wait|count_down|try_acquire\w*)\(")
 
@@ -137,14 +141,28 @@ class Story:
         if event.kind in ("wakes_one", "wakes_all"):
             return f"wakes {other} on {of}" if event.other >= 0 else f"notifies {of}, on which nobody waits"
         return {
-            "begins": "begins", "ends": "ends", "creates": f"starts {other}", "joins": f"has joined {other}",
-            "detaches": f"detaches {other}", "locks": f"locks {of}", "waits_for_lock": f"waits for {of}, which {other} has",
-            "unlocks": f"unlocks {of}", "tries_in_vain": f"tries {of} in vain", "shares": f"read-locks {of}",
-            "unshares": f"unlocks {of}", "waits": f"waits on {of}", "woken": f"is back from {of}",
-            "spurious": f"is back from {of} for no reason (a spurious wake-up)", "times_out": f"{other}'s time is over",
-            "yields": "yields", "sleeps": "sleeps", "leaves": "waits for the world outside", "returns": "is back",
-            "posts": f"posts {of}", "waited": f"has taken {of}",
-        }.get(event.kind, event.kind)  # fmt: skip
+            "begins": "begins",
+            "ends": "ends",
+            "creates": f"starts {other}",
+            "joins": f"has joined {other}",
+            "detaches": f"detaches {other}",
+            "locks": f"locks {of}",
+            "waits_for_lock": f"waits for {of}, which {other} has",
+            "unlocks": f"unlocks {of}",
+            "tries_in_vain": f"tries {of} in vain",
+            "shares": f"read-locks {of}",
+            "unshares": f"unlocks {of}",
+            "waits": f"waits on {of}",
+            "woken": f"is back from {of}",
+            "spurious": f"is back from {of} for no reason (a spurious wake-up)",
+            "times_out": f"{other}'s time is over",
+            "yields": "yields",
+            "sleeps": "sleeps",
+            "leaves": "waits for the world outside",
+            "returns": "is back",
+            "posts": f"posts {of}",
+            "waited": f"has taken {of}",
+        }.get(event.kind, event.kind)
 
     def _turns(self) -> list[Turn]:
         turns: list[Turn] = []

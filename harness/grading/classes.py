@@ -135,8 +135,8 @@ def _archive_in(directory: Path) -> Path | None:
 def unpacked(submission: Submission, work: Path) -> Iterator[tuple[Path, list[str]]]:
     """The submission as a directory, and notes on how it became one.
 
-    What has to be made for that, of an archive (also one in a directory or in another archive) or of single files,
-    is made in `work`, and removed afterwards.
+    What has to be made for that, of an archive (also one in a directory or in another archive) or of single
+    files, is made in `work`, and removed afterwards.
     """
     target = work / submission.slug
     remove(target)
@@ -223,12 +223,18 @@ def read_row(submission: Submission, out: Path) -> Row | None:
 
 def cut_off(submission: Submission) -> Row:
     """The row of a submission whose grading did not come to its end."""
-    return Row(submission, {"score": 0, "extra_data": {"not_graded": "its grading was cut off: run grade-class again"}})
+    return Row(
+        submission,
+        {"score": 0, "extra_data": {"not_graded": "its grading was cut off: run grade-class again"}},
+    )
 
 
 def untold(rows: list[Row], many: int = 3) -> list[str]:
     """The submissions of which so many checks or more could not be told, and how many."""
-    counts = {row.submission.name: sum(test["extra_data"]["verdict"] == COULD_NOT_TELL for test in row.tests) for row in rows}
+    counts = {
+        row.submission.name: sum(test["extra_data"]["verdict"] == COULD_NOT_TELL for test in row.tests)
+        for row in rows
+    }
     return [f"{printable(name)} ({count})" for name, count in counts.items() if count >= many]
 
 
@@ -277,14 +283,16 @@ def _cell(test: dict[str, Any] | None) -> str:
 
 
 def _no_formula(text: str) -> str:
-    """The text so that no spreadsheet computes it, and on one line. Some take other forms of = + - @ for these."""
+    """The text so that no spreadsheet computes it, and on one line. Some take other forms of = + - @ for
+    these.
+    """
     text = printable(" ".join(text.split()))
     first = unicodedata.normalize("NFKD", text)[:1]
     return text if first.isalnum() or first in ("", "_", "'") else "'" + text
 
 
 def statistics(rows: list[Row]) -> dict[str, Any]:
-    """Of the class page: the distribution of scores, and for each check how many passed and the causes else."""
+    """Of the class page: the distribution of scores; for each check how many passed, and causes."""
     graded = [row for row in rows if row.tests]
     possible = max((sum(float(test["max_score"]) for test in row.tests) for row in graded), default=100.0)
     bins = [0] * 10

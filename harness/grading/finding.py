@@ -33,7 +33,8 @@ def exercise_files(lab: str) -> list[str]:
 def find(submission: Path, labs: list[str]) -> Found:
     """Finds the labs in a submission. Throws Unusable if there is none.
 
-    A lab is lab05_select in it, or one level deeper; else any directory that has its files, and best its name.
+    A lab is lab05_select in it, or one level deeper; else any directory that has its files, and best its
+    name.
 
     A link counts for nothing: it may lead to somebody else's work.
     """

@@ -90,7 +90,9 @@ class Kept:
         return {path: self._hash(self._tree / path) for path in paths}
 
     def _hash(self, path: Path) -> str | None:
-        """The hash of a program that is what its sources say; None for one that has to be built anew, or is not there."""
+        """The hash of a program that is what its sources say; None for one that has to be built anew, or is
+        not there.
+        """
         lab, variant = (
             (path.parent, "") if path.parent.parent == self._tree else (path.parent.parent, path.parent.name)
         )

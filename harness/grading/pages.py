@@ -74,7 +74,9 @@ def write_report(
 
 
 def _links(tests: list[dict[str, Any]], out: Path, handouts: str) -> dict[str, str]:
-    """For each section that a check names ("handouts/lab04.md#reaping") the link to it, where there is a page."""
+    """For each section that a check names ("handouts/lab04.md#reaping") the link to it, where there is a
+    page.
+    """
     found = {}
     for section in {test["extra_data"]["handout"] for test in tests}:
         page, _, anchor = Path(section).name.partition("#")

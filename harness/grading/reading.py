@@ -12,7 +12,8 @@ _HANDOUTS = ROOT / "handouts"
 
 
 def handout(lab: str) -> tuple[str, str] | None:
-    """The title and the content of a lab's handout, as HTML; None where it or python3-markdown-it is not there.
+    """The title and the content of a lab's handout, as HTML; None where it or python3-markdown-it is not
+    there.
 
     A heading has the id that a code host gives it; pictures are in the page itself.
     """

@@ -1,4 +1,5 @@
-"""Runs checks: a pytest plugin that finds them, gives each its lab, and turns what happened into a verdict."""
+"""Runs checks: a pytest plugin that finds them, gives each its lab, and turns what happened into a verdict.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +20,15 @@ from _pytest.runner import runtestprotocol
 
 from labkit import CouldNotTell, Failed, Lab, waiting
 from labkit.build import LABS, Build
-from labkit.box import Box, described, fresh_network, kill_user, scratch_directory, take_user, temporary_directory
+from labkit.box import (
+    Box,
+    described,
+    fresh_network,
+    kill_user,
+    scratch_directory,
+    take_user,
+    temporary_directory,
+)
 from labkit.client import Conversation, all_peers
 from labkit.processes import adopt_orphans, end_all
 from labkit.preloading import compiled
@@ -36,7 +45,7 @@ WHOLE_CHECK = 60  # deadlines that one check may take in all
 
 @dataclass
 class Selection:
-    """Which checks to run: those of these labs whose name begins with one of `names` (all, if there is none)."""
+    """Which checks to run: those of these labs whose name begins with one of `names`, or all."""
 
     labs: list[str]
     names: list[str] = field(default_factory=list)
@@ -52,7 +61,7 @@ class Selection:
 
 
 class Session:
-    """The plugin. `told` is called for each check in their order, when it and all before it have a verdict."""
+    """The plugin. `told` is called for each check in order, when it and all before it have a verdict."""
 
     def __init__(
         self,
@@ -98,21 +107,27 @@ class Session:
             if not hasattr(function, "declaration"):
                 raise Unusable(f"{item.path.name}: {name} is not declared with @check")
             group = declared.setdefault(lab, [])
-            check = Check.declared(name, lab, len(group) + 1, function.declaration, function.__doc__ or "", term)
+            check = Check.declared(
+                name, lab, len(group) + 1, function.declaration, function.__doc__ or "", term
+            )
             group.append((item, check))
         chosen: list[pytest.Item] = []
         unmatched = set(self.selection.names)
         for lab, group in declared.items():
             if (self.selection.directory.parent / "mistakes").is_dir():
                 term.verify(lab, [check for _, check in group])
-            elif (hidden := 100 - sum(check.points for _, check in group)) > 0:  # a students' release has not got them
+            elif (
+                hidden := 100 - sum(check.points for _, check in group)
+            ) > 0:  # a students' release has not got them
                 self.report.hidden_points[lab] = hidden
             for item, check in group:
                 matching = {name for name in self.selection.names if check.name.startswith(name)}
                 unmatched -= matching
                 if self.selection.names and not matching:
                     continue
-                if check.is_demonstration and not (self.selection.demonstrations or check.name in self.selection.names):
+                if check.is_demonstration and not (
+                    self.selection.demonstrations or check.name in self.selection.names
+                ):
                     continue
                 if self.selection.visible_only and check.hidden:
                     self.report.hidden_points[lab] = self.report.hidden_points.get(lab, 0) + check.points
@@ -131,7 +146,9 @@ class Session:
         items[:] = self._by_urgency(chosen)
 
     def _by_urgency(self, items: list[pytest.Item]) -> list[pytest.Item]:
-        """The checks whose programs have changed, the quickest first; then the others; then those that are known."""
+        """The checks whose programs have changed, the quickest first; then the others; then those that are
+        known.
+        """
         kept = self.selection.kept
         if kept is None:
             return items
@@ -197,8 +214,12 @@ class Session:
                     most = told
                 self.told(result, self.report)
 
-        jobs = 1 if self.box.tier == 3 else self.selection.jobs  # there they share a user, which ends all its processes
-        workers: Workers[pytest.Item, Result] = Workers(jobs, self._judge, lambda item: self.box.tier > 2 and self._results[item.nodeid].check.alone)
+        jobs = (
+            1 if self.box.tier == 3 else self.selection.jobs
+        )  # there they share a user, which ends all its processes
+        workers: Workers[pytest.Item, Result] = Workers(
+            jobs, self._judge, lambda item: self.box.tier > 2 and self._results[item.nodeid].check.alone
+        )
         try:
             with contextlib.closing(workers.run(items, lambda: most)) as ended:
                 for item, result in ended:
@@ -217,7 +238,9 @@ class Session:
 
     def _without_answer(self, item: pytest.Item) -> Result:
         """The result of a check whose own process has died."""
-        return dataclasses.replace(self._results[item.nodeid], reason="the harness broke: its process has died", attempts=1)
+        return dataclasses.replace(
+            self._results[item.nodeid], reason="the harness broke: its process has died", attempts=1
+        )
 
     def _judge(self, item: pytest.Item, slot: int) -> Result:
         """Runs one check to its verdict, in a process that is its own."""
@@ -275,7 +298,10 @@ class Session:
             result.verdict, result.reason, result.cause, result.rung = FAIL, error.what, error.cause, error.rung
             result.picture = error.picture
         elif isinstance(error, AssertionError):
-            result.verdict, result.reason = FAIL, str(error).splitlines()[0] if str(error) else "the check's claim is false"
+            result.verdict, result.reason = (
+                FAIL,
+                str(error).splitlines()[0] if str(error) else "the check's claim is false",
+            )
         elif isinstance(error, (CouldNotTell, Exception)):
             kind = "" if isinstance(error, CouldNotTell) else f"the harness broke: {type(error).__name__}: "
             result.verdict, result.reason = COULD_NOT_TELL, f"{kind}{error}"
@@ -290,13 +316,18 @@ def _took_too_long(*_: object) -> None:
 
 
 def run_checks(
-    builds: dict[str, Build], box: Box, selection: Selection, told: Callable[[Result, Report], None], out: Path,
+    builds: dict[str, Build],
+    box: Box,
+    selection: Selection,
+    told: Callable[[Result, Report], None],
+    out: Path,
     notes: Sequence[str] = (),
 ) -> Session:
     """Runs the selected checks on what was built; returns the session with its report. Throws Unusable."""
     adopt_orphans()
     shared = ROOT / "build" if os.access(ROOT, os.W_OK) else out
-    # In tier 3 nothing but the modes of directories may keep a submission from them: then it can read in its own alone.
+    # In tier 3 nothing but the modes of directories may keep a submission from them: then it can read in its
+    # own alone.
     place = next(iter(builds.values())).directory.parent if box.tier == 3 else shared / "preload"
     shim = compiled(HARNESS / "labkit" / "faults.cpp", place)
     box.readable += [shim] if shim else []
@@ -318,14 +349,30 @@ def _run(session: Session) -> None:
     """Has pytest find and run the session's checks. Throws Unusable."""
     selection = session.selection
     session.report.surroundings.append(f"Sandbox: {described(session.box.tier)}.")
-    session.report.surroundings.append(f"A deadline was {waiting.calibrate():.1f} s on this machine, and more under load.")
+    session.report.surroundings.append(
+        f"A deadline was {waiting.calibrate():.1f} s on this machine, and more under load."
+    )
     checks = selection.directory
     files = [path.name for lab in selection.labs for path in sorted(checks.glob(f"test_{lab}_*.py"))]
     if not files:
         raise Unusable(f"there are no checks for {', '.join(selection.labs)} in {checks}")
-    options = ["-c", os.devnull, "--rootdir", str(checks), "--confcutdir", str(checks), "-p", "no:cacheprovider", "-p", "no:terminal", "-s"]
+    options = [
+        "-c",
+        os.devnull,
+        "--rootdir",
+        str(checks),
+        "--confcutdir",
+        str(checks),
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "no:terminal",
+        "-s",
+    ]
     begin = time.monotonic()
-    with _unusable_passes_through() as caught, _working_in(checks):  # a path may have what pytest takes for a word of its own
+    with _unusable_passes_through() as caught, _working_in(
+        checks
+    ):  # a path may have what pytest takes for a word of its own
         status = pytest.main([*options, *files], plugins=[session, caught])
     session.report.seconds = time.monotonic() - begin
     if caught.error:
@@ -334,11 +381,15 @@ def _run(session: Session) -> None:
         raise CouldNotTell(f"pytest has failed ({pytest.ExitCode(status).name}): nothing was judged")
     if session.broken:
         raise Unusable("the checks themselves are broken:\n" + "\n".join(session.broken))
-    session.report.complete = selection.first_failure or all(result.attempts for result in session.report.results)
+    session.report.complete = selection.first_failure or all(
+        result.attempts for result in session.report.results
+    )
     if time.monotonic() > selection.until:  # there is no more to come
         session.report.complete = True
         late = sum(not result.attempts for result in session.report.results)
-        session.report.surroundings.append(f"The grading as a whole took too long: {late} checks were not judged.")
+        session.report.surroundings.append(
+            f"The grading as a whole took too long: {late} checks were not judged."
+        )
 
 
 @contextlib.contextmanager
@@ -371,7 +422,7 @@ class _unusable_passes_through:
 
 
 def known_labs(words: list[str]) -> list[str]:
-    """'lab05' or 'lab05_select' to 'lab05'; none means every lab that has checks. Throws Unusable for others."""
+    """'lab05' or 'lab05_select' to 'lab05'; none means every lab with checks. Throws Unusable for others."""
     available = [lab for lab in LABS if any((HARNESS / "checks").glob(f"test_{lab}_*.py"))]
     for word in words:
         if word.rstrip("/") not in [*LABS, *LABS.values()]:

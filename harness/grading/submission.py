@@ -43,7 +43,9 @@ def read_untrusted(path: Path) -> bytes | None:
 
 
 def as_utf8(content: bytes) -> bytes:
-    """The content of a source in UTF-8: a byte order mark says where it is in UTF-16, as some editors save it."""
+    """The content of a source in UTF-8: a byte order mark says where it is in UTF-16, as some editors save
+    it.
+    """
     for mark, encoding in ((codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16")):
         if content.startswith(mark):
             return content.decode(encoding, errors="replace").encode()

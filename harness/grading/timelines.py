@@ -120,7 +120,10 @@ def trace_check(
     (result,) = session.report.results
     timeline = collect(f"{lab} · {result.check.title}: {result.verdict}", traces, result.conversations)
     for number, step in enumerate(result.steps, 1):
-        begin, failed = result.begun + step["seconds"], result.begun + step["until"] if step["failed"] else None
+        begin, failed = (
+            result.begun + step["seconds"],
+            result.begun + step["until"] if step["failed"] else None,
+        )
         timeline.steps.append(Moment(number, begin, step["text"], failed))
     if result.verdict == FAIL and timeline.failure() is None:  # between two steps
         reason = Moment(len(result.steps) + 1, result.failed, result.reason, result.failed)

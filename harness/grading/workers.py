@@ -1,4 +1,5 @@
-"""Runs checks side by side, each in a process of its own: what one of them leaves behind, no other one finds."""
+"""Runs checks side by side, each in a process of its own: what one of them leaves behind, no other one finds.
+"""
 
 from __future__ import annotations
 
@@ -43,8 +44,9 @@ class _Worker(Generic[Task]):
 class Workers(Generic[Task, Answer]):
     """Calls `work(task, slot)` for each task, `jobs` of them at a time, each in a child of this process.
 
-    slot: which of the `jobs` places the child has. alone: whether a task runs while no other one does. A child leads a
-    session of its own, so that a Ctrl-C in the terminal is this process's to tell it, and it ends when this one does.
+    slot: which of the `jobs` places the child has. alone: whether a task runs while no other one does. A
+    child leads a session of its own, so that a Ctrl-C in the terminal is this process's to tell it, and it
+    ends when this one does.
     """
 
     def __init__(
@@ -62,10 +64,11 @@ class Workers(Generic[Task, Answer]):
     def run(
         self, tasks: Sequence[Task], most: Callable[[], float] = lambda: math.inf
     ) -> Generator[tuple[Task, Answer | None], None, None]:
-        """Yields each task with what became of it, as they end; None for one whose process died without an answer.
+        """Yields each task with what became of it, as they end; None for one whose process died without an
+        answer.
 
-        most: asked again and again, how many of the tasks, from the first, still matter; the others are ended, and not
-        yielded. Throws Ended for SIGINT and SIGTERM. Whatever happens, no child is left.
+        most: asked again and again, how many of the tasks, from the first, still matter; the others are
+        ended, and not yielded. Throws Ended for SIGINT and SIGTERM. Whatever happens, no child is left.
         """
         with _signals_end_it(), contextlib.ExitStack() as stack:
             stack.callback(self._selector.close)
@@ -76,7 +79,7 @@ class Workers(Generic[Task, Answer]):
                 limit = most()
                 if limit < len(tasks):
                     waiting = [task for task in waiting if place[id(task)] < limit]
-                    self._end(lambda worker: place[id(worker.task)] >= limit)  # noqa: B023
+                    self._end(lambda worker: place[id(worker.task)] >= limit)
                 while waiting and self._has_room_for(waiting[0]):
                     self._start(waiting.pop(0))
                 yield from self._ended()

@@ -53,7 +53,15 @@ def _works(command: list[str]) -> bool:
 def probe() -> int:
     """The best tier that works here: 1 to 4."""
     box = ["bwrap", "--unshare-pid", "--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc"]
-    drop = ["setpriv", f"--reuid={user()}", f"--regid={user()}", "--clear-groups", "--no-new-privs", "--", "true"]
+    drop = [
+        "setpriv",
+        f"--reuid={user()}",
+        f"--regid={user()}",
+        "--clear-groups",
+        "--no-new-privs",
+        "--",
+        "true",
+    ]
     if os.geteuid() != 0:
         return 1 if _works([*_unshare(1), *box, "--unshare-user", "true"]) else 4
     if _works(

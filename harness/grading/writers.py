@@ -47,7 +47,9 @@ def write_all(report: Report, out: Path) -> None:
     write_atomically(out / "junit.xml", junit(report))
     for result in report.results:
         if result.verdict != PASS and result.attempts:
-            logs = "".join(f"\n--- {name}\n{text.printable_lines(content)}" for name, content in result.logs.items())
+            logs = "".join(
+                f"\n--- {name}\n{text.printable_lines(content)}" for name, content in result.logs.items()
+            )
             name = f"{result.check.number}-{result.check.name}.txt"
             write_atomically(out / "evidence" / name, text.failure(result) + "\n" + logs)
 

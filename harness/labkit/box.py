@@ -1,11 +1,11 @@
 """Where a judged program runs: in the open, or in a box from which it reaches nothing but itself.
 
 The tiers, best first. Which one a machine gives is found by trying (grading/world.py):
-1  An ordinary user: the harness lives in a world of its own (user, pid, mount, ipc and network namespaces), each
-   program in a bubblewrap box within, each check in a new network.
+1  An ordinary user: the harness lives in a world of its own (user, pid, mount, ipc and network namespaces),
+   each program in a bubblewrap box within, each check in a new network.
 2  root: the same without a user namespace; the program drops to a user of its own in the box.
-3  root in a container that refuses namespaces: a user of its own, limits, no capabilities, all its processes killed,
-   and no file but those it needs, where the kernel has Landlock.
+3  root in a container that refuses namespaces: a user of its own, limits, no capabilities, all its processes
+   killed, and no file but those it needs, where the kernel has Landlock.
 4  Nothing isolates: fit for one's own code only.
 """
 
@@ -61,7 +61,7 @@ BUILD_FILE_SIZE = 256 << 20  # of a file that the compiler makes
 
 @dataclass
 class Box:
-    """How programs are started. `readable` are the files and directories of the harness that they may read."""
+    """How programs are started. `readable` are the files and directories that they may read."""
 
     tier: int = 4
     readable: list[Path] = field(default_factory=list)
@@ -71,12 +71,17 @@ class Box:
 
     def killed(self) -> Failed | CouldNotTell | None:
         """Why the watchdog has killed a check's programs; None if it has not."""
-        return too_much(self.watchdog) if self.watchdog and (self.watchdog.too_much or self.watchdog.trouble) else None
+        return (
+            too_much(self.watchdog)
+            if self.watchdog and (self.watchdog.too_much or self.watchdog.trouble)
+            else None
+        )
 
     @contextlib.contextmanager
     def watched(self, *places: Path) -> Iterator[None]:
-        """While the block runs, programs that together take too much memory, or are too many, are killed; and where
-        nothing else limits what they write to these places, for that. Throws Failed if they were, and nobody said it.
+        """While the block runs, programs that together take too much memory, or are too many, are killed; and
+        where nothing else limits what they write to these places, for that. Throws Failed if they were, and
+        nobody said it.
         """
         if self.tier == 4:
             yield
@@ -86,7 +91,9 @@ class Box:
 
     @contextlib.contextmanager
     def lent(self, directory: Path) -> Iterator[None]:
-        """While the block runs, the directory and all in it are the programs'; afterwards they can change none of it."""
+        """While the block runs, the directory and all in it are the programs'; afterwards they can change
+        none of it.
+        """
         directory.mkdir(exist_ok=True)
         try:
             self._give(directory, user())
@@ -96,7 +103,9 @@ class Box:
 
     def _give(self, directory: Path, user: int) -> None:
         if self.tier in (2, 3):
-            subprocess.run(["/usr/bin/chown", "-Rh", f"{user}:{user}", str(directory)], env=NOTHING, check=True)
+            subprocess.run(
+                ["/usr/bin/chown", "-Rh", f"{user}:{user}", str(directory)], env=NOTHING, check=True
+            )
 
     def start(
         self,
@@ -110,9 +119,11 @@ class Box:
         ends_alone: bool = True,
         file_size: int = FILE_SIZE,
     ) -> Process:
-        """Starts argv[0] in its directory, to which it may write, as it may to `writable`. Throws Failed if it is no program.
+        """Starts argv[0] in its directory, to which it may write, as it may to `writable`. Throws Failed if
+        it is no program.
 
-        ends_alone: its children may outlive it, as they do without a box; else they end with it where there is one.
+        ends_alone: its children may outlive it, as they do without a box; else they end with it where there
+        is one.
         """
         if not os.access(argv[0], os.X_OK):
             raise Failed("does not start: it is no program", rung="start", cause="does_not_start")
@@ -120,8 +131,8 @@ class Box:
         tracer, dies_with_us = self._tracer(argv), ["/usr/bin/setpriv", "--pdeathsig=KILL", "--"]
         limits = [*self._limits(around.descriptors, file_size), "--"]
         argv = around.command([*argv])
-        # For the program alone: what sets it up has an empty environment, which the program could read in /proc, and
-        # preloads nothing.
+        # For the program alone: what sets it up has an empty environment, which the program could read in
+        # /proc, and preloads nothing.
         private = ["/usr/bin/env", "-i", *(f"{key}={value}" for key, value in env.items())]
         if self.tier == 4:
             command = [*tracer, *dies_with_us, *limits, *private, *argv]
@@ -131,7 +142,16 @@ class Box:
             own = _private(cwd, ".tmp")
             readable: list[Path | str] = [*self._readable(cwd), "/proc"] if has_landlock() else []
             rights = _confine(seccomp.refusals(), readable, [cwd, own, *writable, *DEVICES])
-            command = [*tracer, *rights, *_drop_user(), *dies_with_us, *limits, *private, f"TMPDIR={own}", *argv]
+            command = [
+                *tracer,
+                *rights,
+                *_drop_user(),
+                *dies_with_us,
+                *limits,
+                *private,
+                f"TMPDIR={own}",
+                *argv,
+            ]
             command = group.joining(command) if group else command
             process = Process(command, cwd=cwd, env=NOTHING, stdin=stdin, stdout=stdout, stderr=stderr)
             _await_program(process)
@@ -144,13 +164,28 @@ class Box:
                     rules.write(filtered)
                     rules.seek(0)
                     options += ["--seccomp", str(rules.fileno())]
-                words.write(b"\0".join(map(os.fsencode, options)))  # not on the command line, which the program could read
+                words.write(
+                    b"\0".join(map(os.fsencode, options))
+                )  # not on the command line, which the program could read
                 words.seek(0)
-                command = [*tracer, "/usr/bin/bwrap", "--args", str(words.fileno()), *(_drop_user() if self.tier == 2 else [])]
-                command += ["/usr/bin/setsid", *limits, *private, *argv]  # the program leads a process group, as it does without a box
+                command = [
+                    *tracer,
+                    "/usr/bin/bwrap",
+                    "--args",
+                    str(words.fileno()),
+                    *(_drop_user() if self.tier == 2 else []),
+                ]
+                command += [
+                    "/usr/bin/setsid",
+                    *limits,
+                    *private,
+                    *argv,
+                ]  # the program leads a process group, as it does without a box
                 command = group.joining(command) if group else command
                 inherited = [telling, rules.fileno(), words.fileno()]
-                process = Process(command, env=NOTHING, stdin=stdin, stdout=stdout, stderr=stderr, inherited=inherited)
+                process = Process(
+                    command, env=NOTHING, stdin=stdin, stdout=stdout, stderr=stderr, inherited=inherited
+                )
         finally:
             os.close(telling)
         with os.fdopen(told) as info:
@@ -161,7 +196,9 @@ class Box:
         return process
 
     def prove_sight(self) -> bool:
-        """Whether a harmless server in the box is seen to listen. From then on a program that is not seen hides itself."""
+        """Whether a harmless server in the box is seen to listen. From then on a program that is not seen
+        hides itself.
+        """
         if self.tier == 3:
             kernel.look_as(user())
         server = "import socket, time; listener = socket.create_server(('127.0.0.1', 0)); time.sleep(1000)"
@@ -195,17 +232,33 @@ class Box:
         files = [f"--nofile={descriptors}"] if descriptors else []
         if self.tier == 4:
             return ["/usr/bin/prlimit", "--core=0", *files]
-        # The first to die when the machine has no memory left, and not the harness; confine.py does so in tier 3.
+        # The first to die when the machine has no memory left, and not the harness; confine.py does so in
+        # tier 3.
         first_to_die = ["/usr/bin/choom", "--adjust=1000", "--"] if self.tier < 3 else []
         limits = ["--core=0", f"--nproc={PROCESSES}", f"--fsize={file_size}", f"--cpu={CPU_SECONDS}"]
         return [*first_to_die, "/usr/bin/prlimit", *limits, *files]
 
     def _bubblewrap(self, cwd: Path, info: int, writable: Sequence[Path], ends_alone: bool) -> list[str]:
-        command = ["--unshare-pid", "--unshare-ipc", "--unshare-uts", "--clearenv", *([] if ends_alone else ["--die-with-parent"])]
+        command = [
+            "--unshare-pid",
+            "--unshare-ipc",
+            "--unshare-uts",
+            "--clearenv",
+            *([] if ends_alone else ["--die-with-parent"]),
+        ]
         if self.tier == 1:
             command += ["--unshare-user", "--uid", "1000", "--gid", "1000"]
         else:
-            command += ["--cap-drop", "ALL", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID", "--cap-add", "CAP_SETPCAP"]
+            command += [
+                "--cap-drop",
+                "ALL",
+                "--cap-add",
+                "CAP_SETUID",
+                "--cap-add",
+                "CAP_SETGID",
+                "--cap-add",
+                "CAP_SETPCAP",
+            ]
         command += ["--info-fd", str(info), "--ro-bind", "/usr", "/usr"]
         for name in SYSTEM[1:]:
             if Path(name).is_symlink():
@@ -215,26 +268,48 @@ class Box:
         command += ["--perms", "0755", "--dir", "/etc"]
         for name in SETTINGS:
             command += ["--ro-bind-try", name, name]
-        command += ["--proc", "/proc", *_cover_of_init(), "--dev", "/dev", "--remount-ro", "/dev", "--bind", str(_private(cwd, ".shm")), "/dev/shm"]
+        command += [
+            "--proc",
+            "/proc",
+            *_cover_of_init(),
+            "--dev",
+            "/dev",
+            "--remount-ro",
+            "/dev",
+            "--bind",
+            str(_private(cwd, ".shm")),
+            "/dev/shm",
+        ]
         command += ["--bind", str(_private(cwd, ".tmp")), "/tmp"]
-        mounts = [("--ro-bind", path) for path in self._readable(cwd)] + [("--bind", path) for path in (cwd, *writable)]
+        mounts = [("--ro-bind", path) for path in self._readable(cwd)] + [
+            ("--bind", path) for path in (cwd, *writable)
+        ]
         for way, path in mounts:
             for parent in reversed(path.parents[:-1]):
-                command += ["--perms", "0755", "--dir", str(parent)]  # bubblewrap's own would be its owner's alone
+                command += [
+                    "--perms",
+                    "0755",
+                    "--dir",
+                    str(parent),
+                ]  # bubblewrap's own would be its owner's alone
             command += [way, str(path), str(path)]
         return [*command, "--remount-ro", "/", "--chdir", str(cwd)]
 
 
 @functools.cache
 def _cover_of_init() -> list[str]:
-    """Takes the memory of the box's first process, which in tier 1 is of the same user, out of a program's sight."""
+    """Takes the memory of the box's first process, which in tier 1 is of the same user, out of a program's
+    sight.
+    """
     cover = ["--ro-bind", "/dev/null", "/proc/1/mem"]
     tried = ["/usr/bin/bwrap", "--unshare-pid", "--ro-bind", "/", "/", "--proc", "/proc", *cover, "/bin/true"]
     return cover if subprocess.run(tried, env=NOTHING, stderr=subprocess.DEVNULL).returncode == 0 else []
 
 
 def _private(directory: Path, name: str) -> Path:
-    """A directory for temporary files, beside the program's own: there no program can put a link in its place."""
+    """A directory for temporary files, beside the program's own: there no program can put a link in its
+    place.
+    """
     path = directory.with_name(name)
     path.mkdir(exist_ok=True)
     path.chmod(0o1777)
@@ -242,15 +317,19 @@ def _private(directory: Path, name: str) -> Path:
 
 
 def given_beside(directory: Path) -> Path:
-    """The directory of what the harness writes for a check's programs, and they only read: below their own directory
-    they could place a link for it."""
+    """The directory of what the harness writes for a check's programs, and they only read: below their own
+    directory they could place a link for it."""
     return directory.with_name("given")
 
 
-def _confine(instructions: bytes, readable: Sequence[Path | str], writable: Sequence[Path | str]) -> list[str]:
-    """A command makes no system call that the filter refuses. If anything is readable, then beside the system a command
-    reads only these files, and writes only those."""
-    words = [word for path in (*SYSTEM, *SETTINGS, *readable) for word in ("-r", str(path))] if readable else []
+def _confine(
+    instructions: bytes, readable: Sequence[Path | str], writable: Sequence[Path | str]
+) -> list[str]:
+    """A command makes no system call that the filter refuses. If anything is readable, then beside the system
+    a command reads only these files, and writes only those."""
+    words = (
+        [word for path in (*SYSTEM, *SETTINGS, *readable) for word in ("-r", str(path))] if readable else []
+    )
     words += [word for path in writable for word in ("-w", str(path))]
     words += ["-s", instructions.hex()] if instructions else []
     return ["/usr/bin/python3", "-I", "-S", str(Path(__file__).with_name("confine.py")), *words, "--"]
@@ -266,21 +345,27 @@ def has_landlock() -> bool:
 
 def described(tier: int) -> str:
     """What the tier is, in words for a report."""
-    return TIERS[tier].format("files by Landlock" if tier == 3 and has_landlock() else "files by their owners alone")
+    return TIERS[tier].format(
+        "files by Landlock" if tier == 3 and has_landlock() else "files by their owners alone"
+    )
 
 
 _place = 0  # among the checks of a grading that run at once
 
 
 def user() -> int:
-    """The user that this process's programs drop to: one of its own, since the kernel counts by user (reserve_user)."""
+    """The user that this process's programs drop to: one of its own, since the kernel counts by user
+    (reserve_user).
+    """
     first = int(os.environ.get("HARNESS_USER", USERS[0]))
     return USERS[(first - USERS[0] + 997 * _place) % len(USERS)] if _place else first
 
 
 def reserve_user() -> IO[bytes]:
-    """Chooses a user that no other grading on this machine has, for user() and the programs that this one starts. It is
-    taken as long as the returned file is open: the first one that is free, so that what it may have left is found."""
+    """Chooses a user that no other grading on this machine has, for user() and the programs that this one
+    starts. It is taken as long as the returned file is open: the first one that is free, so that what it may
+    have left is found.
+    """
     for number in USERS:
         lock = Path("/run", f"labs-user-{number}.lock")
         file = os.fdopen(os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600), "wb")
@@ -296,8 +381,16 @@ def reserve_user() -> IO[bytes]:
 
 def _drop_user() -> list[str]:
     """setpriv(1): from root to a user without any right, for good."""
-    return ["/usr/bin/setpriv", f"--reuid={user()}", f"--regid={user()}", "--clear-groups", "--bounding-set=-all",
-            "--inh-caps=-all", "--no-new-privs", "--"]  # fmt: skip
+    return [
+        "/usr/bin/setpriv",
+        f"--reuid={user()}",
+        f"--regid={user()}",
+        "--clear-groups",
+        "--bounding-set=-all",
+        "--inh-caps=-all",
+        "--no-new-privs",
+        "--",
+    ]
 
 
 _TOOLS = {f"/usr/bin/{name}" for name in ("bwrap", "setpriv", "setsid", "choom", "prlimit", "env", "strace")}
@@ -306,7 +399,9 @@ _SETTING_UP = 10.0  # seconds; a program may also become one of the tools
 
 
 def _inner_pid(process: Process, info: str) -> int:
-    """The program in the box, by what bubblewrap said: its init is process 1 there, the program 2, whoever its children are."""
+    """The program in the box, by what bubblewrap said: its init is process 1 there, the program 2, whoever
+    its children are.
+    """
     try:
         init = int(json.loads(info)["child-pid"])
     except (ValueError, KeyError):
@@ -332,11 +427,12 @@ def _await_program(process: Process) -> None:
 
 
 class Watchdog:
-    """Kills a check's programs when together they hold more memory than they may (limits cannot: RLIMIT_AS breaks
-    sanitizers, and counts per process), are so many processes that nobody else has a CPU, or fill a disk.
+    """Kills a check's programs when together they hold more memory than they may (limits cannot: RLIMIT_AS
+    breaks sanitizers, and counts per process), are so many processes that nobody else has a CPU, or fill a
+    disk.
 
-    A control group counts the kernel's own memory for them, too. Without one the machine's figures must do: what grows
-    there, and comes back when these programs are dead, was theirs.
+    A control group counts the kernel's own memory for them, too. Without one the machine's figures must do:
+    what grows there, and comes back when these programs are dead, was theirs.
     """
 
     def __init__(self, places: Sequence[Path] = (), limit: int = MEMORY) -> None:
@@ -366,9 +462,14 @@ class Watchdog:
         members = kernel.family(os.getpid())[1:]
         if len(members) > AT_ONCE:
             self._ends("processes")
-        elif sum(kernel.memory(member) for member in members) > self.limit or (self.group and self.group.overflowed()):
+        elif sum(kernel.memory(member) for member in members) > self.limit or (
+            self.group and self.group.overflowed()
+        ):
             self._ends("memory")
-        elif any(before - _room(place) > SCRATCH_BYTES and _size(place) > SCRATCH_BYTES for place, before in self._places.items()):
+        elif any(
+            before - _room(place) > SCRATCH_BYTES and _size(place) > SCRATCH_BYTES
+            for place, before in self._places.items()
+        ):
             self._ends("disk")
         elif self.group is None and (full := kernel.hidden_memory()) - self._hidden > self.limit and _hold_much(members):
             self._kill()
@@ -418,7 +519,9 @@ def too_much(watchdog: Watchdog) -> Failed | CouldNotTell:
 
 
 def _hold_much(members: Sequence[int]) -> bool:
-    """Whether the processes have the means to fill the kernel's memory: many pipes and sockets, or much address space."""
+    """Whether the processes have the means to fill the kernel's memory: many pipes and sockets, or much
+    address space.
+    """
     names = (name for member in members for name in kernel.descriptors(member).values())
     many = sum(name.startswith(("pipe:", "socket:")) for name in names) > 64
     return many or sum(kernel.page_tables(member) for member in members) > 64 << 20
@@ -448,14 +551,30 @@ def remove(path: Path, owner: int | None = None) -> None:
     owner: as whom to remove it.
     """
     user_dropped = [] if owner is None else _drop_user()
-    command = [*user_dropped, "/usr/bin/rm", "-rf", "--one-file-system", "--", str(path)]  # shutil.rmtree calls itself
+    command = [
+        *user_dropped,
+        "/usr/bin/rm",
+        "-rf",
+        "--one-file-system",
+        "--",
+        str(path),
+    ]  # shutil.rmtree calls itself
     with contextlib.suppress(OSError):
-        subprocess.run(command, env=NOTHING, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
+        subprocess.run(
+            command,
+            env=NOTHING,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            check=False,
+        )
 
 
 @contextlib.contextmanager
 def temporary_directory(prefix: str, mode: int = 0o755, place: Path | None = None) -> Iterator[Path]:
-    """A new directory that is gone after the block, whatever was put into it; and after a SIGKILL by the next sweep()."""
+    """A new directory that is gone after the block, whatever was put into it; and after a SIGKILL by the next
+    sweep().
+    """
     path = Path(tempfile.mkdtemp(prefix=TEMPORARY + prefix, dir=place))
     mine = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     fcntl.flock(mine, fcntl.LOCK_EX)
@@ -472,7 +591,11 @@ def sweep() -> None:
     for path in Path(tempfile.gettempdir()).glob(TEMPORARY + "*"):
         with contextlib.suppress(OSError):
             status = path.lstat()
-            if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid() or time.time() - status.st_ctime < 60:
+            if (
+                not stat.S_ISDIR(status.st_mode)
+                or status.st_uid != os.geteuid()
+                or time.time() - status.st_ctime < 60
+            ):
                 continue
             place = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
             try:
@@ -483,13 +606,18 @@ def sweep() -> None:
 
 
 @contextlib.contextmanager
-def bounded_directory(tier: int, prefix: str, size: int, files: int, place: Path | None = None) -> Iterator[Path]:
+def bounded_directory(
+    tier: int, prefix: str, size: int, files: int, place: Path | None = None
+) -> Iterator[Path]:
     """The same, with room for so many bytes and files where the harness may mount one (tiers 1 and 2)."""
     with temporary_directory(prefix, place=place) as path:
         if tier >= 3:
             yield path
             return
-        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size},nr_inodes={files},mode=0755", "tmpfs", str(path)], check=True)
+        subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", f"size={size},nr_inodes={files},mode=0755", "tmpfs", str(path)],
+            check=True,
+        )
         try:
             yield path
         finally:
@@ -498,7 +626,9 @@ def bounded_directory(tier: int, prefix: str, size: int, files: int, place: Path
 
 @contextlib.contextmanager
 def scratch_directory(tier: int, place: Path | None = None) -> Iterator[Path]:
-    """A new directory (in `place`) for one check's programs: of bounded size where it can be, and gone afterwards."""
+    """A new directory (in `place`) for one check's programs: of bounded size where it can be, and gone
+    afterwards.
+    """
     with bounded_directory(tier, "lab-", SCRATCH_BYTES, SCRATCH_FILES, place) as path:
         own = path / "own"
         own.mkdir()
@@ -509,7 +639,9 @@ def scratch_directory(tier: int, place: Path | None = None) -> Iterator[Path]:
 
 
 def fresh_network() -> None:
-    """Puts this process into a network of its own: a loopback, nobody on it, every port free; network_namespaces(7)."""
+    """Puts this process into a network of its own: a loopback, nobody on it, every port free;
+    network_namespaces(7).
+    """
     CLONE_NEWNET, SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x40000000, 0x8913, 0x8914, 1
     if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNET) != 0:
         raise OSError(ctypes.get_errno(), "unshare")
@@ -520,14 +652,23 @@ def fresh_network() -> None:
 
 
 def take_user(place: int) -> None:
-    """From now on this process's programs drop to a user that belongs to the place: the kernel counts processes by user."""
+    """From now on this process's programs drop to a user that belongs to the place: the kernel counts
+    processes by user.
+    """
     global _place
     _place = place
 
 
 def kill_user() -> None:
-    """Kills every process of the user that programs drop to, wherever it has got to, and removes what it left (tier 3)."""
-    every_process = [*_drop_user(), "/bin/sh", "-c", "kill -9 -1"]  # all at once: one by one they could fork faster
+    """Kills every process of the user that programs drop to, wherever it has got to, and removes what it left
+    (tier 3).
+    """
+    every_process = [
+        *_drop_user(),
+        "/bin/sh",
+        "-c",
+        "kill -9 -1",
+    ]  # all at once: one by one they could fork faster
 
     def killed() -> bool:
         subprocess.run(every_process, env=NOTHING, stderr=subprocess.DEVNULL, check=False)
@@ -536,7 +677,9 @@ def kill_user() -> None:
     poll(killed, 5.0)
     kinds = (Path("/proc/sysvipc", kind) for kind in ("shm", "sem", "msg"))
     if any(len(kind.read_text().splitlines()) > 1 for kind in kinds if kind.exists()):
-        subprocess.run([*_drop_user(), "/usr/bin/ipcrm", "--all"], env=NOTHING, stderr=subprocess.DEVNULL, check=False)
+        subprocess.run(
+            [*_drop_user(), "/usr/bin/ipcrm", "--all"], env=NOTHING, stderr=subprocess.DEVNULL, check=False
+        )
     for place in map(Path, ("/dev/shm", "/tmp", "/var/tmp", "/dev/mqueue")):
         for path in place.iterdir() if place.is_dir() else ():
             with contextlib.suppress(OSError):
@@ -547,6 +690,10 @@ def kill_user() -> None:
 def _is_theirs(entry: Path) -> bool:
     """Whether this is in /proc for a process of the user that programs drop to, which lives."""
     try:
-        return entry.name.isdecimal() and entry.stat().st_uid == user() and kernel.state(int(entry.name)) not in ("", "Z")
+        return (
+            entry.name.isdecimal()
+            and entry.stat().st_uid == user()
+            and kernel.state(int(entry.name)) not in ("", "Z")
+        )
     except OSError:
         return False

@@ -75,7 +75,9 @@ def make(directory: Path, variant: str, target: str, jobs: int = 1, box: Box | N
         forget_stale(directory, variant, files, only)
         with box.lent(directory / variant):
             around = Surroundings(directory, environment)
-            process = box.start(command, around, stdout=output, stderr=output, ends_alone=False, file_size=BUILD_FILE_SIZE)
+            process = box.start(
+                command, around, stdout=output, stderr=output, ends_alone=False, file_size=BUILD_FILE_SIZE
+            )
             status = process.wait(BUILD_SECONDS)
             late = f"more than {BUILD_SECONDS} s" if status is None else ""
             if status is None:
@@ -108,7 +110,10 @@ _DIGEST = "# Built from "  # the last line of a program's list of dependencies, 
 def _alone(directory: Path, program: str = "") -> Iterator[None]:
     """While the block runs, no other grader builds in the directory, or only other programs than this one."""
     with contextlib.ExitStack() as held:
-        for path, kind in (directory, fcntl.LOCK_SH if program else fcntl.LOCK_EX), (directory / f"{program}.cpp", fcntl.LOCK_EX):
+        for path, kind in (directory, fcntl.LOCK_SH if program else fcntl.LOCK_EX), (
+            directory / f"{program}.cpp",
+            fcntl.LOCK_EX,
+        ):
             if program or path == directory:
                 descriptor = os.open(path, os.O_RDONLY)
                 held.callback(os.close, descriptor)
@@ -142,7 +147,7 @@ def contents(directory: Path) -> dict[str, str]:
 
 
 def forget_stale(directory: Path, variant: str, files: Mapping[str, str], only: str = "") -> None:
-    """Removes the programs (or this one) that were not built of these files, by content: clocks may be wrong."""
+    """Removes the programs (or this one) not built of these files, by content: clocks may be wrong."""
     for source in directory.glob(f"{only or '*'}.cpp"):
         program = directory / variant / source.stem
         listing = program.with_suffix(".d")

@@ -1,4 +1,5 @@
-"""A known-good server for one client: listens, forks, answers, reaps, ends. Its socket is in its directory."""
+"""A known-good server for one client: listens, forks, answers, reaps, ends. Its socket is in its directory.
+"""
 
 import os
 import socket

@@ -15,17 +15,21 @@ COMMON_CAUSES = {
     "not_listening": "No socket of the program listens: were socket, bind and listen all called, "
     "in this order?",
     "not_written": "The program says that it is not written yet. Its contract is in handouts/contracts.",
-    "backlog_full": "The kernel dropped the client's SYN: the queue of clients that wait for accept was full. The backlog "
+    "backlog_full": "The kernel dropped the client's SYN: the queue of clients that wait for accept was "
+    "full. The backlog "
     "is the second argument of listen.",
     "wrong_first_line": "The first line on stdout has to be `listening on ADDRESS:PORT`, flushed at once.",
     "never_accepted": "The connection waits in the backlog: the program does not come back to accept.",
     "no_answer": "The connection was accepted, and nothing was answered.",
     "no_datagram": "No datagram came back: was the request taken, and the reply sent to the address "
     "that it came from?",
-    "standard_descriptor_taken": "A standard descriptor was closed when the program started, and a socket got its number: "
+    "standard_descriptor_taken": "A standard descriptor was closed when the program started, and a socket "
+    "got its number: "
     "the log goes there. Open /dev/null for it first.",
-    "left_over": "What the last run stored is still there: shared memory with a name, or a file, outlives its program.",
-    "reset_instead": "The connection was reset (RST), not closed in order (FIN): close with bytes that nobody has read does "
+    "left_over": "What the last run stored is still there: shared memory with a name, or a file, outlives "
+    "its program.",
+    "reset_instead": "The connection was reset (RST), not closed in order (FIN): close with bytes that "
+    "nobody has read does "
     "so, and SO_LINGER with a time of 0.",
     "hung_up": "The connection was closed where an answer was due.",
     "spins": "The program uses the CPU all the time instead of waiting: which call should block, "
@@ -35,15 +39,20 @@ COMMON_CAUSES = {
     "sigpipe": "A send to a client that had gone raised SIGPIPE, which ends a process that does not prepare "
     "for it (MSG_NOSIGNAL).",
     "crashed": "The program made an error in its own memory, or threw what nobody caught.",
-    "interrupted": "A signal interrupted a call, which then failed with EINTR: that is no error. Try again, or set "
+    "interrupted": "A signal interrupted a call, which then failed with EINTR: that is no error. Try again, "
+    "or set "
     "SA_RESTART.",
-    "bad_descriptor": "A call was given a descriptor that is not open: closed before, or twice, or never opened.",
-    "no_descriptor_left": "The program had no descriptor left: are those of clients that have gone closed? And a shortage "
+    "bad_descriptor": "A call was given a descriptor that is not open: closed before, or twice, or never "
+    "opened.",
+    "no_descriptor_left": "The program had no descriptor left: are those of clients that have gone closed? "
+    "And a shortage "
     "passes: it is no reason to end.",
-    "address_in_use": "bind was refused: the address has a listener, or connections of one that has ended. SO_REUSEADDR "
+    "address_in_use": "bind was refused: the address has a listener, or connections of one that has ended. "
+    "SO_REUSEADDR "
     "is for the latter.",
     "ended_with_reason": "The program ended, although nobody had asked it to. It said why: see above.",
-    "ended_unasked": "The program ended with an error status, although nobody had asked it to, and said nothing.",
+    "ended_unasked": "The program ended with an error status, although nobody had asked it to, and said "
+    "nothing.",
     "client_ends_server": "One client's error ended the whole program: it belongs to that client's "
     "connection alone.",
     "sanitizer": "The sanitizer found an error in the program; its first report is above.",
@@ -54,17 +63,22 @@ COMMON_CAUSES = {
     "thread_leak": "A thread that has ended is neither joined nor detached: its stack is kept for a join "
     "that never comes.",
     "double_lock": "A thread locked a mutex that it holds already: it waits for itself.",
-    "floods": "It printed, or sent, many MiB that nobody asked for: a loop that writes without waiting for anything?",
+    "floods": "It printed, or sent, many MiB that nobody asked for: a loop that writes without waiting for "
+    "anything?",
     "too_many_processes": "It made more processes than a machine bears: a child that goes on in the parent's "
     "loop forks, too.",
     "disk_hog": "It wrote more files, or larger ones, than the sandbox has room for.",
-    "went_on": "Somebody has continued the program (SIGCONT) while it was to stand still: what was to happen to it "
+    "went_on": "Somebody has continued the program (SIGCONT) while it was to stand still: what was to "
+    "happen to it "
     "all at once did not.",
-    "not_disturbed": "The program does not call what was to be disturbed (send, recv, fork, …) from the C library, "
-    "or not for all of it: a function of its own of that name, or the bare system call. So nobody can see how it "
+    "not_disturbed": "The program does not call what was to be disturbed (send, recv, fork, …) from the C "
+    "library, "
+    "or not for all of it: a function of its own of that name, or the bare system call. So nobody can see "
+    "how it "
     "bears the disturbance.",
     "blinds_sanitizer": "The program tells the sanitizer what not to report.",
-    "hides": "It has made itself unreadable (prctl PR_SET_DUMPABLE, or a program file that its user may not read): "
+    "hides": "It has made itself unreadable (prctl PR_SET_DUMPABLE, or a program file that its user may not "
+    "read): "
     "nothing can be seen of it.",
     "memory_hog": "Its processes together held more memory than they may: what grows without bound?",
     "does_not_end": "The program goes on when it should have ended.",
@@ -97,13 +111,13 @@ def check(
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Declares a pytest function to be a check.
 
-    points: of the lab's 100; a check without points is a demonstration, which shows given programs: it is not run
-    for a submission. read: anchor of the section in the lab's handout. causes: the likely causes that
-    it can name, by the names which the steps of the check use. hidden: not in the students' release.
-    title: one line; without it the function's name says it. after: the name of another check of this lab: this one
+    points: of the lab's 100; a check without points is a demonstration, which shows given programs: it is not
+    run for a submission. read: anchor of the section in the lab's handout. causes: the likely causes that it
+    can name, by the names which the steps of the check use. hidden: not in the students' release. title: one
+    line; without it the function's name says it. after: the name of another check of this lab: this one
     counts only if that one passes. Robustness counts once the server serves. alone: it needs what the whole
-    network shares (a port that has to be free again, say): where checks have no network of their own, no other
-    one runs at the same time.
+    network shares (a port that has to be free again, say): where checks have no network of their own, no
+    other one runs at the same time.
     """
 
     def declare(function: Callable[..., Any]) -> Callable[..., Any]:

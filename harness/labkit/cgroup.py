@@ -1,6 +1,8 @@
-"""A control group for a check's programs: the kernel counts their memory, its own for them included; cgroups(7).
+"""A control group for a check's programs: the kernel counts their memory, its own for them included;
+cgroups(7).
 
-Where the harness may make one: as root, or in a group that was delegated to it (systemd-run --user --scope -p Delegate=yes).
+Where the harness may make one: as root, or in a group that was delegated to it (systemd-run --user --scope -p
+Delegate=yes).
 """
 
 from __future__ import annotations
@@ -29,7 +31,9 @@ class Group:
         else:
             (directory / "memory.limit_in_bytes").write_text(str(limit))
             self._set("memory.memsw.limit_in_bytes", str(limit))
-            self._set("memory.kmem.tcp.limit_in_bytes", str(limit // 4))  # else what TCP has buffered is counted nowhere
+            self._set(
+                "memory.kmem.tcp.limit_in_bytes", str(limit // 4)
+            )  # else what TCP has buffered is counted nowhere
             self._events = directory / "memory.oom_control"
 
     def _set(self, name: str, value: str) -> None:
@@ -61,7 +65,9 @@ class Group:
 
 
 def _parents() -> list[Path]:
-    """Where a group might be made: in the harness's own, beside it (make_room), and at the top, which is root's."""
+    """Where a group might be made: in the harness's own, beside it (make_room), and at the top, which is
+    root's.
+    """
     found = []
     for line in Path("/proc/self/cgroup").read_text().splitlines():
         _, controllers, own = line.split(":", 2)
@@ -86,9 +92,13 @@ def new_group(limit: int) -> Group | None:
 
 
 def make_room() -> None:
-    """Lets a delegated group have groups: with members of its own it may have none that limit anything (version 2)."""
+    """Lets a delegated group have groups: with members of its own it may have none that limit anything
+    (version 2).
+    """
     for parent in _parents():
-        if not (parent / "cgroup.subtree_control").exists() or (parent / "cgroup.procs").read_text().split() != [str(os.getpid())]:
+        if not (parent / "cgroup.subtree_control").exists() or (
+            parent / "cgroup.procs"
+        ).read_text().split() != [str(os.getpid())]:
             continue
         with contextlib.suppress(OSError):
             (parent / "grader").mkdir(exist_ok=True)

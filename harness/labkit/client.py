@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from .program import Program
 
 MANY = 1 << 30
-KEPT = 256 << 20  # bytes that may wait here to be looked at: the harness's memory is as limited as a program's
+KEPT = (
+    256 << 20
+)  # bytes that may wait here to be looked at: the harness's memory is as limited as a program's
 
 _made: list[list[Peer]] = []  # the lists that all_peers() is filling
 
@@ -74,7 +76,9 @@ class Peer:
         Returns whether the connection has ended. Throws Failed when far more has come than anybody expects.
         """
         if len(self.received) - self.taken > KEPT:
-            raise Failed(f"more than {KEPT >> 20} MiB came that nobody asked for", rung="bytes", cause="floods")
+            raise Failed(
+                f"more than {KEPT >> 20} MiB came that nobody asked for", rung="bytes", cause="floods"
+            )
         for _ in range(32):
             if self.eof or self.error is not None:
                 break
@@ -193,13 +197,19 @@ class Peer:
     def on_the_way(self) -> int | None:
         """How many bytes of what was sent the program has not read; None if it has closed the connection."""
         ends = kernel.connection(self.local, self.remote)
-        if not any((end.address, end.port) == self.remote and (end.inode or self.accepted() is False) for end in ends):
+        if not any(
+            (end.address, end.port) == self.remote and (end.inode or self.accepted() is False) for end in ends
+        ):
             return None
         return sum(end.unsent if (end.address, end.port) == self.local else end.unread for end in ends)
 
     def has_arrived(self) -> int:
         """How many bytes have come to the kernel, and were not read here yet."""
-        return sum(end.unread for end in kernel.connection(self.local, self.remote) if (end.address, end.port) == self.local)
+        return sum(
+            end.unread
+            for end in kernel.connection(self.local, self.remote)
+            if (end.address, end.port) == self.local
+        )
 
     def unread(self) -> bytes:
         """What has come and was not expected yet."""

@@ -2,8 +2,9 @@
 
     confine.py -s FILTER -r READABLE … -w WRITABLE … -- COMMAND …
 
-It is the first to be killed when the machine has no memory left. FILTER: instructions of seccomp.py in hexadecimal digits. Without -r there is no limit to files. Who may write to a
-directory may do everything in it. Exit status 125 if the kernel cannot do it.
+It is the first to be killed when the machine has no memory left. FILTER: instructions of seccomp.py in
+hexadecimal digits. Without -r there is no limit to files. Who may write to a directory may do everything in
+it. Exit status 125 if the kernel cannot do it.
 """
 
 import contextlib
@@ -15,7 +16,9 @@ import sys
 CREATE_RULESET, ADD_RULE, RESTRICT_SELF = 444, 445, 446  # the same numbers on every processor
 VERSION, PATH_BENEATH, PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 1, 1, 38, 22, 2
 EXECUTE, READ_FILE, READ_DIR = 1 << 0, 1 << 2, 1 << 3
-OF_FILES = EXECUTE | READ_FILE | 1 << 1 | 1 << 14 | 1 << 15  # rights that make sense for one file: write, truncate, ioctl
+OF_FILES = (
+    EXECUTE | READ_FILE | 1 << 1 | 1 << 14 | 1 << 15
+)  # rights that make sense for one file: write, truncate, ioctl
 RIGHTS = {1: 13, 2: 14, 3: 15, 4: 15}  # how many rights a version of Landlock knows; since 5: 16
 
 libc = ctypes.CDLL(None, use_errno=True)
@@ -34,7 +37,9 @@ def restrict(readable: list[str], writable: list[str]) -> None:
     version = call(CREATE_RULESET, None, ctypes.c_size_t(0), VERSION)
     every = (1 << RIGHTS.get(version, 16)) - 1
     ruleset = call(CREATE_RULESET, every.to_bytes(8, sys.byteorder), ctypes.c_size_t(8), 0)
-    rules = [(path, EXECUTE | READ_FILE | READ_DIR) for path in readable] + [(path, every) for path in writable]
+    rules = [(path, EXECUTE | READ_FILE | READ_DIR) for path in readable] + [
+        (path, every) for path in writable
+    ]
     for path, rights in rules:
         try:
             place = os.open(path, os.O_PATH)
@@ -65,7 +70,8 @@ class Program(ctypes.Structure):
 def refuse_calls(instructions: bytes, keep_privileges: bool = False) -> None:
     """From here on the filter decides which system calls this process, and all that come from it, may make.
 
-    keep_privileges: what it starts may still have more rights than it, as the programs of root have; needs CAP_SYS_ADMIN.
+    keep_privileges: what it starts may still have more rights than it, as the programs of root have; needs
+    CAP_SYS_ADMIN.
     """
     if not keep_privileges:
         no_new_privileges()
@@ -77,7 +83,9 @@ def refuse_calls(instructions: bytes, keep_privileges: bool = False) -> None:
 if __name__ == "__main__":
     end = sys.argv.index("--")
     given = list(zip(sys.argv[1:end:2], sys.argv[2:end:2]))
-    readable, writable, filters = ([value for option, value in given if option == wanted] for wanted in ("-r", "-w", "-s"))
+    readable, writable, filters = (
+        [value for option, value in given if option == wanted] for wanted in ("-r", "-w", "-s")
+    )
     with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as score:
         score.write("1000")  # when the machine has no memory left, this is the first to die
     try:

@@ -34,8 +34,12 @@ class Driver:
 
     def ends(self, thread: str, order: str, wanted: str, cause: str) -> None:
         """Waits until the order that the thread has begun is carried out with this result."""
-        wait_until(lambda: self.result(thread, order) is not None, f"{thread}'s {order} returns", cause=cause,
-                   instead=lambda: "it still waits")  # fmt: skip
+        wait_until(
+            lambda: self.result(thread, order) is not None,
+            f"{thread}'s {order} returns",
+            cause=cause,
+            instead=lambda: "it still waits",
+        )
         result = self.result(thread, order)
         cause = "wrong_result" if cause in ("stuck", "lost_wakeup") else cause
         expect(result == wanted, f"it returned: {wanted}", cause=cause, otherwise=f"it returned: {result}")
@@ -51,8 +55,12 @@ class Driver:
 
     def still_waits(self, thread: str, order: str, cause: str = "does_not_wait") -> None:
         self.program.expect_at_rest()
-        expect(self.result(thread, order) is None, f"{thread} waits in {order.split()[0]}", cause=cause,
-               otherwise=f"it returned: {self.result(thread, order)}")  # fmt: skip
+        expect(
+            self.result(thread, order) is None,
+            f"{thread} waits in {order.split()[0]}",
+            cause=cause,
+            otherwise=f"it returned: {self.result(thread, order)}",
+        )
 
     def returned(self, threads: list[str], order: str) -> list[str]:
         return [thread for thread in threads if self.result(thread, order) is not None]

@@ -1,4 +1,6 @@
-"""What faults.cpp is told to do to a program, and tells of it: a disturbance that nobody has seen proves nothing."""
+"""What faults.cpp is told to do to a program, and tells of it: a disturbance that nobody has seen proves
+nothing.
+"""
 
 from __future__ import annotations
 
@@ -12,14 +14,34 @@ from pathlib import Path
 from .steps import Failed
 
 # What faults.cpp counts, in its order.
-COUNTS = ("loaded", "send", "sendfile", "recv", "fork", "nth_fork", "child", "pass", "thread", "threads", "accept", "accepts", "nth_accept", "select", "eintr",
-          "sent_bytes", "threads_begun", "locks")  # fmt: skip
+COUNTS = (
+    "loaded",
+    "send",
+    "sendfile",
+    "recv",
+    "fork",
+    "nth_fork",
+    "child",
+    "pass",
+    "thread",
+    "threads",
+    "accept",
+    "accepts",
+    "nth_accept",
+    "select",
+    "eintr",
+    "sent_bytes",
+    "threads_begun",
+    "locks",
+)
 _SIZE = 8 * len(COUNTS)
 _numbers = itertools.count(1)
 
 
 class Disturbance:
-    """The faults of one program, and the counts that it shares with the harness. `directory` is one it may write to."""
+    """The faults of one program, and the counts that it shares with the harness. `directory` is one it may
+    write to.
+    """
 
     def __init__(self, faults: Mapping[str, int], shim: Path, directory: Path) -> None:
         self.faults = faults
@@ -45,8 +67,8 @@ class Disturbance:
         return True
 
     def expect_done(self, came: int = 0) -> None:
-        """Fails if a fault that was to happen has not, or not to all of the `came` bytes that have come here: the program has
-        not made that call through the C library."""
+        """Fails if a fault that was to happen has not, or not to all of the `came` bytes that have come here:
+        the program has not made that call through the C library."""
         missed = [name for name in self.faults if not self.count(name)]
         if "send" in self.faults and self.count("sent_bytes") < came:
             missed = ["send"]

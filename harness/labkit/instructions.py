@@ -31,7 +31,9 @@ class Held:
 
     def __init__(self, pid: int) -> None:
         self.pid = pid
-        self._thread = concurrent.futures.ThreadPoolExecutor(1)  # ptrace(2) wants each request from the thread that began
+        self._thread = concurrent.futures.ThreadPoolExecutor(
+            1
+        )  # ptrace(2) wants each request from the thread that began
         self._in_thread(self._seize)
         self.halt()
 
@@ -95,7 +97,8 @@ class Held:
 def holding(pid: int) -> Iterator[Held]:
     """Holds the process while the block runs. Nobody but the harness can let it go on.
 
-    Throws Failed if it has a tracer of its own, so that nobody else can hold it; CouldNotTell if the system forbids it.
+    Throws Failed if it has a tracer of its own, so that nobody else can hold it; CouldNotTell if the system
+    forbids it.
     """
     try:
         held = Held(pid)

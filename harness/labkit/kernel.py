@@ -1,7 +1,8 @@
 """Facts that the kernel tells of a process: state, children, descriptors, sockets, CPU; proc(5).
 
-All that a process can write there itself (its name, its files' names) are bytes, and come as text with `\\xNN` for what
-is no UTF-8. A process that has gone has nothing; one that may not be looked at is never taken for one that has nothing.
+All that a process can write there itself (its name, its files' names) are bytes, and come as text with
+`\\xNN` for what is no UTF-8. A process that has gone has nothing; one that may not be looked at is never
+taken for one that has nothing.
 """
 
 from __future__ import annotations
@@ -19,15 +20,21 @@ from typing import TypeVar
 from .steps import CouldNotTell, Failed
 
 Look = TypeVar("Look")
-NOTHING: dict[str, str] = {}  # the environment of the harness's own helpers, whose /proc/PID/environ a program may see
+NOTHING: dict[
+    str, str
+] = {}  # the environment of the harness's own helpers, whose /proc/PID/environ a program may see
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _user = 0  # whose processes are looked at, where this one may not look at other users'; 0: its own
-_sees_all = False  # whether a harmless program was seen to be as it is: what cannot be seen later hides itself
+_sees_all = (
+    False  # whether a harmless program was seen to be as it is: what cannot be seen later hides itself
+)
 
 
 def look_as(user: int) -> None:
-    """From now on what may not be looked at is looked at once more as this user (root without CAP_SYS_PTRACE)."""
+    """From now on what may not be looked at is looked at once more as this user (root without
+    CAP_SYS_PTRACE).
+    """
     global _user
     _user = user
 
@@ -40,7 +47,9 @@ def trust_sight() -> None:
 
 @contextlib.contextmanager
 def _as_their_user() -> Iterator[None]:
-    """Makes this thread look at files as the programs' user does; setfsuid(2). No signal of theirs gets in by that."""
+    """Makes this thread look at files as the programs' user does; setfsuid(2). No signal of theirs gets in by
+    that.
+    """
     PR_SET_PDEATHSIG, PR_GET_PDEATHSIG = 1, 2
     dies_with = ctypes.c_int()  # forgotten when the user changes
     _libc.prctl(PR_GET_PDEATHSIG, ctypes.byref(dies_with), 0, 0, 0)
@@ -56,7 +65,8 @@ def _as_their_user() -> Iterator[None]:
 def with_their_rights() -> Iterator[None]:
     """Lets this thread, and no other of the harness's, trace a process of the programs' user; ptrace(2).
 
-    By the system calls themselves: libc's functions change all threads, and then a program could kill the harness.
+    By the system calls themselves: libc's functions change all threads, and then a program could kill the
+    harness.
     """
     if _user and os.uname().machine in _CHANGES:
         change_user, change_group = _CHANGES[os.uname().machine]
@@ -75,8 +85,8 @@ _CHANGES = {"x86_64": (117, 119), "aarch64": (147, 149)}  # setresuid and setres
 def _look(pid: int, action: Callable[[], Look], nothing: Look) -> Look:
     """What the action finds of a process in /proc, `nothing` if it has gone.
 
-    Throws Failed, or CouldNotTell while trust_sight() was not called, if nobody may look at it: for a moment that is so
-    between the change of its user and its exec.
+    Throws Failed, or CouldNotTell while trust_sight() was not called, if nobody may look at it: for a moment
+    that is so between the change of its user and its exec.
     """
     end = time.monotonic() + 5
     while True:
@@ -102,7 +112,7 @@ def _look(pid: int, action: Callable[[], Look], nothing: Look) -> Look:
 
 
 def _text(path: str) -> str:
-    """A file of /proc. Checks look thousands of times: this takes a quarter of the time of Path.read_text()."""
+    """A file of /proc. Checks look thousands of times: this takes a quarter of Path.read_text()'s time."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         parts = []
@@ -114,7 +124,9 @@ def _text(path: str) -> str:
 
 
 def _read(pid: int, name: str) -> str:
-    """A file of the process's, or of its first living thread's if the main thread has ended; '' if it has gone."""
+    """A file of the process's, or of its first living thread's if the main thread has ended; '' if it has
+    gone.
+    """
     return _look(pid, lambda: _text(f"{_place(pid)}/{name}"), "")
 
 
@@ -127,7 +139,9 @@ def _letter(place: str) -> str:
 
 
 def _place(pid: int) -> str:
-    """Where in /proc the process is: its main thread is a zombie when it has ended before the others; pthread_exit(3)."""
+    """Where in /proc the process is: its main thread is a zombie when it has ended before the others;
+    pthread_exit(3).
+    """
     place = f"/proc/{pid}"
     if _letter(place) == "Z":
         with contextlib.suppress(OSError):
@@ -198,7 +212,7 @@ def threads(pid: int) -> int:
 
 
 def thread_ids(pid: int) -> dict[int, str]:
-    """The process's threads: number to name. The one that ThreadSanitizer starts for itself does not count."""
+    """The process's threads: number to name. The one that ThreadSanitizer starts does not count."""
     found: dict[int, str] = {}
     with contextlib.suppress(OSError):
         for thread in sorted(map(int, os.listdir(f"/proc/{pid}/task"))):
@@ -211,7 +225,9 @@ def thread_ids(pid: int) -> dict[int, str]:
 
 
 def at_rest(pid: int) -> bool:
-    """Whether all threads sleep, and none has run between two looks: nothing happens until something comes from outside."""
+    """Whether all threads sleep, and none has run between two looks: nothing happens until something comes
+    from outside.
+    """
 
     def look() -> tuple[set[str], int]:
         return {state(thread) for thread in thread_ids(pid)}, context_switches(pid)
@@ -227,7 +243,9 @@ def descriptors(pid: int) -> dict[int, str]:
         place, found = f"{_place(pid)}/fd", {}
         for number in os.listdir(place):
             with contextlib.suppress(FileNotFoundError):  # closed meanwhile
-                found[int(number)] = os.readlink(os.fsencode(f"{place}/{number}")).decode(errors="backslashreplace")
+                found[int(number)] = os.readlink(os.fsencode(f"{place}/{number}")).decode(
+                    errors="backslashreplace"
+                )
         return found
 
     return _look(pid, look, {})
@@ -249,7 +267,9 @@ def cpu_seconds(pid: int) -> float:
 
 
 def cpu_share(pid: int) -> float:
-    """CPU time of the process in relation to a busy loop of the harness's own at the same time: 0 idle, 1 busy."""
+    """CPU time of the process in relation to a busy loop of the harness's own at the same time: 0 idle, 1
+    busy.
+    """
     before = cpu_seconds(pid)
     end = time.process_time() + 0.3
     while time.process_time() < end:
@@ -269,7 +289,10 @@ def context_switches(pid: int) -> int:
 def stands_still(pid: int) -> bool:
     """Whether all threads of the process are stopped (SIGSTOP), or have ended."""
     with contextlib.suppress(OSError):
-        return all(_letter(f"/proc/{pid}/task/{thread}") in ("", "T", "t", "Z", "X") for thread in os.listdir(f"/proc/{pid}/task"))
+        return all(
+            _letter(f"/proc/{pid}/task/{thread}") in ("", "T", "t", "Z", "X")
+            for thread in os.listdir(f"/proc/{pid}/task")
+        )
     return True
 
 
@@ -286,7 +309,9 @@ def memory(pid: int) -> int:
     """Resident bytes of the process, and its page tables."""
     resident = 0
     with contextlib.suppress(OSError, IndexError):
-        resident = int(_text(f"/proc/{pid}/statm").split()[1]) or int(_text(f"{_place(pid)}/statm").split()[1])
+        resident = int(_text(f"/proc/{pid}/statm").split()[1]) or int(
+            _text(f"{_place(pid)}/statm").split()[1]
+        )
     return resident * os.sysconf("SC_PAGESIZE") + page_tables(pid)
 
 
@@ -298,8 +323,8 @@ def page_tables(pid: int) -> int:
 
 
 def hidden_memory() -> int:
-    """Bytes of this machine's memory that no process maps and no file holds: buffers of pipes and sockets, page tables,
-    what the kernel keeps otherwise; proc_meminfo(5)."""
+    """Bytes of this machine's memory that no process maps and no file holds: buffers of pipes and sockets,
+    page tables, what the kernel keeps otherwise; proc_meminfo(5)."""
     lines = dict(line.split(":") for line in _text("/proc/meminfo").splitlines())
     known = ("MemFree", "AnonPages", "Cached", "Buffers", "SwapCached", "SReclaimable", "Hugetlb")
     kib = {name: int(value.split()[0]) for name, value in lines.items()}
@@ -312,7 +337,9 @@ def has_mapped(pid: int, file: str) -> bool:
 
 
 def waiting_in(pid: int) -> str:
-    """The kernel function that the process's main thread sleeps in ('inet_csk_accept'), '' if it runs or is unknown."""
+    """The kernel function that the process's main thread sleeps in ('inet_csk_accept'), '' if it runs or is
+    unknown.
+    """
     where = _read(pid, "wchan")
     if where == "0" and _user:  # that is also what the kernel says to those who may not look
         with _as_their_user():
@@ -326,7 +353,9 @@ def tracer(pid: int) -> int:
 
 
 def signals(pid: int, kind: str) -> set[int]:
-    """The numbers of the signals that the process has "caught" (has a handler for), "ignored" or "blocked", or that are "pending"."""
+    """The numbers of the signals that the process has "caught" (has a handler for), "ignored" or "blocked",
+    or that are "pending".
+    """
     field = {"caught": "SigCgt:", "ignored": "SigIgn:", "blocked": "SigBlk:", "pending": "ShdPnd:"}[kind]
     mask = int(_field(_read(pid, "status"), field) or "0", 16)
     return {number for number in range(1, 65) if mask >> (number - 1) & 1}
@@ -349,7 +378,9 @@ def command(pid: int) -> str:
 
 
 def executable(pid: int) -> str:
-    """The path of the file that the process runs, which it cannot change as it can its own name; '' if it has gone."""
+    """The path of the file that the process runs, which it cannot change as it can its own name; '' if it has
+    gone.
+    """
     link = _look(pid, lambda: os.readlink(os.fsencode(f"{_place(pid)}/exe")), b"")
     return link.decode(errors="backslashreplace")
 
@@ -376,12 +407,30 @@ class Socket:
     inode: int  # 0: not accepted by anyone, or closed
 
 
-_STATUS = dict(enumerate(["", "ESTABLISHED", "SYN_SENT", "SYN_RECV", "FIN_WAIT1", "FIN_WAIT2", "TIME_WAIT", "CLOSE",
-                          "CLOSE_WAIT", "LAST_ACK", "LISTEN", "CLOSING", "SYN_RECV"]))  # fmt: skip
+_STATUS = dict(
+    enumerate(
+        [
+            "",
+            "ESTABLISHED",
+            "SYN_SENT",
+            "SYN_RECV",
+            "FIN_WAIT1",
+            "FIN_WAIT2",
+            "TIME_WAIT",
+            "CLOSE",
+            "CLOSE_WAIT",
+            "LAST_ACK",
+            "LISTEN",
+            "CLOSING",
+            "SYN_RECV",
+        ]
+    )
+)
 
 
 def sockets(kind: str = "tcp", wanted: Callable[[str], bool] = bool) -> list[Socket]:
-    """The sockets of the network that the harness and its programs live in, or those of them whose line is wanted.
+    """The sockets of the network that the harness and its programs live in, or those of them whose line is
+    wanted.
 
     kind: tcp, tcp6, udp or udp6.
     """
@@ -394,7 +443,11 @@ def sockets(kind: str = "tcp", wanted: Callable[[str], bool] = bool) -> list[Soc
         fields = line.split()
         unsent, unread = fields[4].split(":")
         status = _STATUS.get(int(fields[3], 16), "?") if kind.startswith("tcp") else "NONE"
-        found.append(Socket(*_end(fields[1]), *_end(fields[2]), status, int(unsent, 16), int(unread, 16), int(fields[9])))
+        found.append(
+            Socket(
+                *_end(fields[1]), *_end(fields[2]), status, int(unsent, 16), int(unread, 16), int(fields[9])
+            )
+        )
     return found
 
 
@@ -409,7 +462,10 @@ def _end(field: str) -> End:
 def own_sockets(pid: int, kinds: tuple[str, ...] = ("tcp", "tcp6", "udp", "udp6")) -> list[Socket]:
     """The sockets that the process or one of its descendants holds open."""
     inodes = {
-        name[8:-1] for member in family(pid) for name in descriptors(member).values() if name.startswith("socket:")
+        name[8:-1]
+        for member in family(pid)
+        for name in descriptors(member).values()
+        if name.startswith("socket:")
     }
     found: list[Socket] = []
     for kind in kinds:
@@ -440,9 +496,11 @@ def listening(pid: int) -> list[Socket]:
 
 
 def receiving(pid: int) -> list[Socket]:
-    """The UDP sockets of the process or its descendants that take datagrams from anybody, lowest port first."""
+    """The UDP sockets of the process or its descendants that take datagrams from anybody, by port."""
     found = own_sockets(pid, ("udp", "udp6"))
-    return sorted((entry for entry in found if entry.port and not entry.peer_port), key=lambda entry: entry.port)
+    return sorted(
+        (entry for entry in found if entry.port and not entry.peer_port), key=lambda entry: entry.port
+    )
 
 
 def accepted(server: End, client: End) -> bool | None:
@@ -464,7 +522,8 @@ def table(pid: int) -> list[str]:
         rows.append(
             f"pid {member} {command(member)}  {state(member) or 'gone'}"
             + (f"  in {where}" if where else "")
-            + f"  {threads(member)} threads, {len(descriptors(member))} descriptors, {cpu_seconds(member):.2f} s CPU"
+            + f"  {threads(member)} threads, {len(descriptors(member))} descriptors, "
+            f"{cpu_seconds(member):.2f} s CPU"
         )
     return rows
 

@@ -37,7 +37,9 @@ class Lab:
     preloaded: Path | None = None  # the directory where compiled libraries to preload are
     programs: list[Program] = field(default_factory=list)
     used: set[str] = field(default_factory=set)  # names of the lab's programs that the check has started
-    binaries: dict[Path, int] = field(default_factory=dict)  # the same as files, of other labs, too: st_mtime_ns
+    binaries: dict[Path, int] = field(
+        default_factory=dict
+    )  # the same as files, of other labs, too: st_mtime_ns
     random: Random = field(default_factory=lambda: Random(1))  # --seed: for checks that draw their input
     schedule: str | None = None  # --schedule: what checks of every schedule run instead
     replayed: bool = False  # and whether this one did

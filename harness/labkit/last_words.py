@@ -1,4 +1,6 @@
-"""What a program said last, on stderr: the reason of its end in its own words, and what these are evidence of."""
+"""What a program said last, on stderr: the reason of its end in its own words, and what these are evidence
+of.
+"""
 
 from __future__ import annotations
 

@@ -15,11 +15,14 @@ _FLAGS = ("-std=c++20", "-O2", "-shared", "-fPIC")
 
 
 def compiled(source: Path, directory: Path, *more: Path, flags: Sequence[str] = ()) -> Path | None:
-    """The library made of a source, and of `more` of them, somewhere in `directory`; None if it does not compile.
+    """The library made of a source, and of `more` of them, somewhere in `directory`; None if it does not
+    compile.
 
     It is compiled once for each content of the sources. Others may do the same at the same time.
     """
-    sources = [path for path in (source, *more) if path.suffix == ".cpp"]  # headers are only known to be part of it
+    sources = [
+        path for path in (source, *more) if path.suffix == ".cpp"
+    ]  # headers are only known to be part of it
     digest = hashlib.sha256(b"".join(path.read_bytes() for path in (source, *more))).hexdigest()[:16]
     place = directory / digest
     if not splits_nowhere(place):
@@ -32,7 +35,12 @@ def compiled(source: Path, directory: Path, *more: Path, flags: Sequence[str] = 
     place.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=place) as own:
         made = Path(own, library.name)
-        if subprocess.run(["g++", *_FLAGS, *flags, "-o", made, *sources], stderr=subprocess.DEVNULL).returncode != 0:
+        if (
+            subprocess.run(
+                ["g++", *_FLAGS, *flags, "-o", made, *sources], stderr=subprocess.DEVNULL
+            ).returncode
+            != 0
+        ):
             return None
         os.replace(made, library)
     return library

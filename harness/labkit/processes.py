@@ -97,7 +97,9 @@ def adopt_orphans() -> None:
 
 
 def end_all(but: Set[int] = frozenset()) -> None:
-    """Kills and reaps the descendants of this process, without the children `but`: what a check leaves dies with it."""
+    """Kills and reaps the descendants of this process, without the children `but`: what a check leaves dies
+    with it.
+    """
     me = os.getpid()
     while children := kernel.children(me).keys() - but:
         for child in children:

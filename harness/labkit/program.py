@@ -259,7 +259,8 @@ class Program:
 
     @contextlib.contextmanager
     def paused(self) -> Iterator[None]:
-        """Stops the program (SIGSTOP) while the block runs: what happens meanwhile, happens to it all at once.
+        """Stops the program (SIGSTOP) while the block runs: what happens meanwhile, happens to it all at
+        once.
 
         Fails if it did not stand still all the time: somebody of its own has let it go on.
         """

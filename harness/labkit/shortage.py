@@ -8,11 +8,14 @@ from .steps import expect
 from .waiting import wait_until
 
 CAUSES = {
-    "spins_when_full": "accept fails at once while the system has no descriptor, and was called again and again: a whole CPU "
+    "spins_when_full": "accept fails at once while the system has no descriptor, and was called again and "
+    "again: a whole CPU "
     "is spent on nothing. Wait before the next call.",
-    "accept_failed_silently": "accept failed, and nothing was said: whoever runs the server looks for the reason in vain. Tell "
+    "accept_failed_silently": "accept failed, and nothing was said: whoever runs the server looks for the "
+    "reason in vain. Tell "
     "the reason on stderr.",
-    "accept_failed_noisily": "The same shortage was told again at each attempt: a log that fills the disk. Tell it once.",
+    "accept_failed_noisily": "The same shortage was told again at each attempt: a log that fills the disk. "
+    "Tell it once.",
     "ends_when_full": "The server ended because accept failed. A shortage passes: wait, and go on.",
     "never_again": "After the shortage the waiting client was not accepted.",
 }
@@ -20,7 +23,9 @@ REASON = "Too many open files"
 
 
 def rests_when_accept_fails(lab: Lab, name: str, *arguments: str, request: bytes, reply: bytes) -> None:
-    """The server says once that it has no descriptor, rests, and serves the client that waits when there is one again."""
+    """The server says once that it has no descriptor, rests, and serves the client that waits when there is
+    one again.
+    """
     server = lab.server(name, *arguments, faults={"accept": 2})
     ann = server.connect("ann")
     ann.send(request)
@@ -31,8 +36,11 @@ def rests_when_accept_fails(lab: Lab, name: str, *arguments: str, request: bytes
     server.expect_idle(cause="spins_when_full")
     for child in server.children():
         server.expect_idle(cause="spins_when_full", child=child)
-    wait_until(lambda: REASON in server.stderr.text or server.status() is not None, f"stderr says {REASON!r}",
-               cause="accept_failed_silently")  # fmt: skip
+    wait_until(
+        lambda: REASON in server.stderr.text or server.status() is not None,
+        f"stderr says {REASON!r}",
+        cause="accept_failed_silently",
+    )
     wait_until(lambda: kernel.at_rest(server.pid) or server.status() is not None, "the server rests")
     expect(server.status() is None, "the server goes on", otherwise="it has ended", cause="ends_when_full")
     said = server.stderr.text.count(REASON)

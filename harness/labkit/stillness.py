@@ -24,17 +24,97 @@ _FOREVER = 0xFFFFFFFF  # -1, as an int
 # System calls that wait: the argument that limits how long, and its value that does not; None where there is
 # none.
 _WAITING: dict[str, tuple[int, int] | None] = {
-    "read": None, "write": None, "readv": None, "writev": None, "accept": None, "accept4": None, "sendto": None,
-    "recvfrom": None, "sendmsg": None, "recvmsg": None, "wait4": None, "waitid": None, "semop": None, "flock": None,
-    "pause": None, "rt_sigsuspend": None, "rt_sigtimedwait": (2, 0), "futex": (3, 0), "poll": (2, _FOREVER),
-    "ppoll": (2, 0), "select": (4, 0), "pselect6": (4, 0), "epoll_wait": (3, _FOREVER), "epoll_pwait": (3, _FOREVER),
+    "read": None,
+    "write": None,
+    "readv": None,
+    "writev": None,
+    "accept": None,
+    "accept4": None,
+    "sendto": None,
+    "recvfrom": None,
+    "sendmsg": None,
+    "recvmsg": None,
+    "wait4": None,
+    "waitid": None,
+    "semop": None,
+    "flock": None,
+    "pause": None,
+    "rt_sigsuspend": None,
+    "rt_sigtimedwait": (2, 0),
+    "futex": (3, 0),
+    "poll": (2, _FOREVER),
+    "ppoll": (2, 0),
+    "select": (4, 0),
+    "pselect6": (4, 0),
+    "epoll_wait": (3, _FOREVER),
+    "epoll_pwait": (3, _FOREVER),
 }
-_OF_SOCKETS = {"read", "write", "readv", "writev", "accept", "accept4", "sendto", "recvfrom", "sendmsg", "recvmsg"}
+_OF_SOCKETS = {
+    "read",
+    "write",
+    "readv",
+    "writev",
+    "accept",
+    "accept4",
+    "sendto",
+    "recvfrom",
+    "sendmsg",
+    "recvmsg",
+}
 # Their numbers, in the order above; 0xFFFF where the machine has none. asm/unistd.h
 _NUMBERS = {
-    "x86_64": (0, 1, 19, 20, 43, 288, 44, 45, 46, 47, 61, 247, 65, 73, 34, 130, 128, 202, 7, 271, 23, 270, 232, 281),
-    "aarch64": (63, 64, 65, 66, 202, 242, 206, 207, 211, 212, 260, 95, 193, 32, 0xFFFF, 133, 137, 98, 0xFFFF, 73, 0xFFFF,
-                72, 0xFFFF, 22),
+    "x86_64": (
+        0,
+        1,
+        19,
+        20,
+        43,
+        288,
+        44,
+        45,
+        46,
+        47,
+        61,
+        247,
+        65,
+        73,
+        34,
+        130,
+        128,
+        202,
+        7,
+        271,
+        23,
+        270,
+        232,
+        281,
+    ),
+    "aarch64": (
+        63,
+        64,
+        65,
+        66,
+        202,
+        242,
+        206,
+        207,
+        211,
+        212,
+        260,
+        95,
+        193,
+        32,
+        0xFFFF,
+        133,
+        137,
+        98,
+        0xFFFF,
+        73,
+        0xFFFF,
+        72,
+        0xFFFF,
+        22,
+    ),
 }
 _NAMES = dict(zip(_NUMBERS.get(os.uname().machine, ()), _WAITING))
 _PIDFD_GETFD = 438
@@ -47,7 +127,8 @@ Look = frozenset[tuple[int, str]]
 class Reader(Protocol):
     """Somebody who takes what a program writes: nothing is certain before they have all of it."""
 
-    def complete(self) -> bool: ...
+    def complete(self) -> bool:
+        ...
 
 
 readers: weakref.WeakSet[Reader] = weakref.WeakSet()
@@ -122,7 +203,10 @@ def _has_timer(pid: int) -> bool:
 def _on_the_way(members: list[int]) -> bool:
     """Whether the kernel has still to do something for one of the connections that the processes have."""
     inodes = {
-        name[8:-1] for pid in members for name in kernel.descriptors(pid).values() if name.startswith("socket:")
+        name[8:-1]
+        for pid in members
+        for name in kernel.descriptors(pid).values()
+        if name.startswith("socket:")
     }
     if len(inodes) > _MOST_SOCKETS:
         return True

@@ -13,7 +13,8 @@ CAUSE = "standard_descriptor_taken"
 def serves_without_standard_streams(
     lab: Lab, name: str, *arguments: str, request: bytes, reply: bytes
 ) -> None:
-    """With descriptors 0, 1 and 2 closed the next socket would get such a number, and a line of the log its client.
+    """With descriptors 0, 1 and 2 closed the next socket would get such a number, and a line of the log its
+    client.
 
     The client gets its reply and nothing else, and SIGINT ends the server with status 0.
     """

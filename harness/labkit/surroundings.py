@@ -26,7 +26,8 @@ ENVIRONMENT = {
     # What is set here no program can change by a function of its own (__tsan_default_options).
     "ASAN_OPTIONS": "verify_asan_link_order=0:detect_leaks=0:log_path=stderr:exitcode=1:suppressions=",
     # io_sync: a read after a write puts no threads in order, so that every race shows.
-    "TSAN_OPTIONS": "io_sync=0:atexit_sleep_ms=0:report_bugs=1:report_atomic_races=1:detect_deadlocks=1:exitcode=66:"
+    "TSAN_OPTIONS": "io_sync=0:atexit_sleep_ms=0:report_bugs=1:report_atomic_races=1:"
+    "detect_deadlocks=1:exitcode=66:"
     "log_path=stderr:suppressions=:ignore_interceptors_accesses=0:ignore_noninstrumented_modules=0",
     "UBSAN_OPTIONS": "print_stacktrace=1:log_path=stderr:suppressions=",
 }

@@ -12,8 +12,12 @@ from .waiting import wait_until
 
 def threaded(server: Server, count: int, cause: Cause = None) -> None:
     """Waits until the server has so many threads beside its first one."""
-    wait_until(lambda: server.threads() == count + 1, f"the server has {count} more threads", cause=cause,
-               instead=lambda: f"{server.threads() - 1}")  # fmt: skip
+    wait_until(
+        lambda: server.threads() == count + 1,
+        f"the server has {count} more threads",
+        cause=cause,
+        instead=lambda: f"{server.threads() - 1}",
+    )
 
 
 def expect_gone(server: Server, count: int) -> None:
@@ -22,8 +26,11 @@ def expect_gone(server: Server, count: int) -> None:
     def told() -> int:
         return server.stdout.text.count("\ndisconnected")
 
-    wait_until(lambda: told() >= count or server.status() is not None, f"the log says that {count} have gone",
-               instead=lambda: f"{told()}")  # fmt: skip
+    wait_until(
+        lambda: told() >= count or server.status() is not None,
+        f"the log says that {count} have gone",
+        instead=lambda: f"{told()}",
+    )
     server.expect_alive()
 
 

@@ -105,8 +105,7 @@ def poll(fact: Callable[[], Fact], seconds: float, in_vain: Callable[[], bool] |
 
 
 class Missed(Exception):
-    """The deadline passed, and a known-good program met it at the same time; or nothing can happen any more.
-    """
+    """The deadline passed, and a known-good program met it meanwhile; or nothing can happen any more."""
 
     def __init__(self, seconds: float, certain: bool):
         why = (

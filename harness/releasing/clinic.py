@@ -1,4 +1,6 @@
-"""The clinic: a solved lab with faults from the kill matrix built in, and no more than the complaint of a user."""
+"""The clinic: a solved lab with faults from the kill matrix built in, and no more than the complaint of a
+user.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,7 @@ def choose(lab: str, seed: str, count: int = 1) -> list[Mistake]:
 
 
 def release(lab: str, seed: str, target: Path, count: int = 1) -> list[Mistake]:
-    """Writes the repository with the faulty lab to `target`; returns the faults in it. Throws Unreleasable."""
+    """Writes the repository with the faulty lab to `target`; returns its faults. Throws Unreleasable."""
     chosen = choose(lab, seed, count)
     extra = {
         Path(LABS[lab], source.name): regions.solved(source.read_text()).encode()

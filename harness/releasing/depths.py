@@ -1,5 +1,5 @@
-"""How much of an exercise its starter shows. guided: all but its SOLUTION regions. build: what the student has to
-write from its contract; of a program its opening comment, of a header its public interface."""
+"""How much of an exercise its starter shows. guided: all but its SOLUTION regions. build: what the student
+has to write from its contract; of a program its opening comment, of a header its public interface."""
 
 from __future__ import annotations
 
@@ -17,29 +17,52 @@ DEPTHS = ("guided", "build")
 # Each lab's main programs: at depth build unless the release or term.ini says otherwise.
 MAIN = {
     "lab01": ("line_cas.hpp", "stdin_cas.cpp"),
-    "lab02": ("connect_to.hpp", "listener.hpp", "send_all.hpp", "upper_server.cpp", "upper_client.cpp", "line_buffer.hpp",
-              "cas_server_lines.cpp"),
+    "lab02": (
+        "connect_to.hpp",
+        "listener.hpp",
+        "send_all.hpp",
+        "upper_server.cpp",
+        "upper_client.cpp",
+        "line_buffer.hpp",
+        "cas_server_lines.cpp",
+    ),
     "lab03": ("udp_upper_server.cpp", "udp_upper_client_retry.cpp", "take_server.cpp", "take_client.cpp"),
     "lab04": ("upper_server.cpp", "super_server.cpp"),
     "lab05": ("upper_server.cpp", "upper_server_poll.cpp"),
-    "lab06": ("blocking_queue.hpp", "rw_lock.hpp", "upper_server.cpp", "upper_server_pool.cpp",
-              "upper_server_slow_pool.cpp"),
+    "lab06": (
+        "blocking_queue.hpp",
+        "rw_lock.hpp",
+        "upper_server.cpp",
+        "upper_server_pool.cpp",
+        "upper_server_slow_pool.cpp",
+    ),
     "lab07": ("bytes_server.cpp", "bytes_server_passing.cpp"),
-    "lab08": ("self_pipe.cpp", "socket_stream.hpp", "file_server_copy.cpp", "chat_server.cpp", "chat_server_threads.cpp"),
-}  # fmt: skip
+    "lab08": (
+        "self_pipe.cpp",
+        "socket_stream.hpp",
+        "file_server_copy.cpp",
+        "chat_server.cpp",
+        "chat_server_threads.cpp",
+    ),
+}
 
 # Written from its contract at every depth.
 CAPSTONE = ("lab08/chat_server.cpp", "lab08/chat_server_threads.cpp")
 
 
 def depth_of(lab: str, name: str, wanted: str | None = None, term: Path = HARNESS / "term.ini") -> str:
-    """Returns "guided" or "build" for a lab's file: as term.ini says (section [depth], `lab02/upper_server.cpp =
-    guided`), else as `wanted` for the whole release, else as the lab's main programs are. Throws Unusable."""
+    """Returns "guided" or "build" for a lab's file: as term.ini says (section [depth],
+    `lab02/upper_server.cpp = guided`), else as `wanted` for the whole release, else as the lab's main
+    programs are. Throws Unusable."""
     file = configparser.ConfigParser()
     file.read(term, encoding="utf-8")
     if f"{lab}/{name}" in CAPSTONE:
         return "build"
-    depth = file.get("depth", f"{lab}/{name}", fallback=None) or wanted or ("build" if name in MAIN.get(lab, ()) else "guided")
+    depth = (
+        file.get("depth", f"{lab}/{name}", fallback=None)
+        or wanted
+        or ("build" if name in MAIN.get(lab, ()) else "guided")
+    )
     if depth not in DEPTHS:
         raise Unusable(f"{term}: {lab}/{name} = {depth}: write {' or '.join(DEPTHS)}")
     return depth
@@ -65,7 +88,11 @@ def _opening(text: str) -> str:
 
 def _program(lab: str, name: str, text: str) -> str:
     """The opening comment, and a program that says that it is not written yet."""
-    return _opening(text) + _todo(lab, name) + '#include <err.h>\n\nint main() {\n    errx(1, "not written yet");\n}\n'
+    return (
+        _opening(text)
+        + _todo(lab, name)
+        + '#include <err.h>\n\nint main() {\n    errx(1, "not written yet");\n}\n'
+    )
 
 
 def _with_stdexcept(includes: re.Match[str]) -> str:
@@ -75,12 +102,16 @@ def _with_stdexcept(includes: re.Match[str]) -> str:
 # --- of a header its interface. What follows knows the form of this project's headers, not all of C++.
 
 _ACCESS = re.compile(r"\s*(public|private|protected):[ \t]*\n")
-_SCOPE = re.compile(r"(template\s*<[^{}]*>\s*)?(class|struct|union|namespace|extern \"C\")\b[^()=;]*$", re.DOTALL)
+_SCOPE = re.compile(
+    r"(template\s*<[^{}]*>\s*)?(class|struct|union|namespace|extern \"C\")\b[^()=;]*$", re.DOTALL
+)
 _LEADING = re.compile(r"(\s*(//[^\n]*\n|#[^\n]*(\\\n[^\n]*)*\n))*\s*")
 
 
 def _interface(lab: str, name: str, text: str) -> str:
-    """The header with its includes, types, signatures and documentation; no private member, and no body of a function."""
+    """The header with its includes, types, signatures and documentation; no private member, and no body of a
+    function.
+    """
     text = regions.solved(text)
     opening = _opening(text)
     body = "".join(_kept(text[len(opening) :], public=True))
@@ -114,7 +145,9 @@ def _kept(text: str, public: bool) -> Iterator[str]:
 
 
 def _item(text: str, start: int) -> tuple[int, int]:
-    """Returns where the declaration at `start` ends, and where the brace of its body or scope opens (-1: it has none)."""
+    """Returns where the declaration at `start` ends, and where the brace of its body or scope opens (-1: it
+    has none).
+    """
     depth, place, brace = 0, start, -1
     while place < len(text):
         place = _past_literal(text, place)
@@ -166,18 +199,37 @@ def _without_body(item: str, brace: int) -> str:
     head = item[:brace]
     if scope := _SCOPE.match(head):
         inner = item[brace + 1 : item.rindex("}")]
-        return head + "{" + "".join(_kept(inner, public=scope[2] != "class")).rstrip() + "\n" + item[item.rindex("}") :]
+        return (
+            head
+            + "{"
+            + "".join(_kept(inner, public=scope[2] != "class")).rstrip()
+            + "\n"
+            + item[item.rindex("}") :]
+        )
     signature, *initializers = re.split(r"(?<=\))\s*(?:noexcept\s*)?:\s", head, maxsplit=1)
     if initializers:  # of a constructor: those of its bases stay, those of its members are the how
-        bases = [one for one in re.findall(r"[\w:<>]+\{[^{}]*\}|[\w:<>]+\([^()]*\)", initializers[0]) if not re.match(r"\w+_\W", one)]
+        bases = [
+            one
+            for one in re.findall(r"[\w:<>]+\{[^{}]*\}|[\w:<>]+\([^()]*\)", initializers[0])
+            if not re.match(r"\w+_\W", one)
+        ]
         if bases and not item[brace:].strip("{} \n"):
             return item
         head = f"{signature} : {', '.join(bases)} " if bases else f"{signature} "
     name = re.search(r"([~\w]+|operator\S+)\s*\(", head)
     if name and name[1].startswith("~"):
         return head + "{}"
-    return head + "{\n" + _indent(item) + f'    throw std::logic_error{{"{name[1] if name else "it"}: not written yet"}};\n' + _indent(item) + "}"
+    return (
+        head
+        + "{\n"
+        + _indent(item)
+        + f'    throw std::logic_error{{"{name[1] if name else "it"}: not written yet"}};\n'
+        + _indent(item)
+        + "}"
+    )
 
 
 def _indent(item: str) -> str:
-    return re.findall(r"^( *)\}", item, re.MULTILINE)[-1] if re.search(r"^ *\}", item, re.MULTILINE) else "    "
+    return (
+        re.findall(r"^( *)\}", item, re.MULTILINE)[-1] if re.search(r"^ *\}", item, re.MULTILINE) else "    "
+    )

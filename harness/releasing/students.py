@@ -28,9 +28,7 @@ class Unreleasable(Unusable):
     """The release cannot be written; the message says why."""
 
 
-def release(
-    lab: str, target: Path, extra: dict[Path, bytes] | None = None, depth: str | None = None
-) -> None:
+def release(lab: str, target: Path, extra: dict[Path, bytes] | None = None, depth: str | None = None) -> None:
     """Writes the repository for a lab ("lab05") to `target`, in place of an earlier release. Throws
     Unreleasable.
 
@@ -131,7 +129,9 @@ def _without_dead_links(text: str, page: Path, released: dict[Path, bytes]) -> s
     """Returns the page's text with only the words of a link that leads to what is not in the release; code as it is."""
     parts = re.split(r"(^```.*?^```$|`[^`\n]+`)", text, flags=re.MULTILINE | re.DOTALL)
     for place in range(0, len(parts), 2):
-        parts[place] = _LINK.sub(lambda link: link[2] if _is_dead(link, page, released) else link[0], parts[place])
+        parts[place] = _LINK.sub(
+            lambda link: link[2] if _is_dead(link, page, released) else link[0], parts[place]
+        )
     return "".join(parts)
 
 
@@ -141,11 +141,15 @@ def _is_dead(link: re.Match[str], page: Path, released: dict[Path, bytes]) -> bo
 
 
 def _exercises(lab: str, depth: str | None) -> str:
-    """Returns the lab's exercises, a line each, and whether each is written from its contract or completed."""
+    """Returns the lab's exercises, a line each: whether it is written from its contract or completed."""
     lines = []
     for source in _matching(ROOT / LABS[lab], ("*.?pp",)):
         if regions.regions(source.read_text()):
-            to_do = "write it from its contract" if depths.depth_of(lab, source.name, depth) == "build" else "complete it"
+            to_do = (
+                "write it from its contract"
+                if depths.depth_of(lab, source.name, depth) == "build"
+                else "complete it"
+            )
             lines.append(f"- `{source.name}`: {to_do}\n")
     return "".join(lines).rstrip()
 

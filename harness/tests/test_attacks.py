@@ -1,4 +1,5 @@
-"""Submissions that attack the grader: each gets its verdict, nothing is left of it, and nobody else notices."""
+"""Submissions that attack the grader: each gets its verdict, nothing is left of it, and nobody else notices.
+"""
 
 from __future__ import annotations
 
@@ -17,27 +18,50 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from attacks import running
+from attacks.running import Outcome, Surroundings
+from grading.world import probe
+from labkit import CouldNotTell, Failed, Lab, box, kernel
+from labkit.processes import adopt_orphans
+from labkit.waiting import poll
+from attacks.running import ORDINARY
 
 HARNESS = Path(__file__).resolve().parent.parent
 ROOT = HARNESS.parent
 ATTACKS = sorted((HARNESS / "attacks").glob("*.cpp"))
-PROBES = re.findall(r'^    \{"(\w+)",', (HARNESS / "attacks/probes/upper_server.cpp").read_text(), re.MULTILINE)
-TRICKS = {path.stem: re.search(r"^// Mistake: (lab\d\d)/", path.read_text(), re.MULTILINE)[1]  # type: ignore[index]
-          for path in sorted((HARNESS / "attacks" / "tricks").glob("*.cpp"))}  # fmt: skip
+PROBES = re.findall(
+    r'^    \{"(\w+)",', (HARNESS / "attacks/probes/upper_server.cpp").read_text(), re.MULTILINE
+)
+TRICKS = {
+    path.stem: re.search(r"^// Mistake: (lab\d\d)/", path.read_text(), re.MULTILINE)[1]  # type: ignore[index]
+    for path in sorted((HARNESS / "attacks" / "tricks").glob("*.cpp"))
+}
 IN_A_CONTAINER = (
-    "serves", "include_reference", "climbs_out_by_proc", "preloads", "kills_everyone", "kills_every_id", "daemon", "fork_bomb",
-    "dead_leader", "page_tables", "deep_directories", "becomes_a_tool", "strange_name", "disk_filler",
-)  # fmt: skip
-AS_ORDINARY_USER = ("serves", "kills_everyone", "daemon", "fork_bomb", "dead_leader", "socket_buffers", "strange_name")
+    "serves",
+    "include_reference",
+    "climbs_out_by_proc",
+    "preloads",
+    "kills_everyone",
+    "kills_every_id",
+    "daemon",
+    "fork_bomb",
+    "dead_leader",
+    "page_tables",
+    "deep_directories",
+    "becomes_a_tool",
+    "strange_name",
+    "disk_filler",
+)
+AS_ORDINARY_USER = (
+    "serves",
+    "kills_everyone",
+    "daemon",
+    "fork_bomb",
+    "dead_leader",
+    "socket_buffers",
+    "strange_name",
+)
 
-sys.path.insert(0, str(HARNESS))
-from attacks import running  # noqa: E402
-from attacks.running import Outcome, Surroundings  # noqa: E402
-from grading.world import probe  # noqa: E402
-from labkit import CouldNotTell, Failed, Lab, box, kernel  # noqa: E402
-from labkit.processes import adopt_orphans  # noqa: E402
-from labkit.waiting import poll  # noqa: E402
-from attacks.running import ORDINARY  # noqa: E402
 
 pytestmark = pytest.mark.skipif(probe() > 2, reason="this machine cannot isolate: harness/doctor says why")
 
@@ -69,7 +93,9 @@ def test_nothing_is_left_of_the_attacks(outcomes: dict[Path, Outcome], surroundi
         surroundings.listener.accept()
 
 
-def test_what_is_written_is_short_and_steers_no_terminal(outcomes: dict[Path, Outcome], surroundings: Surroundings) -> None:
+def test_what_is_written_is_short_and_steers_no_terminal(
+    outcomes: dict[Path, Outcome], surroundings: Surroundings
+) -> None:
     for source, outcome in outcomes.items():
         assert len(json.dumps(outcome.results)) < 100_000, source
         for file in (surroundings.directory / source.stem / "out" / "evidence").iterdir():
@@ -125,12 +151,24 @@ def test_what_a_killed_grading_left_is_swept(tmp_path: Path, monkeypatch: pytest
 
 
 def test_ctrl_c_reaches_all_processes_in_a_box(tmp_path: Path) -> None:
-    command: list[str | Path] = [HARNESS / "grade", "lab04", "--submission", ROOT, "--out", tmp_path, "--require-sandbox"]
-    done = subprocess.run([*command, "--check", "the_children_end_with_the_server"], capture_output=True, text=True)
+    command: list[str | Path] = [
+        HARNESS / "grade",
+        "lab04",
+        "--submission",
+        ROOT,
+        "--out",
+        tmp_path,
+        "--require-sandbox",
+    ]
+    done = subprocess.run(
+        [*command, "--check", "the_children_end_with_the_server"], capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGKILL, -9), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGTERM, 143), (signal.SIGKILL, -9), (signal.SIGINT, 130)]
+)
 def test_whoever_ends_the_grader_ends_all(number: signal.Signals, status: int, tmp_path: Path) -> None:
     """Also the world that it has made: SIGTERM to one process, as kill(1) sends it, or Ctrl-C to all."""
     adopt_orphans()
@@ -138,13 +176,20 @@ def test_whoever_ends_the_grader_ends_all(number: signal.Signals, status: int, t
     command += ["--submission", honest_submission(tmp_path / "work")]
     temporary = tmp_path / "tmp"
     temporary.mkdir()
-    grader = subprocess.Popen(command, stdout=subprocess.DEVNULL, env=os.environ | {"TMPDIR": str(temporary)}, start_new_session=True)
+    grader = subprocess.Popen(
+        command,
+        stdout=subprocess.DEVNULL,
+        env=os.environ | {"TMPDIR": str(temporary)},
+        start_new_session=True,
+    )
     assert poll(lambda: (tmp_path / "out/results.json").exists(), 120.0), "it has begun to grade"
     inside = kernel.family(grader.pid)[1:]
     assert len(inside) > 2
     os.killpg(grader.pid, number) if number == signal.SIGINT else grader.send_signal(number)
     assert grader.wait(60) == status
-    assert poll(lambda: not any(kernel.state(member) not in ("", "Z") for member in inside), 60.0), "all of it has ended"
+    assert poll(
+        lambda: not any(kernel.state(member) not in ("", "Z") for member in inside), 60.0
+    ), "all of it has ended"
     assert number == signal.SIGKILL or not list(temporary.iterdir())
 
 
@@ -196,9 +241,19 @@ def ordinary(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Surroundings]
 
 
 def can_use(program: Path) -> bool:
-    user = ["setpriv", f"--reuid={ORDINARY}", f"--regid={ORDINARY}", "--clear-groups", "--inh-caps=-all", "--"]
+    user = [
+        "setpriv",
+        f"--reuid={ORDINARY}",
+        f"--regid={ORDINARY}",
+        "--clear-groups",
+        "--inh-caps=-all",
+        "--",
+    ]
     reads = subprocess.run([*user, "test", "-r", program]).returncode == 0
-    return reads and subprocess.run([*user, "unshare", "--user", "--net", "true"], capture_output=True).returncode == 0
+    return (
+        reads
+        and subprocess.run([*user, "unshare", "--user", "--net", "true"], capture_output=True).returncode == 0
+    )
 
 
 # --- probes, in each tier
@@ -235,7 +290,9 @@ def test_the_probe_is_refused_in_a_container(name: str, answers_in_a_container: 
 
 
 @pytest.mark.parametrize("name", PROBES)
-def test_the_probe_is_refused_to_an_ordinary_user(name: str, answers_of_an_ordinary_user: dict[str, str]) -> None:
+def test_the_probe_is_refused_to_an_ordinary_user(
+    name: str, answers_of_an_ordinary_user: dict[str, str]
+) -> None:
     refused_and_not_its_control(name, answers_of_an_ordinary_user)
 
 
@@ -266,7 +323,9 @@ def test_the_trick_hides_no_mistake(name: str, verdicts: dict[str, str]) -> None
 
 def test_a_decoy_is_not_the_connection() -> None:
     """The same two ports at other addresses of the loopback are another connection."""
-    with socket.create_server(("127.0.0.1", 0)) as server, socket.create_server(("127.0.0.2", server.getsockname()[1])) as other:
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.create_server(
+        ("127.0.0.2", server.getsockname()[1])
+    ) as other:
         client = socket.create_connection(server.getsockname())
         port = client.getsockname()[1]
         decoy = socket.create_connection(other.getsockname(), source_address=("127.0.0.2", port))
@@ -309,7 +368,9 @@ def test_a_report_says_whether_there_was_landlock(monkeypatch: pytest.MonkeyPatc
         assert words in box.described(3) and "tier 3" in box.described(3)
 
 
-def test_a_container_without_landlock_needs_the_harness_to_be_private(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_container_without_landlock_needs_the_harness_to_be_private(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     from grading import world
     from grading.model import Unusable
 
@@ -348,7 +409,9 @@ def test_doctor_proves_the_sandbox() -> None:
     run = subprocess.run([HARNESS / "doctor"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     assert run.returncode == 0, run.stdout
     assert run.stdout.count("  held: ") == len(running.QUICK), run.stdout
-    assert not [line for line in run.stdout.splitlines() if line.startswith("MISSING") and "held" in line], run.stdout
+    assert not [
+        line for line in run.stdout.splitlines() if line.startswith("MISSING") and "held" in line
+    ], run.stdout
 
 
 # --- archives
@@ -357,7 +420,9 @@ def test_doctor_proves_the_sandbox() -> None:
 def graded_class(submissions: Path, out: Path) -> dict[str, str]:
     """Grades a class; returns state by name."""
     run = subprocess.run(
-        [HARNESS / "grade-class", submissions, "--out", out, "--labs", "lab02"], capture_output=True, text=True
+        [HARNESS / "grade-class", submissions, "--out", out, "--labs", "lab02"],
+        capture_output=True,
+        text=True,
     )
     assert run.returncode == 0, run.stdout + run.stderr
     states = {}
@@ -368,7 +433,7 @@ def graded_class(submissions: Path, out: Path) -> dict[str, str]:
 
 
 def test_archives_are_unpacked_with_care(tmp_path: Path) -> None:
-    """Names that lead out, bombs, nothing but links: each is a row that says why, and nothing lands outside."""
+    """Names that lead out, bombs, only links: each is a row that says why, and nothing lands outside."""
     submissions = tmp_path / "class"
     submissions.mkdir()
     with zipfile.ZipFile(submissions / "dotdot.zip", "w") as file:
@@ -380,7 +445,12 @@ def test_archives_are_unpacked_with_care(tmp_path: Path) -> None:
     with zipfile.ZipFile(submissions / "many.zip", "w") as file:
         for number in range(6000):
             file.writestr(f"{number}", "")
-    for name, kind in (("symlink", tarfile.SYMTYPE), ("hardlink", tarfile.LNKTYPE), ("fifo", tarfile.FIFOTYPE), ("device", tarfile.CHRTYPE)):
+    for name, kind in (
+        ("symlink", tarfile.SYMTYPE),
+        ("hardlink", tarfile.LNKTYPE),
+        ("fifo", tarfile.FIFOTYPE),
+        ("device", tarfile.CHRTYPE),
+    ):
         with tarfile.open(submissions / f"{name}.tar.gz", "w:gz") as file:
             entry = tarfile.TarInfo("lab02_tcp_iterative/upper_server.cpp")
             entry.type, entry.linkname = kind, str(ROOT / "lab02_tcp_iterative" / "upper_server.cpp")
@@ -393,7 +463,10 @@ def test_archives_are_unpacked_with_care(tmp_path: Path) -> None:
     (submissions / "broken.zip").write_bytes(b"PK\x03\x04 and no more")
     (submissions / "empty").mkdir()
     (submissions / "linked" / "lab02_tcp_iterative").mkdir(parents=True)
-    os.symlink(ROOT / "lab02_tcp_iterative/upper_server.cpp", submissions / "linked/lab02_tcp_iterative/upper_server.cpp")
+    os.symlink(
+        ROOT / "lab02_tcp_iterative/upper_server.cpp",
+        submissions / "linked/lab02_tcp_iterative/upper_server.cpp",
+    )
     (submissions / "waiting" / "lab02_tcp_iterative").mkdir(parents=True)
     os.mkfifo(submissions / "waiting/lab02_tcp_iterative/upper_server.cpp")
     (submissions / "link_to_others").mkdir()
@@ -406,7 +479,9 @@ def test_archives_are_unpacked_with_care(tmp_path: Path) -> None:
     (submissions / "damaged.zip").write_bytes(damaged)
     header = tarfile.TarInfo("header")
     header.type, header.size = tarfile.XHDTYPE, 3 << 29
-    with gzip.open(submissions / "hog.tar.gz", "wb", compresslevel=1) as hog:  # what its one header says is all in memory
+    with gzip.open(
+        submissions / "hog.tar.gz", "wb", compresslevel=1
+    ) as hog:  # what its one header says is all in memory
         hog.write(header.tobuf())
         for _ in range(header.size >> 20):
             hog.write(bytes(1 << 20))
@@ -415,11 +490,22 @@ def test_archives_are_unpacked_with_care(tmp_path: Path) -> None:
     states = graded_class(submissions, tmp_path / "out")
     assert len(states) == 19
     assert not [name for name, state in states.items() if state == "graded"], states
-    for name, words in {"dotdot": "leads out", "absolute": "leads out", "bomb": "MiB", "many": "files",
-                        "symlink": "not a plain file", "fifo": "not a plain file", "deep": "deep", "directories": "files",
-                        "linked": "is a link, and counts for nothing", "waiting": "not a plain file",
-                        "directory": "not a plain file", "link_to_others": "has none of", "damaged": "cannot be unpacked",
-                        "hog": "cannot be unpacked: MemoryError"}.items():  # fmt: skip
+    for name, words in {
+        "dotdot": "leads out",
+        "absolute": "leads out",
+        "bomb": "MiB",
+        "many": "files",
+        "symlink": "not a plain file",
+        "fifo": "not a plain file",
+        "deep": "deep",
+        "directories": "files",
+        "linked": "is a link, and counts for nothing",
+        "waiting": "not a plain file",
+        "directory": "not a plain file",
+        "link_to_others": "has none of",
+        "damaged": "cannot be unpacked",
+        "hog": "cannot be unpacked: MemoryError",
+    }.items():
         assert words in states[name], (name, states[name])
     assert not list(tmp_path.rglob("evil.txt")) and not Path("/tmp/evil.txt").exists()
     page = (tmp_path / "out" / "class.html").read_text()

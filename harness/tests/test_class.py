@@ -17,7 +17,7 @@ from random import Random
 
 import pytest
 from grading.classes import time_left
-from grading.submission import exercise_files
+from grading.finding import exercise_files
 from labkit.build import LABS
 from releasing import regions
 
@@ -34,7 +34,9 @@ def touches_an_exercise(patch: Path) -> bool:
 def make_class(directory: Path, count: int) -> None:
     """Writes `count` submissions: right ones, starters, mistakes, empty ones, broken archives."""
     folder = LABS[LAB]
-    patches = [path for path in sorted((HARNESS / "mistakes" / LAB).glob("*.patch")) if touches_an_exercise(path)]
+    patches = [
+        path for path in sorted((HARNESS / "mistakes" / LAB).glob("*.patch")) if touches_an_exercise(path)
+    ]
     for number in range(count):
         name = f"student{number:03}"
         place = directory / name
@@ -44,7 +46,9 @@ def make_class(directory: Path, count: int) -> None:
         elif kind == 5:
             directory.joinpath(f"{name}.zip").write_bytes(b"no archive")
         else:
-            shutil.copytree(ROOT / folder, place / folder, ignore=shutil.ignore_patterns("tests", "asan", "tsan", "*.d"))
+            shutil.copytree(
+                ROOT / folder, place / folder, ignore=shutil.ignore_patterns("tests", "asan", "tsan", "*.d")
+            )
         if number % 12 == 7:
             for path in (place / folder).glob("*.?pp"):
                 path.write_text(regions.starter(path.read_text()))
@@ -58,7 +62,11 @@ def make_class(directory: Path, count: int) -> None:
             shutil.rmtree(place)
         if kind == 3:
             with tarfile.open(directory / f"{name}.tar.gz", "w:gz") as archive:
-                archive.add(place / folder, folder, filter=lambda entry: entry if "." in entry.name or entry.isdir() else None)
+                archive.add(
+                    place / folder,
+                    folder,
+                    filter=lambda entry: entry if "." in entry.name or entry.isdir() else None,
+                )
             shutil.rmtree(place)
 
 
@@ -131,11 +139,14 @@ def test_a_class_is_resumed_where_it_was_killed(submissions: Path, tmp_path: Pat
     assert graded_since(after, out) == {"student000"}, "one student is graded once more"
 
 
-@pytest.mark.parametrize(("preset", "columns"), [("moodle", ["Email address", "Lab 1"]), ("canvas", ["SIS Login ID", "Lab 1"])])
+@pytest.mark.parametrize(
+    ("preset", "columns"), [("moodle", ["Email address", "Lab 1"]), ("canvas", ["SIS Login ID", "Lab 1"])]
+)
 def test_the_table_has_the_columns_of_the_service(preset: str, columns: list[str], tmp_path: Path) -> None:
     (tmp_path / "class" / "ann@example.org").mkdir(parents=True)
     run = subprocess.run(
-        command(tmp_path / "class", tmp_path / "out", "--columns", preset, "--score-column", "Lab 1"), capture_output=True
+        command(tmp_path / "class", tmp_path / "out", "--columns", preset, "--score-column", "Lab 1"),
+        capture_output=True,
     )
     assert run.returncode == 0
     with (tmp_path / "out" / "grades.csv").open(newline="") as file:
@@ -151,7 +162,9 @@ def test_two_runs_do_not_grade_into_the_same_directory(submissions: Path, tmp_pa
 
 
 def test_submissions_as_services_hand_them_out(tmp_path: Path) -> None:
-    """A directory with nothing but an archive in it, an archive in an archive, one that cannot be unpacked here, and files."""
+    """A directory with nothing but an archive in it, an archive in an archive, one that cannot be unpacked
+    here, and files.
+    """
     directory = tmp_path / "class"
     directory.mkdir()
     make_class(directory, 4)
@@ -167,7 +180,14 @@ def test_submissions_as_services_hand_them_out(tmp_path: Path) -> None:
     assert run.returncode == 0, run.stdout + run.stderr
     assert "link, notes\\x1b.txt" in run.stderr
     table = rows(tmp_path / "out")
-    assert set(table) == {"student000", "student001", "student002", "in_a_directory", "in_an_archive", "other"}
+    assert set(table) == {
+        "student000",
+        "student001",
+        "student002",
+        "in_a_directory",
+        "in_an_archive",
+        "other",
+    }
     assert ".rar" in table.pop("other")["state"]
     assert {row["state"] for row in table.values()} == {"graded"}
     assert table["in_an_archive"]["score"] == table["student002"]["score"]
@@ -193,7 +213,9 @@ def test_submissions_as_services_hand_them_out(tmp_path: Path) -> None:
 def test_wrong_usage_is_said(words: list[str], told: str, tmp_path: Path) -> None:
     (tmp_path / "class" / "ann").mkdir(parents=True)
     words = [word.replace("{class}", str(tmp_path / "class")) for word in words]
-    run = subprocess.run([HARNESS / "grade-class", "--out", tmp_path / "out", *words], capture_output=True, text=True)
+    run = subprocess.run(
+        [HARNESS / "grade-class", "--out", tmp_path / "out", *words], capture_output=True, text=True
+    )
     assert run.returncode == 2 and "Traceback" not in run.stderr and told in run.stderr, run.stderr
 
 
@@ -218,8 +240,10 @@ def cluster(tmp_path: Path) -> object:
     configuration = tmp_path / "slurm.conf"
     configuration.write_text(
         f"ClusterName=test\nSlurmctldHost={host}(127.0.0.1)\nAuthType=auth/munge\nSlurmUser=root\n"
-        f"StateSaveLocation={tmp_path}/state\nSlurmdSpoolDir={tmp_path}/spool\nSlurmctldPidFile={tmp_path}/ctld.pid\n"
-        f"SlurmdPidFile={tmp_path}/d.pid\nSlurmctldLogFile={tmp_path}/ctld.log\nSlurmdLogFile={tmp_path}/d.log\n"
+        f"StateSaveLocation={tmp_path}/state\nSlurmdSpoolDir={tmp_path}/spool\n"
+        f"SlurmctldPidFile={tmp_path}/ctld.pid\n"
+        f"SlurmdPidFile={tmp_path}/d.pid\nSlurmctldLogFile={tmp_path}/ctld.log\n"
+        f"SlurmdLogFile={tmp_path}/d.log\n"
         "ProctrackType=proctrack/linuxproc\nTaskPlugin=task/none\nSelectType=select/cons_tres\n"
         "SelectTypeParameters=CR_CPU\nReturnToService=2\nMpiDefault=none\nSwitchType=switch/none\n"
         f"NodeName={host} NodeAddr=127.0.0.1 CPUs={os.cpu_count()} State=UNKNOWN\n"
@@ -232,7 +256,11 @@ def cluster(tmp_path: Path) -> object:
     shutil.chown("/run/munge", "munge", "munge")
     daemons = [
         subprocess.Popen(words, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        for words in (["setpriv", "--reuid=munge", "--regid=munge", "--clear-groups", "munged", "-F"], ["slurmctld", "-D"], ["slurmd", "-D"])
+        for words in (
+            ["setpriv", "--reuid=munge", "--regid=munge", "--clear-groups", "munged", "-F"],
+            ["slurmctld", "-D"],
+            ["slurmd", "-D"],
+        )
     ]
     os.environ["SLURM_CONF"] = str(configuration)
     try:
@@ -251,7 +279,9 @@ def test_slurm_grades_the_same(cluster: object, tmp_path: Path) -> None:
     submissions = tmp_path / "submissions"
     submissions.mkdir()
     make_class(submissions, 6)
-    run = subprocess.run(command(submissions, tmp_path / "out", "--engine", "slurm"), capture_output=True, text=True)
+    run = subprocess.run(
+        command(submissions, tmp_path / "out", "--engine", "slurm"), capture_output=True, text=True
+    )
     logs = "".join(path.read_text() for path in (tmp_path / "out" / "slurm").glob("*.log"))
     assert run.returncode == 0, run.stdout + run.stderr + logs
     right(rows(tmp_path / "out"), 6)
@@ -270,7 +300,9 @@ def test_without_slurm_it_says_so(submissions: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("jobs", [1, 2, 8])
 def test_the_time_left_is_right_within_a_fifth_from_the_tenth_on(jobs: int) -> None:
-    """Nineteen times of twenty, in a class whose submissions take from half to one and a half times the average."""
+    """Nineteen times of twenty, in a class whose submissions take from half to one and a half times the
+    average.
+    """
     random = Random(1)
     right = []
     for _ in range(20):

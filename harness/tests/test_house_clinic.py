@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from grading.model import Unusable
 from labkit.build import LABS
-from releasing import clinic
+from releasing import clinic, regions
 from releasing.mistakes import patches
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -26,7 +26,7 @@ def test_the_release_has_the_fault_the_complaint_and_no_mark_of_it(tmp_path: Pat
     different = {
         path.name
         for path in lab.glob("*.?pp")
-        if path.read_text() != clinic.regions.solved((ROOT / LABS["lab02"] / path.name).read_text())
+        if path.read_text() != regions.solved((ROOT / LABS["lab02"] / path.name).read_text())
     }
     assert different == set(fault.files)
     page = (tmp_path / "clinic" / "README.md").read_text()

@@ -1,24 +1,25 @@
-"""Grading in a container that refuses namespaces, as root with Docker's default rights: it judges as elsewhere."""
+"""Grading in a container that refuses namespaces, as root with Docker's default rights: it judges as
+elsewhere.
+"""
 
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from attacks import running
+from attacks.running import Surroundings
+from labkit import box
+from labkit.build import LABS, build
 
 HARNESS = Path(__file__).resolve().parent.parent
 
-sys.path.insert(0, str(HARNESS))
-from attacks import running  # noqa: E402
-from attacks.running import Surroundings  # noqa: E402
-from labkit import box  # noqa: E402
-from labkit.build import LABS, build  # noqa: E402
 
 pytestmark = pytest.mark.skipif(
-    os.geteuid() != 0 or not box.has_landlock(), reason="only root of a kernel with Landlock has such a container"
+    os.geteuid() != 0 or not box.has_landlock(),
+    reason="only root of a kernel with Landlock has such a container",
 )
 
 

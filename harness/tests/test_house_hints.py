@@ -26,8 +26,14 @@ def causes_of(lab: str) -> set[str]:
     found = set()
     for path in (ROOT / "harness" / "checks").glob(f"test_{lab}_*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Dict) and all(isinstance(value, (ast.Constant, ast.JoinedStr)) for value in node.values):
-                keys = [key.value for key in node.keys if isinstance(key, ast.Constant) and isinstance(key.value, str)]
+            if isinstance(node, ast.Dict) and all(
+                isinstance(value, (ast.Constant, ast.JoinedStr)) for value in node.values
+            ):
+                keys = [
+                    key.value
+                    for key in node.keys
+                    if isinstance(key, ast.Constant) and isinstance(key.value, str)
+                ]
                 texts = [value.value for value in node.values if isinstance(value, ast.Constant)]
                 if any(isinstance(text, str) and text.endswith(".") and " " in text for text in texts):
                     found |= {key for key in keys if key.isidentifier()}
@@ -61,4 +67,8 @@ def test_a_ladder_has_four_rungs_and_no_line_of_a_solution(name: str) -> None:
 
 
 def test_a_cause_without_a_ladder_gets_the_general_one() -> None:
-    assert ladders.ladder("lab02", None) == ladders.ladder("lab02", "nobody_knows") != ladders.ladder("lab02", "spins")
+    assert (
+        ladders.ladder("lab02", None)
+        == ladders.ladder("lab02", "nobody_knows")
+        != ladders.ladder("lab02", "spins")
+    )

@@ -51,7 +51,9 @@ class Release:
     target: Path
 
 
-@pytest.fixture(scope="module", params=[(lab, depth) for lab in LABS for depth in depths.DEPTHS], ids="-".join)
+@pytest.fixture(
+    scope="module", params=[(lab, depth) for lab in LABS for depth in depths.DEPTHS], ids="-".join
+)
 def released(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Release:
     lab, depth = request.param
     target = tmp_path_factory.mktemp("release") / lab
@@ -107,7 +109,9 @@ def test_the_solution_put_back_gives_the_original(released: Release) -> None:
         if depths.depth_of(released.lab, path.name, released.depth) == "guided":
             assert regions.restored(starter, path.read_text()) == path.read_text()
         elif path in exercises(released.lab):
-            assert "not written yet" in starter and len(starter.splitlines()) < len(path.read_text().splitlines())
+            assert "not written yet" in starter and len(starter.splitlines()) < len(
+                path.read_text().splitlines()
+            )
         else:
             assert starter == path.read_text()
 
@@ -157,7 +161,9 @@ def test_links_in_the_handouts_lead_somewhere(released: Release) -> None:
 
 @dataclass
 class Graded:
-    """A starter's grades: the grader's exit status, what it printed, its tests, the files of each solved program."""
+    """A starter's grades: the grader's exit status, what it printed, its tests, the files of each solved
+    program.
+    """
 
     status: int
     printed: str

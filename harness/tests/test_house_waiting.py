@@ -1,4 +1,6 @@
-"""How long is waited: not at all where nothing can happen any more, and to the deadline wherever something still can."""
+"""How long is waited: not at all where nothing can happen any more, and to the deadline wherever something
+still can.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,8 @@ ASLEEP = {
     "recv": "a, b = socket.socketpair(); a.recv(1)",
     "a pipe": "r, w = os.pipe(); os.read(r, 1)",
     "a full socket": "a, b = socket.socketpair(); a.sendall(bytes(10_000_000))",
-    "a deadlock": "lock = threading.Lock(); lock.acquire(); threading.Thread(target=lock.acquire).start(); lock.acquire()",
+    "a deadlock": "lock = threading.Lock(); lock.acquire(); threading.Thread(target=lock.acquire).start(); "
+    "lock.acquire()",
     "a child that waits": "os.fork() or signal.pause(); os.wait()",
     "select": "r, w = os.pipe(); select.select([r], [], [])",
     "poll": "r, w = os.pipe(); p = select.poll(); p.register(r, select.POLLIN); p.poll()",
@@ -28,32 +31,37 @@ ASLEEP = {
     "a zombie": "os.fork() or os._exit(0); signal.pause()",
     "stopped": "os.kill(os.getpid(), signal.SIGSTOP)",
     "sigwait": "signal.pthread_sigmask(signal.SIG_BLOCK, [10]); signal.sigwait([10])",
-    "a lock of a file": "f = open('/tmp', 'rb'); os.fork() or f; g = os.open('/tmp', 0); fcntl.flock(f, 2); fcntl.flock(g, 2)",
+    "a lock of a file": "f = open('/tmp', 'rb'); os.fork() or f; g = os.open('/tmp', 0); fcntl.flock(f, 2); "
+    "fcntl.flock(g, 2)",
 }
 
 ABOUT_TO_DO_SOMETHING = {
     "sleep": "time.sleep(1000)",
     "a busy loop": "while True: pass",
     "alarm": "signal.signal(signal.SIGALRM, print); signal.alarm(1000); signal.pause()",
-    "a limit of recv": "a, b = socket.socketpair(); a.setsockopt(1, 20, struct.pack('ll', 1000, 0)); a.recv(1)",
+    "a limit of recv": "a, b = socket.socketpair(); a.setsockopt(1, 20, struct.pack('ll', 1000, 0)); "
+    "a.recv(1)",
     "a limit of select": "r, w = os.pipe(); select.select([r], [], [], 1000)",
     "a limit of poll": "r, w = os.pipe(); p = select.poll(); p.register(r, select.POLLIN); p.poll(1_000_000)",
     "a limit of epoll": "r, w = os.pipe(); p = select.epoll(); p.register(r); p.poll(1000)",
     "a limit of a lock": "lock = threading.Lock(); lock.acquire(); lock.acquire(timeout=1000)",
     "a limit of sigwait": "signal.pthread_sigmask(signal.SIG_BLOCK, [10]); signal.sigtimedwait([10], 1000)",
-    "a timer": "l = ctypes.CDLL(None); t = ctypes.c_void_p(); l.timer_create(1, None, ctypes.byref(t)); signal.pause()",
+    "a timer": "l = ctypes.CDLL(None); t = ctypes.c_void_p(); l.timer_create(1, None, ctypes.byref(t)); "
+    "signal.pause()",
     "a timer that is a file": "f = ctypes.CDLL(None).timerfd_create(1, 0); os.read(f, 8)",
     "a child that sleeps": "os.fork() or time.sleep(1000); os.wait()",
     "a thread that sleeps": "threading.Thread(target=time.sleep, args=[1000]).start(); signal.pause()",
     "a full connection": (
-        "s = socket.create_server(('127.0.0.1', 0)); c = socket.create_connection(s.getsockname()); c.sendall(bytes(9_000_000))"
+        "s = socket.create_server(('127.0.0.1', 0)); c = socket.create_connection(s.getsockname()); "
+        "c.sendall(bytes(9_000_000))"
     ),
     "a connection that is not accepted": (
-        "s = socket.create_server(('127.0.0.1', 0), backlog=0); w = s.getsockname(); k = [socket.create_connection(w)]\n"
+        "s = socket.create_server(('127.0.0.1', 0), backlog=0); w = s.getsockname(); k = "
+        "[socket.create_connection(w)]\n"
         "for _ in 'abc': c = socket.socket(); c.setblocking(False); c.connect_ex(w); k.append(c)\n"
         "signal.pause()"
     ),
-}  # fmt: skip
+}
 
 
 @contextmanager
@@ -85,8 +93,8 @@ def test_what_may_still_come_is_waited_for(kind: str) -> None:
 
 def test_what_was_done_between_two_looks_is_seen() -> None:
     """A program that answers, and sleeps again, is not the same as before."""
-    echo = "s = socket.create_server(('127.0.0.1', 0)); print(s.getsockname()[1], flush=True); c, _ = s.accept()\n"
-    with running(echo + "while d := c.recv(9): c.send(d)") as process:
+    echo = "s = socket.create_server(('127.0.0.1', 0)); print(s.getsockname()[1], flush=True)\n"
+    with running(echo + "c, _ = s.accept()\nwhile d := c.recv(9): c.send(d)") as process:
         assert process.stdout is not None
         with socket.create_connection(("127.0.0.1", int(process.stdout.readline()))) as client:
             before = poll(stillness.look, 20.0)

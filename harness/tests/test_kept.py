@@ -69,7 +69,7 @@ def test_a_failure_is_kept_with_its_story(release: Path, tmp_path: Path) -> None
     shutil.copytree(release, tree)
     for name, content in patches("lab01")[0].files.items():
         (tree / LAB / name).write_text(content)
-    command = [tree / "harness" / "grade", "lab01", "--timelines", "0", "--long"]
+    command: list[str | Path] = [tree / "harness" / "grade", "lab01", "--timelines", "0", "--long"]
     runs = [subprocess.run(command, capture_output=True, text=True, timeout=300) for _ in "ab"]
     assert runs[0].returncode == runs[1].returncode == 1
     first, second = (

@@ -16,8 +16,6 @@ from typing import Any
 import psutil
 import pytest
 
-from grading import text
-from grading.model import FAIL, PASS, Check, Report, Result
 
 HARNESS = Path(__file__).resolve().parent.parent
 
@@ -287,11 +285,3 @@ def test_results_exist_when_grading_is_cut_off(tmp_path: Path) -> None:
     results = json.loads((tmp_path / "out" / "results.json").read_text())
     assert done.returncode == -9
     assert results["score"] == 0 and len(results["tests"]) == 2 and "cut off" in results["output"]
-
-
-def test_a_run_of_several_labs_ends_with_the_first_ten_that_did_not_pass() -> None:
-    check = Check("a_name", "lab04", "4.1", 2, False, "a title", "", "", {"why": "because of \x1b[2J this"})
-    passed, failed = Result(check, PASS), Result(check, FAIL, cause="why")
-    assert text.missed(Report([passed])) == ""
-    assert text.missed(Report([passed, failed])) == "  4.1  FAIL      0/2  a title: because of \\x1b[2J this"
-    assert text.missed(Report([failed] * 11)).endswith("\nand 1 more")

@@ -135,7 +135,10 @@ def test_forty_failures_open_in_a_second(browser: Any, tmp_path: Path, report: P
     failed = next(test for test in results["tests"] if test["status"] == "failed")
     results["tests"] = []
     for number in range(40):
-        data = failed["extra_data"] | {"check": f"check_{number}", "steps": failed["extra_data"]["steps"] * 20}
+        data = failed["extra_data"] | {
+            "check": f"check_{number}",
+            "steps": failed["extra_data"]["steps"] * 20,
+        }
         results["tests"].append(failed | {"number": f"2.{number}", "extra_data": data})
     svg = re.search(r"<svg.*?</svg>", report.read_text(), re.DOTALL)
     timelines = {f"check_{number}": svg[0] for number in range(40)} if svg else {}
@@ -143,7 +146,9 @@ def test_forty_failures_open_in_a_second(browser: Any, tmp_path: Path, report: P
     took = []
     for _ in range(5):  # the machine may be busy: the best of some
         browser.get((tmp_path / "report.html").as_uri())
-        took.append(browser.execute_script("return performance.getEntriesByType('navigation')[0].loadEventEnd"))
+        took.append(
+            browser.execute_script("return performance.getEntriesByType('navigation')[0].loadEventEnd")
+        )
     assert len(browser.find_elements("css selector", ".dots a.fail")) == 40
     assert min(took) < 1000, took
 

@@ -1,4 +1,5 @@
-"""The explorer of schedules: what it serialises, how it counts, and what it says of programs that are wrong."""
+"""The explorer of schedules: what it serialises, how it counts, and what it says of programs that are wrong.
+"""
 
 from __future__ import annotations
 

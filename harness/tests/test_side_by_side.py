@@ -27,7 +27,10 @@ def meet(me: str, other: str) -> None:
     wait_until((HERE / other).exists, f"{{other}} runs, too")
 
 """
-WAITS = "#!/usr/bin/python3 -IS\nimport os, signal, sys\nos.fork()\nprint('PID:', os.getpid(), flush=True)\nsignal.pause()\n"
+WAITS = (
+    "#!/usr/bin/python3 -IS\nimport os, signal, sys\nos.fork()\nprint('PID:', os.getpid(), flush=True)\n"
+    "signal.pause()\n"
+)
 
 
 def command(tmp_path: Path, body: str, *options: str) -> list[str]:
@@ -232,7 +235,9 @@ def test_three(lab: Lab) -> None:
 
 
 @pytest.mark.parametrize("colour", [True, False])
-def test_a_person_reads_the_first_failure_whole_and_the_others_in_a_line(colour: bool, tmp_path: Path) -> None:
+def test_a_person_reads_the_first_failure_whole_and_the_others_in_a_line(
+    colour: bool, tmp_path: Path
+) -> None:
     words = command(tmp_path, FAILURES, "--timelines", "0")
     environment = {name: value for name, value in os.environ.items() if name != "NO_COLOR"}
     environment |= {} if colour else {"NO_COLOR": "1"}

@@ -18,23 +18,35 @@ MOST_EVENTS = 300  # of it
 MOST_LINES = 40  # of a timeline as text
 
 _STYLE = """
-svg.timeline { font: 12px system-ui, sans-serif; --ink: #1f2328; --dim: #59636e; --soft: #d0d7de; --wait: #eaeef2; --zombie: #f6d3d0;
+svg.timeline { font: 12px system-ui, sans-serif; --ink: #1f2328; --dim: #59636e; --soft: #d0d7de;
+  --wait: #eaeef2; --zombie: #f6d3d0;
  --bytes: #0b57d0; --signal: #b35900; --end: #c62828; --paper: #ffffff; }
-@media (prefers-color-scheme: dark) { svg.timeline { --ink: #e6edf3; --dim: #9198a1; --soft: #3d444d; --wait: #262c36; --zombie: #5a2320;
+@media (prefers-color-scheme: dark) { svg.timeline { --ink: #e6edf3; --dim: #9198a1; --soft: #3d444d;
+  --wait: #262c36; --zombie: #5a2320;
  --bytes: #8ab4f8; --signal: #f0a35e; --end: #ff7b72; --paper: #0d1117; } }
-@media print { svg.timeline { --ink: #000; --dim: #000; --soft: #999; --wait: #eee; --zombie: #ddd; --bytes: #000; --signal: #000;
+@media print { svg.timeline { --ink: #000; --dim: #000; --soft: #999; --wait: #eee; --zombie: #ddd;
+  --bytes: #000; --signal: #000;
  --end: #000; --paper: #fff; } }
 svg.timeline .paper { fill: var(--paper); } svg.timeline text { fill: var(--ink); }
-svg.timeline .life { stroke: var(--ink); stroke-width: 1.5; } svg.timeline .row { stroke: var(--soft); stroke-dasharray: 1 5; }
-svg.timeline .waiting { fill: var(--wait); stroke: var(--soft); } svg.timeline .zombie { fill: var(--zombie); stroke: var(--end); stroke-dasharray: 3 2; }
+svg.timeline .life { stroke: var(--ink); stroke-width: 1.5; }
+svg.timeline .row { stroke: var(--soft); stroke-dasharray: 1 5; }
+svg.timeline .waiting { fill: var(--wait); stroke: var(--soft); }
+svg.timeline .zombie { fill: var(--zombie); stroke: var(--end); stroke-dasharray: 3 2; }
 svg.timeline .span { font-style: italic; opacity: .8; }
 svg.timeline .over { paint-order: stroke; stroke: var(--paper); stroke-width: 4; }
-svg.timeline .soft, svg.timeline .number { fill: var(--dim); } svg.timeline .fold { stroke: var(--dim); fill: none; }
-svg.timeline .about { fill: var(--end); font-weight: 600; } svg.timeline rect.about { fill: var(--zombie); stroke: var(--end); stroke-width: 2; }
-svg.timeline .dot { fill: var(--ink); } svg.timeline .dot.bytes { fill: var(--bytes); } svg.timeline text.bytes { fill: var(--bytes); }
-svg.timeline .dot.signal, svg.timeline text.signal { fill: var(--signal); } svg.timeline .dot.death, svg.timeline text.death { fill: var(--end); }
-svg.timeline .arrow { stroke: var(--ink); fill: none; marker-end: url(#tip); } svg.timeline marker path { fill: var(--ink); }
-svg.timeline .mark { stroke: var(--end); stroke-width: 2; stroke-dasharray: 6 3; } svg.timeline text.mark { fill: var(--end); font-weight: 600; stroke: none; }
+svg.timeline .soft, svg.timeline .number { fill: var(--dim); }
+svg.timeline .fold { stroke: var(--dim); fill: none; }
+svg.timeline .about { fill: var(--end); font-weight: 600; }
+svg.timeline rect.about { fill: var(--zombie); stroke: var(--end); stroke-width: 2; }
+svg.timeline .dot { fill: var(--ink); }
+svg.timeline .dot.bytes { fill: var(--bytes); }
+svg.timeline text.bytes { fill: var(--bytes); }
+svg.timeline .dot.signal, svg.timeline text.signal { fill: var(--signal); }
+svg.timeline .dot.death, svg.timeline text.death { fill: var(--end); }
+svg.timeline .arrow { stroke: var(--ink); fill: none; marker-end: url(#tip); }
+svg.timeline marker path { fill: var(--ink); }
+svg.timeline .mark { stroke: var(--end); stroke-width: 2; stroke-dasharray: 6 3; }
+svg.timeline text.mark { fill: var(--end); font-weight: 600; stroke: none; }
 """
 
 
@@ -69,7 +81,7 @@ def _shortened(timeline: Timeline) -> Timeline:
 
 
 def _places(picture: Picture) -> tuple[dict[float, float], float]:
-    """The x of every moment, in order, so that no two texts of a lane overlap; and where the last text ends."""
+    """The x of every moment, in order, so that no texts of a lane overlap; and where the last one ends."""
     moments: list[tuple[float, str, float]] = []
     for event in picture.events:
         moments.append((event.time, event.lane, 10 + CHARACTER * len(event.text)))
@@ -145,7 +157,8 @@ def svg(timeline: Timeline) -> str:
         out.append(f'<text x="{MARGIN + indent}" y="{y + 4}">{escape(_label(lane))}</text>')
         if one.alike:
             out.append(
-                f'<text class="soft" x="{MARGIN + indent}" y="{y + 17}" font-size="11">and {one.alike} like it</text>'
+                f'<text class="soft" x="{MARGIN + indent}" y="{y + 17}" font-size="11">and {one.alike} like '
+                "it</text>"
             )
     for span in picture.spans:
         if span.lane in row:
@@ -168,17 +181,20 @@ def svg(timeline: Timeline) -> str:
         for line, text in enumerate(words):
             place = y + 4 + 14 * line - (5 if len(words) > 1 else 0)
             out.append(
-                f'<text class="{kind}" x="{right + 8}" y="{place}" font-size="12">{escape(_short(text, 23))}</text>'
+                f'<text class="{kind}" x="{right + 8}" y="{place}" font-size="12">'
+                f"{escape(_short(text, 23))}</text>"
             )
     if picture.more_lanes:
         out.append(
-            f'<text class="soft" x="{MARGIN}" y="{bottom + 24}" font-size="11">and {picture.more_lanes} other lanes</text>'
+            f'<text class="soft" x="{MARGIN}" y="{bottom + 24}" font-size="11">and {picture.more_lanes} '
+            "other lanes</text>"
         )
     if picture.failure:
         x, text = at(picture.end), f"{picture.failure.number}  {picture.failure.text}…"
         out.append(f'<line class="mark" x1="{x:.0f}" x2="{x:.0f}" y1="{MARGIN + 20}" y2="{bottom + 10}"/>')
         out.append(
-            f'<text class="mark" x="{x:.0f}" y="{bottom + 25}" text-anchor="end">{escape(_short(text, 110))}</text>'
+            f'<text class="mark" x="{x:.0f}" y="{bottom + 25}" text-anchor="end">'
+            f"{escape(_short(text, 110))}</text>"
         )
     return "\n".join([*out, "</svg>"])
 
@@ -200,7 +216,8 @@ def _axis(picture: Picture, places: dict[float, float], bottom: float) -> list[s
         kind = "mark" if step.failed is not None else "number"
         out.append(f'<text class="{kind}" x="{x:.0f}" y="{y + 4}" font-size="11">{step.number}</text>')
         out.append(
-            f'<line class="row" x1="{places[step.begin]:.0f}" x2="{places[step.begin]:.0f}" y1="{y + 9}" y2="{bottom}"/>'
+            f'<line class="row" x1="{places[step.begin]:.0f}" x2="{places[step.begin]:.0f}" y1="{y + 9}" '
+            f'y2="{bottom}"/>'
         )
     moments = sorted(places)
     for one, next_one in zip(moments, moments[1:]):
@@ -208,7 +225,8 @@ def _axis(picture: Picture, places: dict[float, float], bottom: float) -> list[s
             x = places[next_one] - 26
             shown = f"{next_one - one:.1f} s"
             out.append(
-                f'<text class="soft" x="{x:.0f}" y="{y - 10}" font-size="11" text-anchor="middle">{shown}</text>'
+                f'<text class="soft" x="{x:.0f}" y="{y - 10}" font-size="11" text-anchor="middle">'
+                f"{shown}</text>"
             )
             out.append(f'<path class="fold" d="M{x - 5:.0f} {y + 14}l5 -10M{x:.0f} {y + 14}l5 -10"/>')
     return out
@@ -220,7 +238,8 @@ def _span(span: Span, picture: Picture, begin: float, end: float, y: float) -> l
     about = " about" if one and one.marked and span.end >= picture.end else ""
     width = max(2.0, end - begin)
     out = [
-        f'<rect class="{span.kind}{about}" x="{begin:.0f}" y="{y - 4}" width="{width:.0f}" height="16" rx="3"/>'
+        f'<rect class="{span.kind}{about}" x="{begin:.0f}" y="{y - 4}" width="{width:.0f}" height="16" '
+        'rx="3"/>'
     ]
     if width > 5.6 * len(span.text) + 8:
         out.append(
@@ -264,24 +283,28 @@ def tall_svg(timeline: Timeline) -> str:
     for span in timeline.spans:
         at, top, bottom = column[span.lane], down[span.begin], down[span.end]
         out.append(
-            f'<rect class="{span.kind}" x="{at - 5:.0f}" y="{top:.0f}" width="10" height="{max(2.0, bottom - top):.0f}" rx="3"/>'
+            f'<rect class="{span.kind}" x="{at - 5:.0f}" y="{top:.0f}" width="10" '
+            f'height="{max(2.0, bottom - top):.0f}" rx="3"/>'
         )
         below = top + 6 + (DOWN if (span.begin, span.lane) in taken else 0)
         if bottom > below:
             out.append(
-                f'<text class="span" x="{at + 9:.0f}" y="{below:.0f}" font-size="11">{escape(span.text)}</text>'
+                f'<text class="span" x="{at + 9:.0f}" y="{below:.0f}" font-size="11">'
+                f"{escape(span.text)}</text>"
             )
     for event in timeline.events:
         at, y = column[event.lane], down[event.time]
         if event.to:
             out.append(
-                f'<path class="arrow" d="M{at:.0f} {y:.0f}H{column[event.to] - (6 if column[event.to] > at else -6):.0f}"/>'
+                f'<path class="arrow" d="M{at:.0f} '
+                f'{y:.0f}H{column[event.to] - (6 if column[event.to] > at else -6):.0f}"/>'
             )
     for event in timeline.events:
         at, y = column[event.lane], down[event.time]
         out.append(f'<circle class="dot {event.kind}" cx="{at:.0f}" cy="{y:.0f}" r="3"/>')
         out.append(
-            f'<text class="{event.kind} over" x="{at + 9:.0f}" y="{y + 4:.0f}" font-size="11">{escape(event.text)}</text>'
+            f'<text class="{event.kind} over" x="{at + 9:.0f}" y="{y + 4:.0f}" font-size="11">'
+            f"{escape(event.text)}</text>"
         )
     return "\n".join([*out, "</svg>"])
 
@@ -310,9 +333,11 @@ def _opened(title: str, width: float, height: float) -> list[str]:
         f'<svg class="timeline" xmlns="http://www.w3.org/2000/svg" width="{width:.0f}" height="{height:.0f}" '
         f'viewBox="0 0 {width:.0f} {height:.0f}" role="img" aria-label="{escape(title)}">',
         f"<title>{escape(title)}</title><style>{_STYLE}</style>",
-        '<defs><marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto">'
+        '<defs><marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" '
+        'orient="auto">'
         '<path d="M0 0 8 4 0 8z"/></marker></defs>',
-        f'<rect class="paper" width="100%" height="100%"/><text x="{MARGIN}" y="20" font-weight="600">{escape(title)}</text>',
+        f'<rect class="paper" width="100%" height="100%"/><text x="{MARGIN}" y="20" font-weight="600">'
+        f"{escape(title)}</text>",
     ]
 
 

@@ -236,8 +236,8 @@ def _loop(texts: Sequence[str], place: int) -> tuple[int, int]:
 
 
 def _mark(picture: Picture) -> None:
-    """Marks what the failure is about: zombies; else who keeps a connection whose end is awaited; else who is busy where
-    all should wait; else what the program sleeps in."""
+    """Marks what the failure is about: zombies; else who keeps a connection whose end is awaited; else who is
+    busy where all should wait; else what the program sleeps in."""
     failure = picture.failure
     if failure is None:
         return

@@ -21,13 +21,47 @@ _CONNECTION = re.compile(r"(\d+)" + _PEER.pattern)
 
 _PIPE = re.compile(r"^(?:[3-9]|\d\d+)<pipe:")  # not the standard streams, which may be pipes, too
 
-_BLOCKING = {"accept", "accept4", "recvfrom", "recvmsg", "read", "sendto", "sendmsg", "write", "select", "pselect6",
-             "poll", "ppoll", "epoll_wait", "epoll_pwait", "wait4", "waitid", "futex", "clock_nanosleep", "nanosleep",
-             "pause", "connect", "rt_sigtimedwait", "sendfile", "rt_sigsuspend", "flock"}  # fmt: skip
-_NAMES = {"recvfrom": "recv", "sendto": "send", "pselect6": "select", "ppoll": "poll", "epoll_pwait": "epoll_wait",
-          "wait4": "wait", "clock_nanosleep": "sleep", "nanosleep": "sleep", "futex": "lock or condition",
-          "accept4": "accept", "rt_sigsuspend": "sigsuspend",
-          "rt_sigtimedwait": "sigwait"}  # fmt: skip
+_BLOCKING = {
+    "accept",
+    "accept4",
+    "recvfrom",
+    "recvmsg",
+    "read",
+    "sendto",
+    "sendmsg",
+    "write",
+    "select",
+    "pselect6",
+    "poll",
+    "ppoll",
+    "epoll_wait",
+    "epoll_pwait",
+    "wait4",
+    "waitid",
+    "futex",
+    "clock_nanosleep",
+    "nanosleep",
+    "pause",
+    "connect",
+    "rt_sigtimedwait",
+    "sendfile",
+    "rt_sigsuspend",
+    "flock",
+}
+_NAMES = {
+    "recvfrom": "recv",
+    "sendto": "send",
+    "pselect6": "select",
+    "ppoll": "poll",
+    "epoll_pwait": "epoll_wait",
+    "wait4": "wait",
+    "clock_nanosleep": "sleep",
+    "nanosleep": "sleep",
+    "futex": "lock or condition",
+    "accept4": "accept",
+    "rt_sigsuspend": "sigsuspend",
+    "rt_sigtimedwait": "sigwait",
+}
 
 
 @dataclass

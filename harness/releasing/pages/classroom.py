@@ -25,7 +25,11 @@ def main() -> None:
     verdicts = {test["extra_data"]["verdict"] for test in tests}
     result = {
         "version": 1,
-        "status": "error" if not tests or "could not tell" in verdicts else "fail" if "fail" in verdicts else "pass",
+        "status": "error"
+        if not tests or "could not tell" in verdicts
+        else "fail"
+        if "fail" in verdicts
+        else "pass",
         "max_score": float(sys.argv[2]),
         "tests": [
             {

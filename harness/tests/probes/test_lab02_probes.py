@@ -1,4 +1,5 @@
-"""The check for attacks/probes: it asks the program for each attack and its control, and tells the answers."""
+"""The check for attacks/probes: it asks the program for each attack and its control, and tells the answers.
+"""
 
 from __future__ import annotations
 
