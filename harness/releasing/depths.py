@@ -83,7 +83,7 @@ def _todo(lab: str, name: str) -> str:
 
 def _opening(text: str) -> str:
     """The comment that a source begins with."""
-    return "".join(re.match(r"(//.*\n)*", text)[0])  # type: ignore[index]
+    return "".join(line for line in re.findall(r"\A(?://.*\n)*", text))
 
 
 def _program(lab: str, name: str, text: str) -> str:
