@@ -13,7 +13,7 @@ from .steps import Failed
 
 # What faults.cpp counts, in its order.
 COUNTS = ("loaded", "send", "sendfile", "recv", "fork", "nth_fork", "child", "pass", "thread", "threads", "accept", "accepts", "nth_accept", "select", "eintr",
-          "sent_bytes", "threads_begun", "locks")  # fmt: skip
+          "again", "sent_bytes", "threads_begun", "locks")  # fmt: skip
 _SIZE = 8 * len(COUNTS)
 _numbers = itertools.count(1)
 
