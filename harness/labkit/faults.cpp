@@ -56,6 +56,7 @@ enum count : std::size_t {
     nth_accepts,
     interrupted_selects,
     interruptions,
+    taken_nothings,
     sent_bytes,
     begun_threads,
     taken_locks,
@@ -138,6 +139,7 @@ bool takes_nothing(int fd, int flags) {
     if (again_every == 0 || !is_socket(fd)) return false;
     if ((flags & MSG_DONTWAIT) == 0 && (fcntl(fd, F_GETFL) & O_NONBLOCK) == 0) return false;
     if (++sends % again_every != 0) return false;
+    ++counts[taken_nothings];
     errno = EAGAIN;
     return true;
 }

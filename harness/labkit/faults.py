@@ -30,6 +30,7 @@ COUNTS = (
     "nth_accept",
     "select",
     "eintr",
+    "again",
     "sent_bytes",
     "threads_begun",
     "locks",
