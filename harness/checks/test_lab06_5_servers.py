@@ -195,7 +195,7 @@ def test_sixteen_clients_count_to_eight_thousand(lab: Lab) -> None:
     twice."""
     count_together(lab.server("cas_server"))
     # A lock that is tried, and ignored if another thread has it, is a race only when two come together.
-    count_together(lab.server("cas_server", variant="tsan"))
+    count_together(lab.server("cas_server", variant="tsan"), steps=50)
 
 
 @check(points=1, read="what-a-thread-costs")
