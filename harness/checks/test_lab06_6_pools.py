@@ -157,7 +157,7 @@ def test_clients_that_overlap_get_their_own_replies(lab: Lab) -> None:
     """Clients come while others go, eight at a time: each connection is one client's, from its beginning
     to its end."""
     for name in ("upper_server_pool", "upper_server", "upper_server_graceful", "upper_server_slow_pool"):
-        server = lab.server(name, variant="", faults={"ebadf": 1})
+        server = lab.server(name, variant="", faults={"close": 1})
         ann = server.connect("ann")
         ann.send(b"ann")
         ann.expect(b"ANN")

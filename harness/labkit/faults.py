@@ -12,7 +12,7 @@ from pathlib import Path
 from .steps import Failed
 
 # What faults.cpp counts, in its order.
-COUNTS = ("loaded", "send", "sendfile", "recv", "fork", "nth_fork", "child", "pass", "thread", "threads", "accept", "accepts", "nth_accept", "select", "eintr",
+COUNTS = ("loaded", "send", "sendfile", "recv", "fork", "nth_fork", "child", "pass", "thread", "threads", "accept", "accepts", "nth_accept", "select", "eintr", "close",
           "sent_bytes", "threads_begun", "locks")  # fmt: skip
 _SIZE = 8 * len(COUNTS)
 _numbers = itertools.count(1)
