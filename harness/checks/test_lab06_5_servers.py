@@ -33,9 +33,7 @@ def test_each_client_has_a_thread(lab: Lab) -> None:
     ann, bob, cat = server.connect_all("ann", "bob", "cat")
 
     def why() -> str | None:
-        waits = [
-            kernel.accepted(client.remote_port, client.local_port) is False for client in (ann, bob, cat)
-        ]
+        waits = [client.accepted() is False for client in (ann, bob, cat)]
         closed = "\ndisconnected" in server.stdout.text
         return "one_after_the_other" if any(waits) else "closed_too_early" if closed else None
 
