@@ -11,15 +11,15 @@ from .steps import Cause, expect, show
 CLIENTS, STEPS = 16, 500
 
 
-def count_together(server: Server, cause: Cause = None) -> None:
-    """Each client adds 500 to the server's register, and tries again when another was faster.
+def count_together(server: Server, cause: Cause = None, steps: int = STEPS) -> None:
+    """Each client adds `steps` to the server's register, and tries again when another was faster.
 
     Fails as "two_winners" if a step is lost or made twice; cause: the likely one of a reply that does not
     come.
     """
     clients = [server.connect(f"client {number}") for number in range(1, CLIENTS + 1)]
     believed = dict.fromkeys(clients, 0)
-    left = dict.fromkeys(clients, STEPS)
+    left = dict.fromkeys(clients, steps)
     won: list[int] = []
 
     def answered(client: Peer, line: bytes) -> bytes | None:
@@ -34,8 +34,8 @@ def count_together(server: Server, cause: Cause = None) -> None:
 
     for client in clients:
         client.send(b"0 1\n")
-    converse(clients, answered, f"{CLIENTS} clients add {STEPS} each by compare and swap", cause=cause)
-    total = CLIENTS * STEPS
+    converse(clients, answered, f"{CLIENTS} clients add {steps} each by compare and swap", cause=cause)
+    total = CLIENTS * steps
     expect(
         sorted(won) == list(range(total)),
         f"each value from 0 to {total - 1} was swapped for the next one, once",

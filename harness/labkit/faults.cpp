@@ -14,7 +14,7 @@
 //   FAULT_NTH_ACCEPT    only the so-many-th does
 //   FAULT_SELECT the first select fails with EINTR, and at that moment SIGUSR1 comes so many times
 //   FAULT_AGAIN  every so-many-th send that must not block takes nothing (EAGAIN)
-//   FAULT_EBADF  not 0: a close of a descriptor that is not open says so on stderr
+//   FAULT_CLOSE  not 0: a close of a descriptor that is not open says so on stderr
 //   FAULT_EINTR  accept, recv, read and send on a socket fail with EINTR on every so-many-th call
 // FAULT_COUNTS names a file, shared with the harness, in which it counts what it has done. All of this has
 // gone from the environment when the program's own code begins. g++ -std=c++20 -shared -fPIC -o faults.so
@@ -56,7 +56,11 @@ enum count : std::size_t {
     nth_accepts,
     interrupted_selects,
     interruptions,
+<<<<<<< HEAD
     taken_nothings,
+=======
+    seen_closes,
+>>>>>>> w/l6
     sent_bytes,
     begun_threads,
     taken_locks,
@@ -86,7 +90,7 @@ const long recv_limit = fault("FAULT_RECV");
 const long again_every = fault("FAULT_AGAIN");
 const long eintr_every = fault("FAULT_EINTR");
 const long most_threads = fault("FAULT_THREADS");
-const bool tells_of_bad_close = fault("FAULT_EBADF") != 0;
+const bool tells_of_bad_close = fault("FAULT_CLOSE") != 0;
 const long accepts_fail_from = fault("FAULT_ACCEPT");
 std::atomic<long> accepts_to_fail = fault("FAULT_ACCEPTS");
 std::atomic<long> accepts_until_one_fails = fault("FAULT_NTH_ACCEPT");
@@ -219,6 +223,8 @@ ssize_t read(int fd, void* data, size_t size) {
 int close(int fd) {
     static const auto real = next<decltype(::close)>("close");
     const int result = real(fd);
+    // shared_counts itself closes a file, before there are counts.
+    if (counts != nullptr) ++counts[seen_closes];
     if (result == -1 && errno == EBADF && tells_of_bad_close) {
         static constexpr char line[] = "close: Bad file descriptor\n";
         [[maybe_unused]] const auto written = write(STDERR_FILENO, line, sizeof line - 1);
