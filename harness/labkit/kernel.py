@@ -483,6 +483,7 @@ def kill_family(pid: int) -> None:
 def setting(name: str) -> str:
     """The value of a sysctl, "net/ipv4/tcp_migrate_req"; "" where the kernel has none of this name."""
     try:
-        return Path("/proc/sys", name).read_text().strip()
+        with open(f"/proc/sys/{name}", encoding="ascii") as file:
+            return file.read().strip()
     except OSError:
         return ""
