@@ -147,7 +147,9 @@ def test_ten_children_wait_before_any_client(lab: Lab) -> None:
     for name in ("ann", "bob", "cat"):
         ask(server, name)
     expect_in_accept(server, 10)
-    expect(living(server) == children, "they are the same ten", otherwise="others", cause="one_client_a_child")
+    expect(
+        living(server) == children, "they are the same ten", otherwise="others", cause="one_client_a_child"
+    )
 
 
 @check(points=4, read="children-in-accept", causes=SERVICE)
@@ -322,7 +324,12 @@ def test_a_child_counts_beyond_65535(lab: Lab) -> None:
     server = lab.server("bytes_server_counted", "-n", "1")
     load(lab, server, "-c", "10", "-t", "6600", "-b", "1")
     server.stop()
-    expect(counts(server, 1) == [66_000], "child 0: 66000 times", otherwise=str(counts(server, 1)), cause="lost_counts")
+    expect(
+        counts(server, 1) == [66_000],
+        "child 0: 66000 times",
+        otherwise=str(counts(server, 1)),
+        cause="lost_counts",
+    )
 
 
 @check(points=5, read="counting", causes=COUNTING)
@@ -340,7 +347,9 @@ def test_counts_are_told_once_when_stopped_with_clients(lab: Lab) -> None:
     family = kernel.family(server.pid)
     server.send_signal(signal.SIGINT, children=True)
     server.expect_exit(0)
-    wait_until(lambda: not [pid for pid in family if kernel.state(pid) not in ("", "Z")], "no process is left")
+    wait_until(
+        lambda: not [pid for pid in family if kernel.state(pid) not in ("", "Z")], "no process is left"
+    )
     numbers = counts(server, 4, cause="own_copy")
     expect(sum(numbers) == 9, "the sum is 9", otherwise=f"{sum(numbers)}", cause="counted_late")
     again = lab.server("bytes_server_counted", "-n", "4")
@@ -356,7 +365,9 @@ def test_a_passed_descriptor_is_the_same_open_file(lab: Lab) -> None:
     """The receiver gets a number of its own for the same open file, whose position both share."""
     file = lab.file("text", b"0123456789abcdefghij")
     run = lab.run("descriptor_demo", str(file)).expect_status(0, cause="not_passed")
-    parents = re.findall(r"^parent: descriptor \d+, inode (\d+), read '01234567'$", run.stdout.decode(), re.MULTILINE)
+    parents = re.findall(
+        r"^parent: descriptor \d+, inode (\d+), read '01234567'$", run.stdout.decode(), re.MULTILINE
+    )
     expect(len(parents) == 2, "the parent read the first 8 bytes, of two open files")
     child = rf"child: descriptor \d+, inode {parents[0]}, read '89abcdef'\n"
     expect(
@@ -479,7 +490,9 @@ def test_a_client_whose_child_has_just_died_is_served(lab: Lab) -> None:
     children = expect_children(server, 2)
     ann = server.connect("ann")
     wait_until(
-        lambda: kernel.state(server.pid) == "T", "the parent has accepted ann, and stops before it passes her on", cause="not_passed"
+        lambda: kernel.state(server.pid) == "T",
+        "the parent has accepted ann, and stops before it passes her on",
+        cause="not_passed",
     )
     with step("both children are killed"):
         for child in children:
@@ -530,9 +543,17 @@ def test_reuseport_keeps_a_client_in_its_childs_queue(lab: Lab) -> None:
     for guest in guests:
         guest.send(b"2\n")
         guest.half_close()
-    wait_until(lambda: sum(kernel.waiting_in(pid) == "inet_csk_accept" for pid in living(server)) == 1, "one child is free again")
+    wait_until(
+        lambda: sum(kernel.waiting_in(pid) == "inet_csk_accept" for pid in living(server)) == 1,
+        "one child is free again",
+    )
     lucky = [guest for guest in guests if guest.accepted() is not False]
-    expect(0 < len(lucky) < 24, "some guests were served, some wait for the busy child", otherwise=f"{len(lucky)} of 24 served", cause="one_queue")
+    expect(
+        0 < len(lucky) < 24,
+        "some guests were served, some wait for the busy child",
+        otherwise=f"{len(lucky)} of 24 served",
+        cause="one_queue",
+    )
     for guest in lucky:
         guest.expect(b"**")
         guest.close()
@@ -548,7 +569,9 @@ def test_reuseport_keeps_a_client_in_its_childs_queue(lab: Lab) -> None:
 def test_a_passed_listener_loses_no_client(lab: Lab) -> None:
     """A listener that is closed resets its queue. One that another process holds, too, stays open, and so does its queue."""
     run = lab.run("restart").expect_status(0, cause="not_passed")
-    lost = re.findall(r"^SO_REUSEPORT, two queues: (\d+) of 40 connections are lost$", run.stdout.decode(), re.MULTILINE)
+    lost = re.findall(
+        r"^SO_REUSEPORT, two queues: (\d+) of 40 connections are lost$", run.stdout.decode(), re.MULTILINE
+    )
     expect(len(lost) == 1, "it tells how many two queues lose", otherwise=repr(run.stdout))
     if kernel.setting("net/ipv4/tcp_migrate_req") == "0":
         expect(0 < int(lost[0]) < 40, "two queues lose some", otherwise=lost[0])
@@ -564,7 +587,11 @@ def test_herd_counts_who_is_woken(lab: Lab) -> None:
     expect(list(rows) == ways, "a row for each way of waiting", otherwise=str(list(rows)))
     one = ["accept", "epoll, EPOLLEXCLUSIVE", "SO_REUSEPORT"]
     expect(all(float(rows[way]) < 2 for way in one), f"one wake-up: {', '.join(one)}", otherwise=str(rows))
-    expect(all(float(rows[way]) > 4 for way in ways if way not in one), "all six: select, poll, epoll", otherwise=str(rows))
+    expect(
+        all(float(rows[way]) > 4 for way in ways if way not in one),
+        "all six: select, poll, epoll",
+        otherwise=str(rows),
+    )
 
 
 # --- the load client
@@ -582,7 +609,21 @@ def test_load_client_gets_every_reply_whole(lab: Lab) -> None:
         peer.expect_read()
     peer.close()
     client.expect_exit(0, cause=lambda: "one_recv" if "error:" in client.stdout.text else None)
-    client = lab.start("load_client", "-p", str(listener.port), "-m", "upper", "-k", "-c", "1", "-t", "2", "-b", "3", "127.0.0.1")
+    client = lab.start(
+        "load_client",
+        "-p",
+        str(listener.port),
+        "-m",
+        "upper",
+        "-k",
+        "-c",
+        "1",
+        "-t",
+        "2",
+        "-b",
+        "3",
+        "127.0.0.1",
+    )
     peer = listener.accept("the server", client)
     for request, pieces in ((b"a", (b"A",)), (b"abc", (b"AB", b"C")), (b"abc", (b"A", b"BC"))):
         peer.expect(request, cause="one_recv")
@@ -592,14 +633,32 @@ def test_load_client_gets_every_reply_whole(lab: Lab) -> None:
     client.expect_exit(0, cause=lambda: "one_recv" if "error:" in client.stdout.text else None)
     listener.close()
     server = lab.server("bytes_server", "-n", "3")
-    run = lab.run("load_client", "-p", str(server.port), "-c", "4", "-t", "5", "-b", "300000", "-i", "127.0.0.1")
+    run = lab.run(
+        "load_client", "-p", str(server.port), "-c", "4", "-t", "5", "-b", "300000", "-i", "127.0.0.1"
+    )
     run.expect_status(0, cause="one_recv").expect_match(r"^20 requests in [\d.]+ s, \d+ a second$")
     run.expect_match(r"^took p50 [\d.]+ ms, p90 [\d.]+ ms, p99 [\d.]+ ms, max [\d.]+ ms$")
     run.expect_match(r"^no errors$")
-    expect(not server.stderr.text, "the server lost nobody", otherwise="it was left in the middle of a reply", cause="one_recv")
+    expect(
+        not server.stderr.text,
+        "the server lost nobody",
+        otherwise="it was left in the middle of a reply",
+        cause="one_recv",
+    )
     told = load(lab, server, "-c", "3", "-t", "7", "-b", "1")
     expect(told["requests"] == 21, "21 requests are told", otherwise=str(told))
-    wanted = {"requests", "failed", "seconds", "per_second", "p50_ms", "p90_ms", "p99_ms", "max_ms", "client_cpu_seconds", "errors"}
+    wanted = {
+        "requests",
+        "failed",
+        "seconds",
+        "per_second",
+        "p50_ms",
+        "p90_ms",
+        "p99_ms",
+        "max_ms",
+        "client_cpu_seconds",
+        "errors",
+    }
     expect(wanted <= set(told), "the JSON has every figure", otherwise=str(wanted - set(told)))
 
 
@@ -607,16 +666,26 @@ def test_load_client_gets_every_reply_whole(lab: Lab) -> None:
 def test_load_client_tells_what_went_wrong(lab: Lab) -> None:
     """A load whose failures nobody sees measures how fast a server fails."""
     listener = lab.listen()
-    for reply, error in ((b"***", "short reply"), (b"****++++++", "wrong bytes"), (b"*" * 11, "more than was asked for")):
-        client = lab.start("load_client", "-p", str(listener.port), "-c", "1", "-t", "2", "-b", "10", "127.0.0.1")
+    for reply, error in (
+        (b"***", "short reply"),
+        (b"****++++++", "wrong bytes"),
+        (b"*" * 11, "more than was asked for"),
+    ):
+        client = lab.start(
+            "load_client", "-p", str(listener.port), "-c", "1", "-t", "2", "-b", "10", "127.0.0.1"
+        )
         for answer in (b"*" * 10, reply):
             server = listener.accept("server", client)
             server.expect(b"10\n")
             server.send(answer)
             server.close()
-        client.expect_exit(1, cause=lambda: "silent_failure" if "error:" in client.stdout.text else "trusts_the_server")
+        client.expect_exit(
+            1, cause=lambda: "silent_failure" if "error:" in client.stdout.text else "trusts_the_server"
+        )
         client.expect_match(rf"^error: {error}: 1 times$", cause="trusts_the_server")
     port = listener.port
     listener.close()
-    run = lab.run("load_client", "-p", str(port), "-c", "2", "-t", "3", "127.0.0.1").expect_status(1, cause="silent_failure")
+    run = lab.run("load_client", "-p", str(port), "-c", "2", "-t", "3", "127.0.0.1").expect_status(
+        1, cause="silent_failure"
+    )
     run.expect_match(r"^error: connect: Connection refused: 6 times$")

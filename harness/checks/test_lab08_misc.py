@@ -102,11 +102,20 @@ def test_rst_server_resets(lab: Lab) -> None:
     server = lab.server("rst_server")
     for name in ("ann", "bob"):
         number = server.errno_of_client(name)
-        expect(number == errno.ECONNRESET, "the client's errno is ECONNRESET", otherwise=os.strerror(number), cause="no_reset")
+        expect(
+            number == errno.ECONNRESET,
+            "the client's errno is ECONNRESET",
+            otherwise=os.strerror(number),
+            cause="no_reset",
+        )
     server.stop()
     server = lab.server("rst_server", faults={"accept": 1})
     server.expect_idle(cause="spins_when_full")
-    expect(server.stderr.text.count(shortage.REASON) == 1, "one shortage is said once", cause="accept_failed_noisily")
+    expect(
+        server.stderr.text.count(shortage.REASON) == 1,
+        "one shortage is said once",
+        cause="accept_failed_noisily",
+    )
     server.stop()
 
 
@@ -115,7 +124,10 @@ def meets_a_reset(lab: Lab, *options: str) -> Program:
     server = lab.server("rst_server")
     with server.paused():
         program = lab.start("sigpipe", "-p", str(server.port), *options, "localhost")
-        wait_until(lambda: program.status() is not None or waits_for_nothing(program.pid), "it is connected, and waits")
+        wait_until(
+            lambda: program.status() is not None or waits_for_nothing(program.pid),
+            "it is connected, and waits",
+        )
     return program
 
 
@@ -144,7 +156,9 @@ def shown_pid(program: Program) -> str:
     return program.expect_match(r"\APID: (\d+)\n")[1]
 
 
-def in_the_gap(lab: Lab, name: str, send: Callable[[Program], None], rounds: int = 1, wide: float = 0.4) -> Program:
+def in_the_gap(
+    lab: Lab, name: str, send: Callable[[Program], None], rounds: int = 1, wide: float = 0.4
+) -> Program:
     """Starts the program and sends it signals while it is between sigaction and select, which `wide` seconds make sure.
 
     Tries again with a wider gap if the machine was too slow; returns when the program has come out of the gap.
@@ -207,12 +221,23 @@ def test_selsig_race_loses_the_signal(lab: Lab) -> None:
 
 def why_silent(program: Program) -> str:
     where = kernel.waiting_in(program.pid)
-    return "drain_blocks" if "pipe_read" in where else "handler_blocks" if "pipe_write" in where else "signal_lost"
+    return (
+        "drain_blocks"
+        if "pipe_read" in where
+        else "handler_blocks"
+        if "pipe_write" in where
+        else "signal_lost"
+    )
 
 
 def silent_in_the_gap(program: Program) -> None:
     before = program.stdout.text.partition("Wake")[0]
-    expect("Got" not in before, "nothing is printed by the handler", otherwise=repr(before), cause="handler_works")
+    expect(
+        "Got" not in before,
+        "nothing is printed by the handler",
+        otherwise=repr(before),
+        cause="handler_works",
+    )
 
 
 def catches_a_signal_in_the_gap(lab: Lab, name: str) -> None:
@@ -252,10 +277,19 @@ def test_self_pipe_can_block_at_neither_end(lab: Lab) -> None:
     program = lab.start("self_pipe")
     shown_pid(program)
     program.expect_at_rest()
-    pipe = {number: what for number, what in program.descriptors().items() if number > 2 and what.startswith("pipe:")}
+    pipe = {
+        number: what
+        for number, what in program.descriptors().items()
+        if number > 2 and what.startswith("pipe:")
+    }
     expect(len(pipe) == 2 and len(set(pipe.values())) == 1, "it has a pipe of its own", otherwise=str(pipe))
     blocking = [number for number in pipe if not kernel.nonblocking(program.pid, number)]
-    expect(not blocking, "both ends are non-blocking", otherwise=f"descriptor {blocking} may wait", cause="may_block")
+    expect(
+        not blocking,
+        "both ends are non-blocking",
+        otherwise=f"descriptor {blocking} may wait",
+        cause="may_block",
+    )
 
 
 @check(points=2, read="storms", causes=WAKE_UPS)
@@ -264,7 +298,9 @@ def test_the_handler_keeps_errno(lab: Lab) -> None:
     with step("in select, SIGUSR1 comes 5000 times"):
         program = lab.start("self_pipe", faults={"select": 5000})
     refused = os.strerror(errno.EAGAIN)
-    program.expect_exit(0, cause=lambda: "errno_lost" if refused in program.stderr.text else why_silent(program))
+    program.expect_exit(
+        0, cause=lambda: "errno_lost" if refused in program.stderr.text else why_silent(program)
+    )
     program.expect_text(f"PID: {shown_pid(program)}\nGot signal\n")
 
 
@@ -275,7 +311,9 @@ def test_self_pipe_is_drained(lab: Lab) -> None:
         program = lab.start("self_pipe", "-r", "2", faults={"select": 4000})
     program.expect_text(f"PID: {shown_pid(program)}\nGot signal\n", cause=lambda: why_silent(program))
     wait_until(lambda: program.status() is not None or kernel.at_rest(program.pid), "it waits, or has ended")
-    expect(program.status() is None, "it waits for another signal", otherwise="it has ended", cause="not_drained")
+    expect(
+        program.status() is None, "it waits for another signal", otherwise="it has ended", cause="not_drained"
+    )
     program.send_signal(signal.SIGUSR1)
     program.expect_text("Got signal\n", cause="signal_lost")
     program.expect_exit(0)
@@ -398,7 +436,13 @@ def test_nothing_outside_the_directory_is_served(lab: Lab) -> None:
     (lab.given / "directory2").mkdir()
     lab.file("directory2/secret", b"not for you\n")
     server = lab.server(COPY, str(where))
-    for name in ("../secret", "inner/../../secret", str(lab.given / "secret"), "/etc/passwd", "../directory2/secret"):
+    for name in (
+        "../secret",
+        "inner/../../secret",
+        str(lab.given / "secret"),
+        "/etc/passwd",
+        "../directory2/secret",
+    ):
         is_refused(server, name.encode(), cause="not_beneath")
     for name in ("link", "absolute", "up/secret", "up/directory/../secret"):
         is_refused(server, name.encode(), cause="text_was_tested")
@@ -466,10 +510,17 @@ def three_gib_arrive(lab: Lab, program: str) -> None:
     client = server.connect("ann")
     client.send(b"huge\n")
     client.expect(b"OK %d\n" % size, cause="size_overflows")
-    client.expect_file(path, cause=lambda: "held_in_memory" if kernel.memory(server.pid) > 64 << 20 else "not_everything")
+    client.expect_file(
+        path, cause=lambda: "held_in_memory" if kernel.memory(server.pid) > 64 << 20 else "not_everything"
+    )
     client.expect_eof()
     held = kernel.memory(server.pid)
-    expect(held < 64 << 20, "the server holds little of it", otherwise=f"it holds {held >> 20} MiB", cause="held_in_memory")
+    expect(
+        held < 64 << 20,
+        "the server holds little of it",
+        otherwise=f"it holds {held >> 20} MiB",
+        cause="held_in_memory",
+    )
     path.unlink()
 
 
@@ -602,7 +653,9 @@ def test_a_full_server_rests(lab: Lab) -> None:
     """accept fails while no descriptor is free, and the client waits in the backlog. That is said once, and it passes."""
     where = directory(lab)
     for program in (COPY, SENDFILE):
-        server = lab.server(program, str(where), descriptors=16, variant="")  # a sanitizer needs descriptors, too
+        server = lab.server(
+            program, str(where), descriptors=16, variant=""
+        )  # a sanitizer needs descriptors, too
         clients = server.connect_all(*(f"client {number}" for number in range(1, 14)))
         wait_until(partial(full_or_dead, server), "it has used all its descriptors")
         server.expect_alive()
@@ -671,17 +724,34 @@ def test_cork_counts_segments(lab: Lab) -> None:
 def test_a_stream_sends_when_it_is_flushed(lab: Lab) -> None:
     """What is written waits for std::flush, std::endl, a full buffer or the end; then it leaves once, and whole."""
     run = lab.run("stream_demo", "flush")
-    run.expect_status(0, cause="never_flushed" if run.status == -signal.SIGSEGV else None)  # overflow calls itself
+    run.expect_status(
+        0, cause="never_flushed" if run.status == -signal.SIGSEGV else None
+    )  # overflow calls itself
     arrived = [int(number) for number in re.findall(rb": (\d+) bytes have arrived", run.stdout)]
     expect(len(arrived) == 6, "six counts are printed")
     written, flushed, more, ended, late, closed = arrived
     expect(written == 0, "five bytes wait in the buffer", cause="early")
     expect(flushed != 0, "std::flush sends", otherwise="nothing arrived", cause="never_flushed")
     expect(flushed == 5, "the five bytes, and only those", otherwise=f"{flushed} bytes", cause="wrong_length")
-    expect(5 <= more <= 10_005, "a full buffer leaves by itself", otherwise=f"{more} bytes arrived", cause="sent_twice")
-    expect(ended == 10_006, "std::endl sends the rest", otherwise=f"{ended} bytes", cause="sent_twice" if ended > 10_006 else "byte_lost")
+    expect(
+        5 <= more <= 10_005,
+        "a full buffer leaves by itself",
+        otherwise=f"{more} bytes arrived",
+        cause="sent_twice",
+    )
+    expect(
+        ended == 10_006,
+        "std::endl sends the rest",
+        otherwise=f"{ended} bytes",
+        cause="sent_twice" if ended > 10_006 else "byte_lost",
+    )
     expect(late == ended, "seven more wait again", otherwise=f"{late} bytes", cause="early")
-    expect(closed == 10_013, "the end of the stream sends them", otherwise=f"{closed} bytes", cause="never_flushed")
+    expect(
+        closed == 10_013,
+        "the end of the stream sends them",
+        otherwise=f"{closed} bytes",
+        cause="never_flushed",
+    )
 
 
 @check(points=3, read="a-socket-as-a-stream", causes=STREAMS)
@@ -764,7 +834,11 @@ def transcript(number: str) -> str:
     lines = "".join(EXPECTED[number].format(i=i) + r"\n" for i in range(3))
     for process, name in (("S", "server"), ("C", "client")):
         first, rest = lines.split(f"{name} {process}", 1)
-        lines = first + rf"{name} (?P<{process}>\d+)" + rest.replace(f"{name} {process}", rf"{name} (?P={process})")
+        lines = (
+            first
+            + rf"{name} (?P<{process}>\d+)"
+            + rest.replace(f"{name} {process}", rf"{name} (?P={process})")
+        )
     return lines
 
 
@@ -782,9 +856,15 @@ def test_redirections_race_with_nobody(lab: Lab) -> None:
     for number in EXPECTED:
         again = 'i=0; while [ $i -lt 40 ]; do "$0" "$1" 2>&1 || exit 1; i=$((i + 1)); done'
         program = lab.require("stream_redirect")
-        run = lab.run("stream_redirect", "-c", again, str(program), number, path=Path("/bin/sh")).expect_status()
+        run = lab.run(
+            "stream_redirect", "-c", again, str(program), number, path=Path("/bin/sh")
+        ).expect_status()
         found = re.findall(transcript(number), run.stdout.decode())
-        expect(len(found) == 40, f"40 runs of demonstration {number} print what they should", otherwise=f"{len(found)} do")
+        expect(
+            len(found) == 40,
+            f"40 runs of demonstration {number} print what they should",
+            otherwise=f"{len(found)} do",
+        )
 
 
 @check(points=0, read="the-deadlock", causes=REDIRECTIONS)
@@ -868,7 +948,9 @@ def all_others_get_what_one_says(lab: Lab, program: str) -> None:
     ann.send(b"hello\n\n/who\n")
     all_get((bob, cat), b"ann: hello", cause="not_to_all")
     ann.expect(b"* Here: ann, bob, cat\n", cause={"bytes": "told_itself"})
-    bob.send(b"/msg cat this is private\n/msg zed hello\n/msg cat\n/msg\n/msg  cat x\n/dance\n/who else\nopen\n")
+    bob.send(
+        b"/msg cat this is private\n/msg zed hello\n/msg cat\n/msg\n/msg  cat x\n/dance\n/who else\nopen\n"
+    )
     cat.expect(b"bob (private): this is private\n", cause="command_wrong")
     bob.expect(b"* No such name\n" + b"* Unknown command\n" * 2, cause="command_wrong")
     bob.expect_match(rb"\* (?:No such name|Unknown command)\n", cause="command_wrong")
@@ -888,7 +970,9 @@ def the_order_is_the_same_for_all(lab: Lab, program: str) -> None:
     for name in ("ann", "bob", "cat", "dan", "eve"):
         clients.append(joined(server, name, *clients))
     for round_ in range(12):
-        with server.paused(), step(f"round {round_ + 1}: three of them speak at once, ten lines each", quiet=True):
+        with server.paused(), step(
+            f"round {round_ + 1}: three of them speak at once, ten lines each", quiet=True
+        ):
             for speaker in clients[:3]:
                 for number in range(10):
                     speaker.send(b"%d\n" % number)
@@ -901,10 +985,20 @@ def the_order_is_the_same_for_all(lab: Lab, program: str) -> None:
         for client, lines in zip(clients, heard, strict=True):
             own = client.name.encode() + b": "
             wanted = [line for line in full if not line.startswith(own)]
-            expect(lines == wanted, f"{client.name} hears the others in eve's order", otherwise=f"{lines}", cause="orders_differ")
+            expect(
+                lines == wanted,
+                f"{client.name} hears the others in eve's order",
+                otherwise=f"{lines}",
+                cause="orders_differ",
+            )
         for speaker in clients[:3]:
             said = [line for line in full if line.startswith(speaker.name.encode())]
-            expect(said == sorted(said), f"what {speaker.name} says keeps its order", otherwise=f"{said}", cause="orders_differ")
+            expect(
+                said == sorted(said),
+                f"what {speaker.name} says keeps its order",
+                otherwise=f"{said}",
+                cause="orders_differ",
+            )
 
 
 def lines_are_put_together(lab: Lab, program: str) -> None:
@@ -963,16 +1057,32 @@ def a_slow_reader_is_cut_off(lab: Lab, program: str) -> None:
             bob.send((b"x" * 1000 + b"\n") * 40 + b"round %d\n" % number)
             for reader in (cat, late):
                 text = reader.expect_match(rb".*?bob: round %d\n" % number, cause="slow_reader_delays")[0]
-                text = text.replace(b"* slow has left\n", b"", 1) if (left := b"* slow has left\n" in text) else text
-                expect(text.count(b"x") == 40_000, f"{reader.name} gets every line", otherwise="some are lost", cause="not_to_all")
+                text = (
+                    text.replace(b"* slow has left\n", b"", 1)
+                    if (left := b"* slow has left\n" in text)
+                    else text
+                )
+                expect(
+                    text.count(b"x") == 40_000,
+                    f"{reader.name} gets every line",
+                    otherwise="some are lost",
+                    cause="not_to_all",
+                )
             cut = cut or left
             if cut:
                 break
     expect(cut, "slow is cut off", otherwise="it is still there after 24 MB", cause="never_cut_off")
     held = kernel.memory(server.pid)
-    expect(held < 64 << 20, "the server holds little for it", otherwise=f"{held >> 20} MiB", cause="never_cut_off")
+    expect(
+        held < 64 << 20,
+        "the server holds little for it",
+        otherwise=f"{held >> 20} MiB",
+        cause="never_cut_off",
+    )
     wait_until(
-        lambda: f"disconnected 127.0.0.1:{slow.local_port}\n" in server.stdout.text, "slow's connection ends", cause="never_cut_off"
+        lambda: f"disconnected 127.0.0.1:{slow.local_port}\n" in server.stdout.text,
+        "slow's connection ends",
+        cause="never_cut_off",
     )
 
 
@@ -988,7 +1098,11 @@ def silent_clients_are_told_the_limit(lab: Lab, program: str) -> None:
         return f"disconnected 127.0.0.1:{ann.local_port}\n" in server.stdout.text
 
     with step("ann and the nameless client are silent, bob sends a byte again and again"):
-        wait_until(lambda: ann_has_gone() or server.status() is not None, "ann's connection ends", cause="idle_limit_ignored")
+        wait_until(
+            lambda: ann_has_gone() or server.status() is not None,
+            "ann's connection ends",
+            cause="idle_limit_ignored",
+        )
     ann.expect(b"* Idle too long\n", cause="idle_limit_ignored")
     ann.expect_eof()
     nameless.expect(b"* Idle too long\n", cause="idle_limit_ignored")
@@ -1012,7 +1126,12 @@ def a_crowd_talks(lab: Lab, program: str, most: int) -> None:
         for client in crowd:
             client.expect_match(rb"(?:\* c\d+ has joined\n)*ann: to all of you\n", cause="not_to_all")
     names = ann.expect_match(rb".*?\* Here: ([^\n]+)\n", cause="not_announced")[1].split(b", ")
-    expect(len(names) == len(crowd) + 1, "/who names them all", otherwise=f"{len(names)} names", cause="too_few_clients")
+    expect(
+        len(names) == len(crowd) + 1,
+        "/who names them all",
+        otherwise=f"{len(names)} names",
+        cause="too_few_clients",
+    )
     with step("all leave", quiet=True):
         for client in crowd:
             client.close()
