@@ -996,7 +996,7 @@ def all_others_get_what_one_says(lab: Lab, program: str) -> None:
     bob.expect(b"* No such name\n" + b"* Unknown command\n" * 2, cause="command_wrong")
     bob.expect_match(rb"\* (?:No such name|Unknown command)\n", cause="command_wrong")
     bob.expect(b"* Unknown command\n" * 2, cause="command_wrong")
-    all_get((ann, cat), b"bob: open", cause={"bytes": "private_told"})
+    all_get((ann, cat), b"bob: open", cause="private_told")
     cat.send(b"/quit\nnot said any more\n")
     cat.expect(b"* Goodbye\n", cause="command_wrong")
     cat.expect_eof()

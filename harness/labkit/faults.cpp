@@ -56,11 +56,8 @@ enum count : std::size_t {
     nth_accepts,
     interrupted_selects,
     interruptions,
-<<<<<<< HEAD
     taken_nothings,
-=======
     seen_closes,
->>>>>>> w/l6
     sent_bytes,
     begun_threads,
     taken_locks,

@@ -31,6 +31,7 @@ COUNTS = (
     "select",
     "eintr",
     "again",
+    "close",
     "sent_bytes",
     "threads_begun",
     "locks",
