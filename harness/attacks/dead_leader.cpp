@@ -11,7 +11,8 @@ int main() {
     if (fork() == 0) {
         std::thread([&done] {
             const size_t hog = 2UL << 30;
-            char* const p = static_cast<char*>(mmap(nullptr, hog, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+            char* const p = static_cast<char*>(
+                mmap(nullptr, hog, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
             for (size_t i = 0; i < hog; i += 4096) p[i] = 1;
             static_cast<void>(!write(done[1], "x", 1));
             sleep(1000);

@@ -12,7 +12,8 @@ int main() {
             for (int pair[2]; kept < 256UL << 20 && socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0;) {
                 const int much = 1 << 30;
                 setsockopt(pair[0], SOL_SOCKET, SO_SNDBUF, &much, sizeof much);
-                for (ssize_t n; (n = send(pair[0], block, sizeof block, MSG_DONTWAIT)) > 0;) kept += static_cast<size_t>(n);
+                for (ssize_t n; (n = send(pair[0], block, sizeof block, MSG_DONTWAIT)) > 0;)
+                    kept += static_cast<size_t>(n);
             }
             static_cast<void>(!write(done[1], kept >= 256UL << 20 ? "y" : "n", 1));
             sleep(1000);

@@ -606,7 +606,9 @@ def test_reuseport_keeps_a_client_in_its_childs_queue(lab: Lab) -> None:
 
 @check(points=2, read="a-restart", causes=PASSING)
 def test_a_passed_listener_loses_no_client(lab: Lab) -> None:
-    """A listener that is closed resets its queue. One that another process holds, too, stays open, and so does its queue."""
+    """A listener that is closed resets its queue. One that another process holds, too, stays open, and so does
+    its queue.
+    """
     run = lab.run("restart").expect_status(0, cause="not_passed")
     lost = re.findall(
         r"^SO_REUSEPORT, two queues: (\d+) of 40 connections are lost$", run.stdout.decode(), re.MULTILINE

@@ -126,7 +126,7 @@ class Result:
     logs: dict[str, str] = field(default_factory=dict)  # stdout and stderr of its programs
     binaries: dict[Path, int] = field(default_factory=dict)  # the programs' files, as Lab has them
     picture: str = ""  # SVG of a schedule that failed
-    seen: float = 0.0  # when the verdict was found, if it is kept from an earlier run; seconds since the epoch
+    seen: float = 0.0  # when the verdict was found, if it is kept from an earlier run; since the epoch
     begun: float = 0.0  # when its last attempt began, in seconds since the epoch
     failed: float = 0.0  # and when it failed, if it did
     conversations: list[Conversation] = field(default_factory=list)  # of its clients, if it was traced

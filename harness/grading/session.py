@@ -295,7 +295,8 @@ class Session:
         if error is None:
             result.verdict, result.reason = PASS, ""
         elif isinstance(error, Failed):
-            result.verdict, result.reason, result.cause, result.rung = FAIL, error.what, error.cause, error.rung
+            result.verdict, result.reason = FAIL, error.what
+            result.cause, result.rung = error.cause, error.rung
             result.picture = error.picture
         elif isinstance(error, AssertionError):
             result.verdict, result.reason = (

@@ -56,7 +56,7 @@ def as_utf8(content: bytes) -> bytes:
 def work_copy(
     submission: Path, labs: list[str], tier: int = 4
 ) -> Iterator[tuple[Path, list[str], list[str]]]:
-    """A tree with the instructor's labs and the submission's exercises in it, the labs found, and notes on how.
+    """A tree with the instructor's labs and the submission's exercises in it, the labs found, notes on how.
 
     It has a limited size where the tier gives it one. Throws Unusable if the submission has none of them.
     """

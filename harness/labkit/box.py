@@ -471,7 +471,11 @@ class Watchdog:
             for place, before in self._places.items()
         ):
             self._ends("disk")
-        elif self.group is None and (full := kernel.hidden_memory()) - self._hidden > self.limit and _hold_much(members):
+        elif (
+            self.group is None
+            and (full := kernel.hidden_memory()) - self._hidden > self.limit
+            and _hold_much(members)
+        ):
             self._kill()
             if poll(lambda: full - kernel.hidden_memory() > self.limit / 2, 10.0):
                 self._ends("memory")

@@ -19,8 +19,8 @@ class Failed(Exception):
     """Evidence to the contrary was seen.
 
     rung: what broke first, of build, start, exited, sanitizer, listen, connect, accept, answer, spins, bytes,
-    reset, schedule, behaviour. cause: the likely cause; `otherwise` is named if it has none for this rung. picture: SVG
-    that shows what was seen.
+    reset, schedule, behaviour. cause: the likely cause; `otherwise` is named if it has none for this rung.
+    picture: SVG that shows what was seen.
     """
 
     def __init__(

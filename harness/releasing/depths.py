@@ -230,6 +230,5 @@ def _without_body(item: str, brace: int) -> str:
 
 
 def _indent(item: str) -> str:
-    return (
-        re.findall(r"^( *)\}", item, re.MULTILINE)[-1] if re.search(r"^ *\}", item, re.MULTILINE) else "    "
-    )
+    closing = [line for line in item.splitlines() if line.lstrip().startswith("}")]
+    return closing[-1][: -len(closing[-1].lstrip())] if closing else "    "

@@ -126,7 +126,8 @@ def _without_own_code(text: str, lab: str, depth: str | None) -> str:
 
 
 def _without_dead_links(text: str, page: Path, released: dict[Path, bytes]) -> str:
-    """Returns the page's text with only the words of a link that leads to what is not in the release; code as it is."""
+    """Returns the page's text with only the words of a link that leads to what is not in the release. Code
+    stays as it is."""
     parts = re.split(r"(^```.*?^```$|`[^`\n]+`)", text, flags=re.MULTILINE | re.DOTALL)
     for place in range(0, len(parts), 2):
         parts[place] = _LINK.sub(
