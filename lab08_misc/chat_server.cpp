@@ -106,9 +106,9 @@ class chat {
             send_to(one);
         }
         announce_the_gone();
-        return std::erase_if(clients_, [](const client& one) {
-                   if (one.gone) std::cout << "disconnected " << one.address << '\n';
-                   return one.gone;
+        return std::erase_if(clients_, [](const client& each) {
+                   if (each.gone) std::cout << "disconnected " << each.address << '\n';
+                   return each.gone;
                }) > 0;
     }
 

@@ -91,6 +91,7 @@ int main(int argc, char* argv[]) try {
     const unique_fd directory{check("open", open(given.words[0].c_str(), O_PATH | O_DIRECTORY))};
     const unique_fd listener = listen_on(given.address(), given.port(2000));
 
+    const auto serve_it = [&directory](const unique_fd& mine) { serve(mine, directory); };
     while (true) {
         endpoint client;
         unique_fd connection{accept(listener.get(), client.get(), &client.size)};
@@ -99,8 +100,7 @@ int main(int argc, char* argv[]) try {
             continue;
         }
         std::osyncstream{std::cout} << "connected " << to_string(client) << '\n';
-        start_client_thread(std::move(connection), client,
-                            [&directory](const unique_fd& mine) { serve(mine, directory); });
+        start_client_thread(std::move(connection), client, serve_it);
     }
 } catch (const std::exception& error) {
     errx(1, "%s", error.what());

@@ -1128,28 +1128,25 @@ def a_slow_reader_is_cut_off(lab: Lab, program: str) -> None:
 
 
 def silent_clients_are_told_the_limit(lab: Lab, program: str) -> None:
-    server = lab.server(program, "-w", "1.5")
-    ann = joined(server, "ann")
-    bob = joined(server, "bob", ann)
+    server = lab.server(program, "-w", "0.7")
+    bob = joined(server, "bob")
+    ann = joined(server, "ann", bob)
     nameless = server.connect("nameless")
     nameless.expect(PROMPT)
 
-    def ann_has_gone() -> bool:
-        bob.send_unread(b"x")
-        return f"disconnected 127.0.0.1:{ann.local_port}\n" in server.stdout.text
+    def ann_is_told() -> bool:
+        bob.send_unread(b"\n")
+        queues = kernel.connection(ann.local, ann.remote)
+        return any(end.unread for end in queues if end.port == ann.local_port)
 
-    with step("ann and the nameless client are silent, bob sends a byte again and again"):
-        wait_until(
-            lambda: ann_has_gone() or server.status() is not None,
-            "ann's connection ends",
-            cause="idle_limit_ignored",
-        )
+    with step("ann and the nameless client are silent, bob sends an empty line again and again", quiet=True):
+        wait_until(lambda: ann_is_told() or server.status() is not None, "ann is told", cause="idle_limit_ignored")
     ann.expect(b"* Idle too long\n", cause="idle_limit_ignored")
     ann.expect_eof()
     nameless.expect(b"* Idle too long\n", cause="idle_limit_ignored")
     nameless.expect_eof()
-    bob.send(b"\n")
-    bob.expect(b"* ann has left\n", cause={"bytes": "active_client_ended"})
+    bob.send(b"/who\n")
+    bob.expect(b"* ann has left\n* Here: bob\n", cause="active_client_ended")
 
 
 def a_crowd_talks(lab: Lab, program: str, most: int) -> None:
