@@ -3,6 +3,7 @@
 import json
 import re
 import signal
+from functools import partial
 
 from labkit import Lab, Server, check, expect, kernel, shortage, step, wait_until
 from labkit.client import Peer
@@ -62,10 +63,23 @@ def ask(server: Server, name: str = "ann", count: int = 10) -> None:
     client.close()
 
 
-def who_keeps(server: Server, client: Peer) -> str | None:
-    """Why a connection does not end: who holds it?"""
+def who_keeps(server: Server, client: Peer, otherwise: str | None = None) -> str | None:
+    """Why a connection does not end: which processes hold it?"""
     found = holders(server, client)
-    return "copy_kept" if server.pid in found else "two_hold_it" if len(found) > 1 else None
+    return "copy_kept" if server.pid in found else "two_hold_it" if len(found) > 1 else otherwise
+
+
+def is_held_by_one_child(server: Server, client: Peer) -> bool:
+    found = holders(server, client)
+    return len(found) == 1 and server.pid not in found
+
+
+def is_held_by_one_that_lives(server: Server, client: Peer) -> bool:
+    return len(set(holders(server, client)) & living(server)) == 1
+
+
+def told_holders(server: Server, client: Peer) -> str:
+    return f"held by {holders(server, client)}, the parent is {server.pid}"
 
 
 def living(server: Server) -> set[int]:
@@ -409,13 +423,10 @@ def test_one_child_holds_a_connection_and_the_parent_does_not(lab: Lab) -> None:
     server.expect_at_rest()
     for client in clients:
         wait_until(
-            # Type: ignore[misc].
-            lambda client=client: len(holders(server, client)) == 1
-            and server.pid not in holders(server, client),
+            partial(is_held_by_one_child, server, client),
             f"{client.name}'s connection is held by one child",
-            cause=lambda client=client: who_keeps(server, client) or "not_passed",  # type: ignore[misc]
-            # Type: ignore[misc].
-            instead=lambda client=client: f"held by {holders(server, client)}, the parent is {server.pid}",
+            cause=partial(who_keeps, server, client, "not_passed"),
+            instead=partial(told_holders, server, client),
         )
         seen.update(holders(server, client))
     expect(len(seen) == 3, "each has a child of its own", otherwise=f"{len(seen)} children")
@@ -428,8 +439,7 @@ def test_clients_wait_their_turn_while_all_children_are_busy(lab: Lab) -> None:
     ann, bob = server.connect_all("ann", "bob")
     for client in (ann, bob):
         client.expect_accepted()
-        # Type: ignore[misc].
-        wait_until(lambda client=client: len(holders(server, client)) > 0, f"a child has {client.name}")
+        wait_until(partial(holders, server, client), f"a child has {client.name}")
     server.expect_idle()
     cat, dan, eve = server.connect_all("cat", "dan", "eve")
     server.expect_at_rest()
@@ -492,8 +502,7 @@ def test_a_child_killed_while_serving_costs_its_client_only(lab: Lab) -> None:
     ann, bob = server.connect_all("ann", "bob")
     for client in (ann, bob):
         wait_until(
-            # Type: ignore[misc].
-            lambda client=client: len(set(holders(server, client)) & living(server)) == 1,
+            partial(is_held_by_one_that_lives, server, client),
             f"a child has {client.name}",
             cause="not_passed",
         )
@@ -606,8 +615,8 @@ def test_reuseport_keeps_a_client_in_its_childs_queue(lab: Lab) -> None:
 
 @check(points=2, read="a-restart", causes=PASSING)
 def test_a_passed_listener_loses_no_client(lab: Lab) -> None:
-    """A listener that is closed resets its queue. One that another process holds, too, stays open, and so does
-    its queue.
+    """A listener that is closed resets its queue. One that another process holds, too, stays open, and so
+    does its queue.
     """
     run = lab.run("restart").expect_status(0, cause="not_passed")
     lost = re.findall(

@@ -1140,7 +1140,9 @@ def silent_clients_are_told_the_limit(lab: Lab, program: str) -> None:
         return any(end.unread for end in queues if end.port == ann.local_port)
 
     with step("ann and the nameless client are silent, bob sends an empty line again and again", quiet=True):
-        wait_until(lambda: ann_is_told() or server.status() is not None, "ann is told", cause="idle_limit_ignored")
+        wait_until(
+            lambda: ann_is_told() or server.status() is not None, "ann is told", cause="idle_limit_ignored"
+        )
     ann.expect(b"* Idle too long\n", cause={"bytes": "active_client_ended"})
     ann.expect_eof()
     nameless.expect(b"* Idle too long\n", cause="idle_limit_ignored")

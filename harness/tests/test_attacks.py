@@ -13,6 +13,8 @@ import socket
 import subprocess
 import sys
 import tarfile
+import tempfile
+import time
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -135,8 +137,8 @@ def test_a_watch_that_breaks_ends_in_no_pass(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_what_a_killed_grading_left_is_swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(box.tempfile, "gettempdir", lambda: str(tmp_path))
-    monkeypatch.setattr(box.time, "time", lambda: 1e11)  # all is old
+    monkeypatch.setattr(tempfile, "gettempdir", lambda: str(tmp_path))
+    monkeypatch.setattr(time, "time", lambda: 1e11)  # all is old
     left, strange = tmp_path / "labs-left", tmp_path / "other"
     for path in (left, strange):
         path.mkdir()
@@ -144,7 +146,7 @@ def test_what_a_killed_grading_left_is_swept(tmp_path: Path, monkeypatch: pytest
     for _ in range(100):
         deep /= "d"
     deep.mkdir(parents=True)
-    monkeypatch.setattr(box.tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     with box.temporary_directory("used-") as used:
         box.sweep()
         assert not left.exists() and strange.exists() and used.exists()
