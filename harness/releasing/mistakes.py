@@ -46,38 +46,49 @@ def patches(lab: str) -> list[Mistake]:
         complaint = re.search(r"^complaint: *(\S.*)$", head, re.MULTILINE)
         if set(header) != {"check", "cause"}:
             raise Unusable(f"{path}: it has to begin with `check: NAME` and `cause: NAME`")
-        with tempfile.TemporaryDirectory() as scratch:
-            copy = Path(scratch) / LABS[lab]
-            sources = [file for file in (ROOT / LABS[lab]).iterdir() if file.suffix in (".cpp", ".hpp")]
-            copy.mkdir()
-            for file in sources:
-                shutil.copy(file, copy)
-            run = subprocess.run(
-                [
-                    "patch",
-                    "-p1",
-                    "--force",
-                    "--silent",
-                    "--no-backup-if-mismatch",
-                    "-d",
-                    scratch,
-                    "-i",
-                    str(path),
-                ],
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-            )
-            if run.returncode != 0:
-                raise Unusable(f"{path} no longer applies:\n{run.stdout}")
-            files = {
-                f.name: (copy / f.name).read_text()
-                for f in sources
-                if (copy / f.name).read_text() != f.read_text()
-            }
         said = complaint[1] if complaint else ""
+        files = patched(lab, path)
         found.append(Mistake(lab, path.stem, header["check"], header["cause"], files, said, luck))
     return found
+
+
+def alternatives(lab: str) -> list[Mistake]:
+    """The correct solutions of another style in harness/alternatives/LAB: prose, and a diff."""
+    paths = sorted((HARNESS / "alternatives" / lab).glob("*.patch"))
+    return [Mistake(lab, path.stem, "", "", patched(lab, path)) for path in paths]
+
+
+def patched(lab: str, path: Path) -> dict[str, str]:
+    """The files of the lab that a patch changes, as it leaves them. Throws Unusable if it does not apply."""
+    with tempfile.TemporaryDirectory() as scratch:
+        copy = Path(scratch) / LABS[lab]
+        sources = [file for file in (ROOT / LABS[lab]).iterdir() if file.suffix in (".cpp", ".hpp")]
+        copy.mkdir()
+        for file in sources:
+            shutil.copy(file, copy)
+        run = subprocess.run(
+            [
+                "patch",
+                "-p1",
+                "--force",
+                "--silent",
+                "--no-backup-if-mismatch",
+                "-d",
+                scratch,
+                "-i",
+                str(path),
+            ],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        if run.returncode != 0:
+            raise Unusable(f"{path} no longer applies:\n{run.stdout}")
+        return {
+            f.name: (copy / f.name).read_text()
+            for f in sources
+            if (copy / f.name).read_text() != f.read_text()
+        }
 
 
 def todos(lab: str) -> list[Mistake]:
