@@ -1,4 +1,8 @@
-"""The reference has full marks, and the checks find every known mistake and name it."""
+"""The reference has full marks, and the checks find every known mistake and name it.
+
+Each mistake is graded on the check that it names. That it passes the checks before, `make mistakes` shows: it
+takes three times as long.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +18,6 @@ HARNESS = Path(__file__).resolve().parents[1]
 @pytest.mark.parametrize("lab", LABS)
 def test_full_marks_for_the_reference_and_every_mistake_found(lab: str) -> None:
     matrix = subprocess.run(
-        [HARNESS / "kill-matrix", lab], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        [HARNESS / "kill-matrix", lab, "--named"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
     assert matrix.returncode == 0, matrix.stdout
