@@ -1,4 +1,4 @@
-"""Neighbours differ by their lesson: ARCHITECTURE.md tells how many lines differ, and this holds it to that."""
+"""Neighbours differ by their lesson: ARCHITECTURE.md tells by how many lines, and this holds it to that."""
 
 from __future__ import annotations
 
