@@ -219,18 +219,22 @@ class chat {
         if (!std::exchange(one.all_sent, true)) shutdown(one.connection.get(), SHUT_WR);
     }
 
-    /// Tells the others who has left. That may cut off another client, which leaves, too.
+    /// Tells the others who has left, until no more client is found to have left: to tell it may cut off
+    /// another one, and a send may find that another one has gone.
     void announce_the_gone() {
         const auto has_left = [](const client& one) {
             return (one.leaving || one.gone) && !one.name.empty();
         };
-        for (auto one = clients_.begin();
-             (one = std::ranges::find_if(clients_, has_left)) != clients_.end();) {
+        auto one = std::ranges::find_if(clients_, has_left);
+        while (one != clients_.end()) {
             const std::string name = std::exchange(one->name, "");
             names_.erase(name);
             tell_others(*one, "* " + name + " has left");
+            one = std::ranges::find_if(clients_, has_left);
+            if (one != clients_.end()) continue;
+            for (client& each : clients_) send_to(each);
+            one = std::ranges::find_if(clients_, has_left);
         }
-        for (client& one : clients_) send_to(one);
     }
 
     std::chrono::duration<double> limit_;
