@@ -11,8 +11,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def differing(one: Path, other: Path) -> int:
     """How many lines stand in one of the two files only."""
-    texts = [path.with_suffix(".cpp").read_text().splitlines() for path in (one, other)]
-    lines = difflib.unified_diff(*texts, lineterm="", n=0)
+    here, there = (path.with_suffix(".cpp").read_text().splitlines() for path in (one, other))
+    lines = difflib.unified_diff(here, there, lineterm="", n=0)
     return sum(line[0] in "+-" and not line.startswith(("+++", "---")) for line in lines)
 
 
