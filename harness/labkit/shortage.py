@@ -11,7 +11,7 @@ CAUSES = {
     "spins_when_full": "accept fails at once while the system has no descriptor, and was called again and "
     "again: a whole CPU "
     "is spent on nothing. Wait before the next call.",
-    "accept_failed_silently": "accept failed, and nothing was said: whoever runs the server looks for the "
+    "accept_failed_silently": "accept failed, and nothing was said: the operator looks for the "
     "reason in vain. Tell "
     "the reason on stderr.",
     "accept_failed_noisily": "The same shortage was told again at each attempt: a log that fills the disk. "

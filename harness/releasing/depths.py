@@ -83,7 +83,8 @@ def _todo(lab: str, name: str) -> str:
 
 def _opening(text: str) -> str:
     """The comment that a source begins with."""
-    return "".join(line for line in re.findall(r"\A(?://.*\n)*", text))
+    comment = re.match(r"(?://.*\n)*", text)
+    return comment[0] if comment else ""
 
 
 def _program(lab: str, name: str, text: str) -> str:
