@@ -507,6 +507,7 @@ def test_echo_client_waits_for_the_date(lab: Lab) -> None:
 @check(points=0, read="echo")
 def test_echo_many_starts_clients_at_once_and_waits_for_all(lab: Lab) -> None:
     """Five clients knock before the first is served, and each one's end is told."""
+    lab.require("echo_client")  # which echo_many starts
     server = lab.server("echo_server")
     with server.paused():
         many = lab.start("echo_many", "-p", str(server.port), "-n", "5", "127.0.0.1", "one", "two")

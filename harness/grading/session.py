@@ -277,6 +277,9 @@ class Session:
             signal.setitimer(signal.ITIMER_REAL, 0)
             signal.signal(signal.SIGALRM, previous)
             lab: Lab | None = item.lab  # type: ignore[attr-defined]
+            failing = next((entry for entry in story.steps if entry.failed), None)
+            if lab and failing and not failing.details:
+                failing.details = lab.evidence()
             for program in lab.programs if lab else []:
                 for stream in ("stdout", "stderr"):
                     result.logs[f"{program.name} {program.pid} {stream}"] = getattr(program, stream).text

@@ -215,6 +215,10 @@ class Lab:
         path.write_bytes(content)
         return path
 
+    def evidence(self) -> list[str]:
+        """What can be seen now of the programs: for a failure that has no evidence of its own."""
+        return [row for program in self.programs[-3:] for row in program.evidence()]
+
     def finish(self) -> None:
         """At the end of a check that has passed so far: every program still there has to be well."""
         if self.schedule is not None and not self.replayed:

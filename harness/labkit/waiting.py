@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
@@ -23,9 +23,10 @@ FIRST_LOOK, BETWEEN_LOOKS = 0.25, 0.05  # seconds, at the least
 LOOP_SECONDS = 0.04  # that calibrate() needs for its loop there
 CPU_SECONDS = 6.0  # that a program may compute in one step, on a machine such as this was written on
 
-_base = 2.0  # seconds, at the least; calibrate() raises it on a slow machine
+_base = 4.0  # seconds, at the least; calibrate() raises it on a slow machine
 _slowness = 1.0  # of the machine's processor, by calibrate()
 _patience = 1.0  # the repetition of a check that could not be told waits longer
+_allowed = 0.0  # seconds that the contract lets the program rest
 
 
 def calibrate() -> float:
@@ -33,7 +34,7 @@ def calibrate() -> float:
     seconds.
     """
     global _base, _slowness
-    _base = max(2.0, min(20.0, 15 * _ask_canary(30.0)))
+    _base = max(4.0, min(20.0, 15 * _ask_canary(30.0)))
     begin = time.process_time()
     sum(range(2_000_000))
     _slowness = max(1.0, (time.process_time() - begin) / LOOP_SECONDS)
@@ -51,9 +52,21 @@ def be_patient(factor: float) -> None:
     _patience = factor
 
 
+@contextlib.contextmanager
+def allowing(seconds: float) -> Iterator[None]:
+    """Adds the seconds that the contract lets a program rest or linger to every deadline within the block."""
+    global _allowed
+    before, _allowed = _allowed, seconds
+    try:
+        yield
+    finally:
+        _allowed = before
+
+
 def deadline() -> float:
     """Seconds that anything may take now. What works never reaches it: only what is broken waits so long."""
-    return _base * _patience * min(8.0, max(1.0, kernel.running_elsewhere() / (os.cpu_count() or 1)))
+    stretched = min(8.0, max(1.0, kernel.running_elsewhere() / (os.cpu_count() or 1)))
+    return (_base * _patience + _allowed) * stretched
 
 
 def machine_is_well() -> bool:
