@@ -70,8 +70,10 @@ int main(int argc, char* argv[]) try {
     check("socketpair", socketpair(AF_UNIX, SOCK_SEQPACKET, 0, ends));
     const unique_fd ours{ends[0]};
     const unique_fd theirs{ends[1]};
+    // BEGIN SOLUTION: the old version sends its listening socket; what the new version receives is `newer`.
     send_descriptor(ours, older);
     newer = receive_descriptor(theirs).value();
+    // END SOLUTION
     std::cout << "passed listener, one queue: " << lost_by_closing(std::move(older), newer, here) << " of "
               << connections << " connections are lost\n";
 } catch (const std::exception& error) {
