@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
 import os
 import signal
 import socket
@@ -17,6 +18,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
+from . import sock_diag
 from .steps import CouldNotTell, Failed
 
 Look = TypeVar("Look")
@@ -395,13 +397,14 @@ End = tuple[str, int]  # an address and a port
 
 @dataclass(frozen=True)
 class Socket:
-    """A line of /proc/net/tcp or udp."""
+    """A socket of TCP or UDP, as the kernel tells of it."""
 
     address: str
     port: int
     peer_address: str
     peer_port: int
     status: str  # "LISTEN", "ESTABLISHED", … or "NONE" for UDP
+    timer: int  # 0: none runs; 1: retransmission; 2: keepalive; 3: TIME_WAIT; 4: a probe of a zero window
     unsent: int  # bytes in the send queue
     unread: int  # bytes in the receive queue; for a listener, connections that wait for accept
     inode: int  # 0: not accepted by anyone, or closed
@@ -428,41 +431,77 @@ _STATUS = dict(
 )
 
 
-def sockets(kind: str = "tcp", wanted: Callable[[str], bool] = bool) -> list[Socket]:
-    """The sockets of the network that the harness and its programs live in, or those of them whose line is
-    wanted.
+def sockets(
+    kind: str = "tcp", closed: bool = True, ports: tuple[int, int] = (0, 0), by_netlink: bool | None = None
+) -> list[Socket]:
+    """The sockets of the network that the harness and its programs live in.
 
-    kind: tcp, tcp6, udp or udp6.
+    kind: tcp, tcp6, udp or udp6. closed: whether those in TIME_WAIT, too. ports: the socket's own and its
+    peer's, 0 for any. by_netlink: for tests; usually where the kernel answers so, else from /proc.
     """
-    found = []
+    if _asks_netlink() if by_netlink is None else by_netlink:
+        family = socket.AF_INET6 if kind.endswith("6") else socket.AF_INET
+        protocol = socket.IPPROTO_TCP if kind.startswith("tcp") else socket.IPPROTO_UDP
+        states = sock_diag.ALL if closed else sock_diag.ALL & ~sock_diag.TIME_WAIT
+        rows = sock_diag.dump(family, protocol, states, ports)
+    else:
+        rows = _rows_of_proc(kind, closed, ports)
+    return [_socket(kind, row) for row in rows]
+
+
+@functools.cache
+def _asks_netlink() -> bool:
+    return sock_diag.is_available()
+
+
+def _rows_of_proc(kind: str, closed: bool, ports: tuple[int, int]) -> Iterator[sock_diag.Row]:
     try:
         lines = _text(f"/proc/self/net/{kind}").splitlines()[1:]
     except FileNotFoundError:  # a system without IPv6
-        return []
-    for line in filter(wanted, lines):
-        fields = line.split()
-        unsent, unread = fields[4].split(":")
-        status = _STATUS.get(int(fields[3], 16), "?") if kind.startswith("tcp") else "NONE"
-        found.append(
-            Socket(
-                *_end(fields[1]), *_end(fields[2]), status, int(unsent, 16), int(unread, 16), int(fields[9])
-            )
-        )
-    return found
+        return
+    for line in lines:
+        fields = line.split(maxsplit=10)
+        (address, port), (peer_address, peer_port) = map(_end, fields[1:3])
+        if ports[0] not in (0, port) or ports[1] not in (0, peer_port) or (not closed and fields[3] == "06"):
+            continue
+        unsent, unread = (int(number, 16) for number in fields[4].split(":"))
+        state, timer, inode = int(fields[3], 16), int(fields[5][:2], 16), int(fields[9])
+        yield sock_diag.Row(address, port, peer_address, peer_port, state, timer, unsent, unread, inode)
 
 
-def _end(field: str) -> End:
-    """An address and a port as /proc/net spells them. What IPv6 calls ::ffff:127.0.0.1 is 127.0.0.1."""
+def _end(field: str) -> tuple[bytes, int]:
+    """An address and a port as /proc/net spells them."""
     address, port = field.split(":")
     packed = b"".join(bytes.fromhex(address[i : i + 8])[::-1] for i in range(0, len(address), 8))
+    return packed, int(port, 16)
+
+
+def _socket(kind: str, row: sock_diag.Row) -> Socket:
+    status = _STATUS.get(row.state, "?") if kind.startswith("tcp") else "NONE"
+    unsent = 0 if status == "LISTEN" else row.unsent  # netlink has the backlog there
+    return Socket(
+        _address(row.address),
+        row.port,
+        _address(row.peer_address),
+        row.peer_port,
+        status,
+        row.timer,
+        unsent,
+        row.unread,
+        row.inode,
+    )
+
+
+def _address(packed: bytes) -> str:
+    """An address in words. What IPv6 calls ::ffff:127.0.0.1 is 127.0.0.1."""
     name = socket.inet_ntop(socket.AF_INET if len(packed) == 4 else socket.AF_INET6, packed)
-    return name.removeprefix("::ffff:") if "." in name else name, int(port, 16)
+    return name.removeprefix("::ffff:") if "." in name else name
 
 
 def own_sockets(pid: int, kinds: tuple[str, ...] = ("tcp", "tcp6", "udp", "udp6")) -> list[Socket]:
     """The sockets that the process or one of its descendants holds open."""
     inodes = {
-        name[8:-1]
+        int(name[8:-1])
         for member in family(pid)
         for name in descriptors(member).values()
         if name.startswith("socket:")
@@ -470,7 +509,7 @@ def own_sockets(pid: int, kinds: tuple[str, ...] = ("tcp", "tcp6", "udp", "udp6"
     found: list[Socket] = []
     for kind in kinds:
         if len(found) < len(inodes):
-            found += sockets(kind, lambda line: line.split(maxsplit=10)[9] in inodes)
+            found += [entry for entry in sockets(kind, closed=False) if entry.inode in inodes]
     return found
 
 
@@ -479,12 +518,15 @@ def connection(one: End, other: End) -> list[Socket]:
 
     By all four numbers: with the same two ports others may talk at other addresses of the loopback.
     """
-    ports = [f":{port:04X} " for _, port in (one, other)]
     found: list[Socket] = []
     for kind in ("tcp", "tcp6"):
-        if len(found) < 2:
-            found += sockets(kind, lambda line: all(port in line for port in ports))
-            found = [s for s in found if {(s.address, s.port), (s.peer_address, s.peer_port)} == {one, other}]
+        for ports in ((one[1], other[1]), (other[1], one[1])):
+            if len(found) < 2:
+                found += [
+                    entry
+                    for entry in sockets(kind, ports=ports)
+                    if {(entry.address, entry.port), (entry.peer_address, entry.peer_port)} == {one, other}
+                ]
     return found
 
 

@@ -203,23 +203,19 @@ def _has_timer(pid: int) -> bool:
 def _on_the_way(members: list[int]) -> bool:
     """Whether the kernel has still to do something for one of the connections that the processes have."""
     inodes = {
-        name[8:-1]
+        int(name[8:-1])
         for pid in members
         for name in kernel.descriptors(pid).values()
         if name.startswith("socket:")
     }
     if len(inodes) > _MOST_SOCKETS:
         return True
-    rows = []
-    for kind in ("tcp", "tcp6"):
-        with contextlib.suppress(FileNotFoundError):
-            rows += [line.split() for line in Path(f"/proc/self/net/{kind}").read_text().splitlines()[1:]]
-    ports = {row[1].rpartition(":")[2] for row in rows if row[9] in inodes}
+    rows = kernel.sockets("tcp", closed=False) + kernel.sockets("tcp6", closed=False)
+    ports = {row.port for row in rows if row.inode in inodes}
     for row in rows:
-        if {row[1].rpartition(":")[2], row[2].rpartition(":")[2]} & ports:
-            unsent, timer = int(row[4].partition(":")[0], 16), row[5].partition(":")[0]
-            listens = row[3] == "0A"
-            if (unsent and not listens) or timer in ("01", "02", "04") or row[3] in ("02", "03"):
+        if {row.port, row.peer_port} & ports:
+            unsent = row.unsent and row.status != "LISTEN"
+            if unsent or row.timer in (1, 2, 4) or row.status in ("SYN_SENT", "SYN_RECV"):
                 return True
     return False
 

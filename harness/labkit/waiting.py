@@ -20,6 +20,7 @@ from .steps import Cause, CouldNotTell, Failed, step
 Fact = TypeVar("Fact")
 
 FIRST_LOOK, BETWEEN_LOOKS = 0.25, 0.05  # seconds, at the least
+AT_ONCE = 0.03  # seconds in which most facts come about: until then nobody asks how busy the machine is
 LOOP_SECONDS = 0.04  # that calibrate() needs for its loop there
 CPU_SECONDS = 6.0  # that a program may compute in one step, on a machine such as this was written on
 
@@ -156,10 +157,13 @@ def await_fact(fact: Callable[[], Fact]) -> Fact:
     time: if it needs longer than that, so might any good program. Where nothing can happen any more, no
     deadline is waited for.
     """
-    limit = deadline()
     begin = time.monotonic()
+    value = poll(fact, AT_ONCE)
+    if value:
+        return value
+    limit = deadline()
     certainty = _Certainty()
-    value = poll(fact, limit / 2, certainty)
+    value = poll(fact, limit / 2 - AT_ONCE, certainty)
     vouched = bool(value) or certainty.certain or _ask_canary(limit / 2) < limit / 2
     value = value or poll(fact, max(0.0, begin + limit - time.monotonic()), certainty)
     if value:

@@ -1,0 +1,95 @@
+"""The machine's sockets by netlink; sock_diag(7). /proc/net/tcp writes a line for each connection that was
+closed within the last minute, which takes a hundred times as long after a test with ten thousand clients.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+_NETLINK_SOCK_DIAG, _SOCK_DIAG_BY_FAMILY = 4, 20
+_REQUEST, _DUMP = 1, 0x300  # NLM_F_…, netlink(7)
+_ERROR, _DONE = 2, 3  # NLMSG_…
+
+_HEADER = struct.Struct("=IHHII")  # struct nlmsghdr
+_ASKED = struct.Struct("=BBBxI")  # struct inet_diag_req_v2, up to the ends
+_ENDS = struct.Struct(">HH16s16s12x")  # struct inet_diag_sockid
+_TOLD = struct.Struct("=4B48s5I")  # struct inet_diag_msg
+
+ALL = 0xFFFFFFFF
+TIME_WAIT = 1 << 6
+
+
+@dataclass(frozen=True)
+class Row:
+    """What the kernel tells of one socket. Addresses are packed; unread, of a listener: its accept queue."""
+
+    address: bytes
+    port: int
+    peer_address: bytes
+    peer_port: int
+    state: int
+    timer: int
+    unsent: int
+    unread: int
+    inode: int
+
+
+class Unavailable(Exception):
+    """This kernel does not answer such questions."""
+
+
+def dump(family: int, protocol: int, states: int = ALL, ports: tuple[int, int] = (0, 0)) -> list[Row]:
+    """Returns the sockets of this process's network.
+
+    states: a bit for each state that is wanted. ports: the socket's own and its peer's, 0 for any. Throws
+    Unavailable.
+    """
+    asked = _ASKED.pack(family, protocol, 0, states) + _ENDS.pack(*ports, b"", b"")
+    message = _HEADER.pack(_HEADER.size + len(asked), _SOCK_DIAG_BY_FAMILY, _REQUEST | _DUMP, 1, 0) + asked
+    try:
+        with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_SOCK_DIAG) as kernel:
+            kernel.send(message)
+            return list(_rows(kernel, 4 if family == socket.AF_INET else 16))
+    except OSError as error:
+        raise Unavailable(str(error)) from None
+
+
+def _rows(kernel: socket.socket, length: int) -> Iterator[Row]:
+    while True:
+        answer = kernel.recv(1 << 16)
+        at = 0
+        while at < len(answer):
+            size, kind, *_ = _HEADER.unpack_from(answer, at)
+            if kind == _DONE:
+                return
+            if kind == _ERROR:
+                (number,) = struct.unpack_from("=i", answer, at + _HEADER.size)
+                raise OSError(-number, "sock_diag")
+            told = _TOLD.unpack_from(answer, at + _HEADER.size)
+            _, state, timer, _, ends, _, unread, unsent, _, inode = told
+            port, peer_port, address, peer_address = _ENDS.unpack(ends)
+            yield Row(
+                address[:length],
+                port,
+                peer_address[:length],
+                peer_port,
+                state,
+                timer,
+                unsent,
+                unread,
+                inode,
+            )
+            at += (size + 3) & ~3
+
+
+def is_available() -> bool:
+    """Whether the kernel answers here: its modules tcp_diag and udp_diag may be missing."""
+    with contextlib.suppress(Unavailable):
+        for protocol in (socket.IPPROTO_TCP, socket.IPPROTO_UDP):
+            dump(socket.AF_INET, protocol, 0)
+        return True
+    return False
