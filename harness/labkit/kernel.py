@@ -445,7 +445,7 @@ def sockets(
         states = sock_diag.ALL if closed else sock_diag.ALL & ~sock_diag.TIME_WAIT
         rows = sock_diag.dump(family, protocol, states, ports)
     else:
-        rows = _rows_of_proc(kind, closed, ports)
+        rows = list(_rows_of_proc(kind, closed, ports))
     return [_socket(kind, row) for row in rows]
 
 

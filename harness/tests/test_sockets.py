@@ -40,7 +40,7 @@ def test_a_connection_is_told_alike(address: str) -> None:
 
 def test_a_client_of_a_listener_for_both_families_is_found() -> None:
     with socket.create_server(("", 0), family=socket.AF_INET6, dualstack_ipv6=True) as listener:
-        port = listener.getsockname()[1]
+        port: int = listener.getsockname()[1]
         with socket.create_connection(("127.0.0.1", port)) as client:
             assert len(kernel.connection(("127.0.0.1", port), client.getsockname())) == 2
             both("tcp6", lambda entry: entry.port == port)
@@ -50,6 +50,6 @@ def test_datagrams_that_wait_are_told_alike() -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
         server.bind(("127.0.0.1", 0))
         server.sendto(b"to itself", server.getsockname())
-        port = server.getsockname()[1]
+        port: int = server.getsockname()[1]
         (row,) = both("udp", lambda entry: entry.port == port)
         assert row.unread > 0 and row.status == "NONE" and row.inode
