@@ -1,5 +1,6 @@
-// Attack: the programs that every submission of a class is given, beside its own and where they were copied
-// from. Expect: fail
+// Attack: changes the programs that every submission of a class is given, beside its own and where they were
+// copied from.
+// Expect: fail
 #include "serve.hpp"
 
 #include <filesystem>
