@@ -34,10 +34,14 @@ bench:
 handouts:
 	harness/site --out build/handouts
 
+## make glossary         handouts/glossary.md anew, from the terms that are marked in the handouts
+glossary:
+	harness/glossary
+
 # Two workers, where pytest can: much of what the tests do is waiting.
 parallel_tests = $(shell /usr/bin/python3 -c 'import xdist' 2> /dev/null && printf %s '-n 2 --dist loadgroup')
-quick_tests = $(addprefix harness/tests/test_,house_python.py house_hints.py house_neighbours.py house_handouts.py \
-	house_release.py finding.py timelines.py)
+quick_tests = harness/tests/facts $(addprefix harness/tests/test_,house_python.py house_hints.py house_neighbours.py \
+	house_handouts.py house_glossary.py house_release.py finding.py timelines.py)
 
 ## make test             what CI runs: the labs, their handouts and releases, and the harness's own code
 test: all
@@ -49,4 +53,4 @@ test-long: all
 	/usr/bin/python3 -m pytest -v --durations=10 $(parallel_tests) --ignore harness/tests/test_attacks.py \
 		--ignore harness/tests/test_house_container.py
 
-.PHONY: contact-sheet $(short:%=clinic-%) mistakes starter flakes fuzz bench handouts test test-long
+.PHONY: contact-sheet $(short:%=clinic-%) mistakes starter flakes fuzz bench handouts glossary test test-long
