@@ -285,9 +285,13 @@ def _follow(block: Block, folder: Path, terminals: dict[str, Terminal]) -> None:
 def main(arguments: list[str]) -> int:
     """PAGE FOLDER: plays the transcripts of the page in the folder; prints what went wrong."""
     page, folder = Path(arguments[0]), Path(arguments[1])
-    wrong = [play(block, folder) for block in blocks(page) if runnable(block)]
-    print("\n".join(filter(None, wrong)), end="")
-    return 1 if any(wrong) else 0
+    played = [(block, play(block, folder)) for block in blocks(page) if runnable(block)]
+    wrong = [(block, problem) for block, problem in played if problem]
+    for block, problem in wrong:
+        if elsewhere := seen_elsewhere(block):
+            print(f"{block.place}: {elsewhere}, and may differ here:")
+        print(problem)
+    return 1 if any(not seen_elsewhere(block) for block, _ in wrong) else 0
 
 
 def runnable(block: Block) -> bool:
@@ -296,14 +300,20 @@ def runnable(block: Block) -> bool:
 
 def missing(block: Block) -> list[str]:
     """Returns the tools that a transcript needs and this machine has not."""
-    kind, _, tools = block.comment.partition(" ")
-    if kind != "needs":
-        return []
-    return [
-        tool
-        for tool in tools.split()
-        if not any(Path(p, tool).exists() for p in os.environ["PATH"].split(":"))
-    ]
+    tools = said(block, "needs").split()
+    return [tool for tool in tools if not any(Path(p, tool).exists() for p in os.environ["PATH"].split(":"))]
+
+
+def seen_elsewhere(block: Block, release: str = os.uname().release) -> str:
+    """Returns "seen on Linux 6.18, not 5.10", if the transcript names a kernel and this is another one."""
+    kernel, here = said(block, "seen on Linux"), ".".join(release.split(".")[:2])
+    return f"seen on Linux {kernel}, not {here}" if kernel and kernel != here else ""
+
+
+def said(block: Block, kind: str) -> str:
+    """Returns what the comment above a block says of this kind: `<!-- needs ss; seen on Linux 6.18 -->`."""
+    parts = [part.strip() for part in block.comment.split(";")]
+    return next((part.removeprefix(kind).strip() for part in parts if part.startswith(f"{kind} ")), "")
 
 
 if __name__ == "__main__":

@@ -154,3 +154,28 @@ def test_a_false_transcript_is_found(
     monkeypatch.setattr(transcript, "PATIENCE", 5.0)
     found = transcript.play(block("console", "", text), tmp_path)
     assert problem in found if problem else not found, found
+
+
+@pytest.mark.parametrize(
+    ("comment", "release", "said"),
+    [
+        ("", "5.10.0", ""),
+        ("needs ss", "5.10.0", ""),
+        ("seen on Linux 6.18", "6.18.44-x", ""),
+        ("seen on Linux 6.18", "5.10.0", "seen on Linux 6.18, not 5.10"),
+        ("needs ss; seen on Linux 6.18", "6.1.0", "seen on Linux 6.18, not 6.1"),
+    ],
+)
+def test_a_transcript_may_differ_on_another_kernel(comment: str, release: str, said: str) -> None:
+    assert transcript.seen_elsewhere(block("console", comment, "$ true"), release) == said
+
+
+def test_a_false_transcript_fails_on_its_own_kernel(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    here = ".".join(os.uname().release.split(".")[:2])
+    page = tmp_path / "page.md"
+    for kernel, status in ((here, 1), ("0.1", 0)):
+        page.write_text(f"<!-- seen on Linux {kernel} -->\n```console\n$ echo one\ntwo\n```\n")
+        assert transcript.main([str(page), str(tmp_path)]) == status
+    assert "seen on Linux 0.1" in capsys.readouterr().out
