@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 libc = ctypes.CDLL(None, use_errno=True)
-_patience = 20.0  # seconds: a wait that is longer is a failure
+_patience = 60.0  # seconds: a wait that is longer is a failure
 _network, _users = 0x40000000, 0x10000000  # CLONE_NEWNET, CLONE_NEWUSER
 _up = 1  # IFF_UP
 
