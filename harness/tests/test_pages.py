@@ -172,6 +172,7 @@ def test_the_site_is_searchable_and_whole(browser: Any, tmp_path: Path) -> None:
     done = subprocess.run([HARNESS / "site", "--out", tmp_path / "site"], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     assert not [*tmp_path.glob("site/answers*"), *tmp_path.glob("site/instructors*")]
+    assert "man7.org" in (tmp_path / "site" / "glossary.html").read_text(), "the glossary's sources are links"
     browser.get((tmp_path / "site" / "index.html").as_uri())
     entries = browser.find_elements("css selector", ".sidebar-tree a")
     assert len(entries) >= 8, "a link in the navigation for each lab"
