@@ -32,7 +32,7 @@ SOURCE = re.compile(
 _HEAD = """# Glossary
 
 The terms of the field, each with the sentence that explains it, where that sentence stands, and where to read
-more: a page of the manual, an RFC, or a book. `make glossary` collects them from the handouts.
+more: a page of the manual, an RFC, or a book. This page is collected from the handouts by a program.
 
 - *C++20* is the standard; `[intro.races]` is a section of it, at eel.is/c++draft.
 - *Kerrisk*: The Linux Programming Interface. *Stevens, UNP*: UNIX Network Programming, volume 1.
