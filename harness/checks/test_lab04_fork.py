@@ -3,13 +3,17 @@
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 from labkit import Lab, Server, check, expect, kernel, shortage, step, wait_until
 from labkit.client import Peer, converse
 from labkit.counting import count_together
 from labkit.supervised import serves_without_standard_streams
 from labkit.instructions import Held, holding
+from labkit.steps import CouldNotTell
 from labkit.waiting import poll
+
+MOST_POINTS = 100  # begins and ends of system calls that a server needs for a client
 
 DATE = rb"\w{3} \w{3} [ \d]\d \d\d:\d\d:\d\d \d{4}"
 
@@ -251,10 +255,54 @@ def die_together(server: Server) -> None:
     )
 
 
-@check(points=8, read="reaping", causes=REAPING)
+@check(points=6, read="reaping", causes=REAPING)
 def test_children_that_die_together_are_all_reaped(lab: Lab) -> None:
     """Signals do not queue: five children that exit while the server is stopped are one SIGCHLD."""
     die_together(lab.server("upper_server"))
+
+
+def dies_at_every_point(server: Server, request: bytes, reply: bytes) -> None:
+    """While the server takes a client, the child of another one is killed: at the begin and at the end of
+    each system call that this needs, one client each. Nobody notices, and no zombie is left.
+    """
+    for point in range(1, MOST_POINTS):
+        with step("the server is held", quiet=True) as current:
+            ann = server.connect("ann")
+            ann.send(request)
+            ann.expect_match(reply)
+            wait_until(lambda: kernel.at_rest(server.pid), "the server waits for the next client")
+            anns = living(server)
+            with holding(server.pid) as held:
+                bob = server.connect("bob")
+                for _ in range(point):
+                    where = held.to_next_call()
+                for child in anns:
+                    server.kill_child(child)
+            current.text = f"ann's child dies {where or 'while the server sleeps'}, and bob is served"
+            bob.send(request)
+            bob.expect_match(reply)
+            wait_until(
+                lambda: not zombies(server), "no zombie is left", cause=partial(why_zombies, server)
+            )
+            ann.close()
+            bob.close()
+            wait_until(lambda: not living(server), "bob's child has ended, too")
+        if where is None:
+            return
+    raise CouldNotTell(f"the server makes more than {MOST_POINTS} system calls for a client")
+
+
+def why_zombies(server: Server) -> str:
+    handled = signal.SIGCHLD in kernel.signals(server.pid, "caught")
+    return "one_signal_one_death" if handled else "never_reaped"
+
+
+@check(points=2, read="reaping", causes=REAPING, after="children_that_die_together_are_all_reaped")
+def test_a_child_may_die_at_any_moment(lab: Lab) -> None:
+    """SIGCHLD comes when it likes: before accept, while fork is under way, between close and the next
+    accept. A call that it interrupts is called again.
+    """
+    dies_at_every_point(lab.server("upper_server"), b"one\n", rb"ONE\n")
 
 
 @check(points=6, read="reaping", causes=REAPING)
@@ -496,12 +544,19 @@ def test_ignoring_sigchld_leaves_no_zombie(lab: Lab) -> None:
         )
 
 
-@check(points=6, read="reaping", causes=REAPING)
+@check(points=5, read="reaping", causes=REAPING)
 def test_the_handler_reaps_all_that_died_together(lab: Lab) -> None:
     """Signals do not queue: five children that exit while the server is stopped are one SIGCHLD."""
     server = lab.server("echo_server_sigchld", "-d", "0")
     die_together(server)
     echo(server, "fay")
+
+
+@check(points=1, read="reaping", causes=REAPING, after="the_handler_reaps_all_that_died_together")
+def test_the_handler_may_come_at_any_moment(lab: Lab) -> None:
+    """SIGCHLD comes when it likes, and a call that it interrupts is called again."""
+    server = lab.server("echo_server_sigchld", "-d", "0")
+    dies_at_every_point(server, b"one", rb"Echo=>one at " + DATE)
 
 
 # --- one register for all

@@ -12,10 +12,14 @@ from pathlib import Path
 
 from labkit import Lab, Server, check, expect, kernel, shortage, step, wait_until
 from labkit.client import Peer
+from labkit.instructions import holding
 from labkit.program import Program
 from labkit.steps import CouldNotTell
+from labkit.stillness import waits_for_ever
 from labkit.waiting import poll
 
+ASLEEP = "while it sleeps"
+MOST_POINTS = 100  # begins and ends of system calls between one signal and the next
 COPY, SENDFILE = "file_server_copy", "file_server_sendfile"
 
 RESETS = {
@@ -238,6 +242,26 @@ def test_selsig_race_loses_the_signal(lab: Lab) -> None:
     program.expect_exit(0)
 
 
+@check(points=0, read="the-race-before-select", causes=WAKE_UPS)
+def test_selsig_race_loses_it_up_to_select(lab: Lab) -> None:
+    """A signal that comes when select has begun ends it. One that comes before is lost, however late."""
+    for point in range(MOST_POINTS):
+        with step("selsig_race is held", quiet=True) as current:
+            program, where = signal_at(lab, "selsig_race", point)
+            found = where == ASLEEP or "select" in where
+            current.text = f"SIGUSR1 comes {where}, and is {'told' if found else 'lost'}"
+            program.expect_text('Wake up and block in "select"\n')
+            if found:
+                program.expect_text("Got signal\n")
+                program.expect_exit(0)
+            else:
+                wait_until(lambda: program.status() is not None or sleeps(program), "it ends, or sleeps")
+                expect(program.status() is None, "the signal is lost", cause="not_lost")
+                program.send_signal(signal.SIGKILL)
+        if where == ASLEEP:
+            return
+
+
 def why_silent(program: Program) -> str:
     where = kernel.waiting_in(program.pid)
     return (
@@ -267,6 +291,68 @@ def catches_a_signal_in_the_gap(lab: Lab, name: str) -> None:
     program.expect_exit(0)
 
 
+def signal_at(lab: Lab, name: str, point: int) -> tuple[Program, str]:
+    """Sends SIGUSR1 at one point of the way from the gap to select's sleep: 0 is in the gap, and each begin
+    and end of a system call is one more. Returns the program and the point, ASLEEP where it sleeps already.
+    """
+    for gap in (0.1, 1.0, 8.0):
+        program = lab.start(name, "-d", str(gap))
+        program.expect_text(f"PID: {shown_pid(program)}\nSleep for {gap:g} secs\n")
+        with holding(program.pid) as held:
+            if "Wake" not in program.stdout.text:
+                where = "in the gap"
+                for _ in range(point):
+                    where = held.to_next_call() or ASLEEP
+                os.kill(program.pid, signal.SIGUSR1)
+                return program, where
+        program.send_signal(signal.SIGKILL)
+        wait_until(lambda: program.status() is not None, "it is out of the way")
+    raise CouldNotTell("the program was out of the gap before it could be held")
+
+
+def catches_a_signal_at_every_point(lab: Lab, name: str) -> None:
+    """From the gap to select's sleep, and from one news to the next: one run for each system call between."""
+    for point in range(MOST_POINTS):
+        with step(f"{name} is held", quiet=True) as current:
+            program, where = signal_at(lab, name, point)
+            current.text = f"SIGUSR1 comes {where}, and it is told"
+            program.expect_text('Wake up and block in "select"\n')
+            program.expect_text("Got signal\n", cause=lambda: why_silent(program))
+            program.expect_exit(0)
+        if where == ASLEEP:
+            break
+    for point in range(1, MOST_POINTS):
+        with step(f"{name} -r 2 is held", quiet=True) as current:
+            program = lab.start(name, "-r", "2")
+            program.expect_text(f"PID: {shown_pid(program)}\n")
+            program.expect_at_rest()
+            with holding(program.pid) as held:
+                os.kill(program.pid, signal.SIGUSR1)
+                for _ in range(point):
+                    where = held.to_next_call() or ASLEEP
+                told = "Got signal" in program.stdout.text or where in (ASLEEP, "before write(1)")
+                os.kill(program.pid, signal.SIGUSR1)
+            current.text = f"after one SIGUSR1 another comes {where}"
+            program.expect_text("Got signal\n", cause=lambda: why_silent(program))
+            if not told:  # the two may be one piece of news
+                wait_until(
+                    lambda: program.status() is not None or sleeps(program), "it ends, or waits for the next"
+                )
+                if program.status() is None:
+                    program.send_signal(signal.SIGUSR1)
+            program.expect_text("Got signal\n", cause=lambda: why_silent(program))
+            program.expect_exit(0)
+        if where == ASLEEP:
+            return
+    raise CouldNotTell(f"{name} makes more than {MOST_POINTS} system calls for a signal")
+
+
+def sleeps(program: Program) -> bool:
+    """Whether it sleeps in a call that nothing but a signal ends, and has handled all that came."""
+    pending = kernel.signals(program.pid, "pending") - kernel.signals(program.pid, "blocked")
+    return not pending and kernel.state(program.pid) == "S" and waits_for_ever(program.pid, program.pid)
+
+
 def catches_a_signal_in_select(lab: Lab, name: str) -> None:
     program = lab.start(name)
     program.expect_text(f"PID: {shown_pid(program)}\n")
@@ -286,8 +372,11 @@ def test_self_pipe_gets_a_signal(lab: Lab) -> None:
 
 @check(points=2, read="the-self-pipe", causes=WAKE_UPS)
 def test_self_pipe_loses_no_signal_in_the_gap(lab: Lab) -> None:
-    """A byte in the pipe is still there when select begins: that is what closes the gap."""
+    """A byte in the pipe is still there when select begins: that is what closes the gap. The signal comes
+    before and after each system call, one run each.
+    """
     catches_a_signal_in_the_gap(lab, "self_pipe")
+    catches_a_signal_at_every_point(lab, "self_pipe")
 
 
 @check(points=2, read="the-self-pipe", causes=WAKE_UPS)
@@ -359,6 +448,7 @@ def test_pselect_wait_loses_no_signal(lab: Lab) -> None:
     """A blocked signal waits, pending, until pselect lets it in."""
     catches_a_signal_in_select(lab, "pselect_wait")
     catches_a_signal_in_the_gap(lab, "pselect_wait")
+    catches_a_signal_at_every_point(lab, "pselect_wait")
 
 
 @check(points=0, read="pselect-and-signalfd", causes=WAKE_UPS)
@@ -366,6 +456,7 @@ def test_signalfd_wait_loses_no_signal(lab: Lab) -> None:
     """A blocked signal is something to read, from a descriptor that select can watch."""
     catches_a_signal_in_select(lab, "signalfd_wait")
     catches_a_signal_in_the_gap(lab, "signalfd_wait")
+    catches_a_signal_at_every_point(lab, "signalfd_wait")
 
 
 @check(points=0, read="storms", causes=WAKE_UPS, hidden=True)

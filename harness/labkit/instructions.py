@@ -1,5 +1,5 @@
-"""Holds a process between any two of its instructions, so that another can come between: races by
-construction; ptrace(2).
+"""Holds a process between any two of its instructions, or at each of its system calls, so that another
+process or a signal can come between: races by construction; ptrace(2).
 """
 
 from __future__ import annotations
@@ -10,16 +10,23 @@ import ctypes
 import errno
 import os
 import signal
+import struct
+import time
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
-from . import kernel
+from . import calls, kernel, stillness
 from .steps import CouldNotTell, Failed
 
 Result = TypeVar("Result")
 
-_SINGLESTEP, _DETACH, _SEIZE, _INTERRUPT = 9, 17, 0x4206, 0x4207
+_SINGLESTEP, _DETACH, _SYSCALL, _SEIZE, _INTERRUPT, _GET_SYSCALL_INFO = 9, 17, 24, 0x4206, 0x4207, 0x420E
+_TRACESYSGOOD = 1  # PTRACE_O_…: a stop at a system call is told from SIGTRAP
+_AT_CALL = signal.SIGTRAP | 0x80
+_ENTRY = 1  # PTRACE_SYSCALL_INFO_…
 _WALL = 0x40000000  # waitpid: a process that is traced, whoever's child it is
+
+_MOST_SECONDS = 20.0  # from one system call to the next
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
@@ -31,6 +38,7 @@ class Held:
 
     def __init__(self, pid: int) -> None:
         self.pid = pid
+        self._call = ""  # the system call that it is in
         self._thread = concurrent.futures.ThreadPoolExecutor(
             1
         )  # ptrace(2) wants each request from the thread that began
@@ -42,10 +50,10 @@ class Held:
 
     def _seize(self) -> None:
         with kernel.with_their_rights():
-            self._ask(_SEIZE)
+            self._ask(_SEIZE, _TRACESYSGOOD)
 
-    def _ask(self, request: int) -> None:
-        if _libc.ptrace(request, self.pid, None, None) == -1:
+    def _ask(self, request: int, data: int = 0) -> None:
+        if _libc.ptrace(request, self.pid, None, data) == -1:
             number = ctypes.get_errno()
             raise OSError(number, f"ptrace: {os.strerror(number)}")
 
@@ -79,6 +87,36 @@ class Held:
                     self._halt()
                     return False
         return True
+
+    def to_next_call(self) -> str | None:
+        """Lets it run to the next begin or end of a system call, and returns it: "before read(0)", "after
+        accept". None if it sleeps in a call that only others can end. Throws CouldNotTell if none comes.
+        """
+        return self._in_thread(self._to_next_call)
+
+    def _to_next_call(self) -> str | None:
+        self._ask(_SYSCALL)
+        end = time.monotonic() + _MOST_SECONDS
+        asked = 0
+        while (stopped := self._stopped(os.WNOHANG)) != _AT_CALL:
+            if stopped is not None:  # about to get a signal, which is its own
+                self._ask(_SYSCALL, 0 if stopped == signal.SIGTRAP else stopped)
+            asked += 1
+            if asked > 100 and kernel.state(self.pid) == "S" and stillness.waits_for_ever(self.pid, self.pid):
+                self._halt()
+                return None
+            if time.monotonic() > end:
+                raise CouldNotTell(f"the process makes no system call in {_MOST_SECONDS} s")
+            time.sleep(0 if asked < 100 else 0.001)
+        info = ctypes.create_string_buffer(88)  # struct ptrace_syscall_info
+        _libc.ptrace(_GET_SYSCALL_INFO, self.pid, len(info), ctypes.addressof(info))
+        if info.raw[0] != _ENTRY:
+            return f"after {self._call}"
+        number, first = struct.unpack_from("=QQ", info.raw, 24)
+        self._call = calls.names().get(number, f"system call {number}")
+        if self._call in ("read", "write", "close"):
+            self._call += f"({first})"
+        return f"before {self._call}"
 
     def kill(self) -> None:
         """Kills it where it stands (SIGKILL)."""

@@ -16,7 +16,7 @@ import weakref
 from pathlib import Path
 from typing import Protocol
 
-from . import kernel
+from . import calls, kernel
 
 _MOST_THREADS, _MOST_SOCKETS = 300, 3000  # beyond, the look itself would take longer than the wait
 
@@ -61,62 +61,6 @@ _OF_SOCKETS = {
     "sendmsg",
     "recvmsg",
 }
-# Their numbers, in the order above; 0xFFFF where the machine has none. asm/unistd.h
-_NUMBERS = {
-    "x86_64": (
-        0,
-        1,
-        19,
-        20,
-        43,
-        288,
-        44,
-        45,
-        46,
-        47,
-        61,
-        247,
-        65,
-        73,
-        34,
-        130,
-        128,
-        202,
-        7,
-        271,
-        23,
-        270,
-        232,
-        281,
-    ),
-    "aarch64": (
-        63,
-        64,
-        65,
-        66,
-        202,
-        242,
-        206,
-        207,
-        211,
-        212,
-        260,
-        95,
-        193,
-        32,
-        0xFFFF,
-        133,
-        137,
-        98,
-        0xFFFF,
-        73,
-        0xFFFF,
-        72,
-        0xFFFF,
-        22,
-    ),
-}
-_NAMES = dict(zip(_NUMBERS.get(os.uname().machine, ()), _WAITING))
 _PIDFD_GETFD = 438
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -142,7 +86,7 @@ def look() -> Look | None:
     try:
         programs = kernel.family(os.getpid())[1:]
         threads = [(pid, thread) for pid in programs for thread in kernel.thread_ids(pid)]
-        if len(threads) > _MOST_THREADS or not all(_waits_for_ever(pid, thread) for pid, thread in threads):
+        if len(threads) > _MOST_THREADS or not all(waits_for_ever(pid, thread) for pid, thread in threads):
             return None
         if any(_has_timer(pid) for pid in programs) or _on_the_way([os.getpid(), *programs]):
             return None
@@ -153,14 +97,15 @@ def look() -> Look | None:
         return None
 
 
-def _waits_for_ever(pid: int, thread: int) -> bool:
+def waits_for_ever(pid: int, thread: int) -> bool:
+    """Whether the thread has ended, is stopped, or sleeps in a call that has no time limit."""
     state = kernel.state(thread)
     if state in ("Z", "T"):
         return True
     words = Path(f"/proc/{pid}/task/{thread}/syscall").read_text().split()
     if state != "S" or len(words) < 9:
         return False
-    name = _NAMES.get(int(words[0]), "")
+    name = calls.names().get(int(words[0]), "")
     arguments = [int(word, 16) for word in words[1:7]]
     if name not in _WAITING:
         return False
