@@ -34,7 +34,8 @@ PASSING = {
     "not_passed": "No child got the connection: what travels in the control message?",
     "copy_kept": "The parent passed the connection and kept its own descriptor: the client never sees the "
     "end.",
-    "queue_lost": "The clients in the old version's queue were reset: the new version has a queue of its own.",
+    "queue_lost": "The clients in the old version's queue were reset: the new version has a queue of its "
+    "own.",
     "client_dropped": "The child that should get the connection had just died, and the client was dropped.",
     "two_hold_it": "More than one process holds the connection.",
     "accepted_too_early": "A connection was accepted although no child was free: leave it in the listener's "

@@ -30,7 +30,7 @@ from labkit.box import (
     temporary_directory,
 )
 from labkit.client import Conversation, all_peers
-from labkit.processes import adopt_orphans, end_all
+from labkit.processes import adopt_orphans, end_all, end_traced
 from labkit.preloading import compiled
 from labkit.proof import prove_start
 from labkit.steps import Story, telling
@@ -283,6 +283,8 @@ class Session:
             for program in lab.programs if lab else []:
                 for stream in ("stdout", "stderr"):
                     result.logs[f"{program.name} {program.pid} {stream}"] = getattr(program, stream).text
+            if self.box.traces:
+                end_traced()
             if self.box.tier == 3:
                 kill_user()
             end_all()

@@ -14,7 +14,7 @@ from labkit.box import Box
 from labkit.build import Build
 from labkit.client import Conversation, Peer, all_peers
 from labkit.lab import Lab
-from labkit.processes import adopt_orphans, end_all
+from labkit.processes import adopt_orphans, end_all, end_traced
 from labkit.server import Server
 from labkit.steps import CouldNotTell, Failed
 from labkit.waiting import Missed, await_fact
@@ -63,6 +63,7 @@ def trace_program(build: Build, lab: str, program: str, words: list[str], scratc
             else:
                 _let_run(room, program, words)
             clients = [Conversation(peer.name, peer.local_port, peer.events) for peer in peers]
+            end_traced()
             return collect(f"{lab} · {' '.join([program, *words])}", traces, clients)
     finally:
         end_all()

@@ -33,7 +33,7 @@ from typing import IO
 from . import kernel, seccomp
 from .cgroup import Group, new_group
 from .kernel import NOTHING
-from .processes import Process, Stream
+from .processes import TRACER, Process, Stream
 from .steps import CouldNotTell, Failed
 from .surroundings import Surroundings
 from .waiting import poll
@@ -226,7 +226,7 @@ class Box:
         place = len(list(self.traces.iterdir()))
         trace = self.traces / f"{place:02}-{Path(argv[0]).name}.strace"
         trace.touch()
-        return ["/usr/bin/strace", "-D", "-f", "-ttt", "-T", "-yy", "-s", "32", "-o", str(trace), "--"]
+        return [TRACER, "-D", "-f", "-ttt", "-T", "-yy", "-s", "32", "-o", str(trace), "--"]
 
     def _limits(self, descriptors: int, file_size: int) -> list[str]:
         files = [f"--nofile={descriptors}"] if descriptors else []

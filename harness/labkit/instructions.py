@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 from . import calls, kernel, stillness
+from .processes import TRACER
 from .steps import CouldNotTell, Failed
 
 Result = TypeVar("Result")
@@ -143,7 +144,7 @@ def holding(pid: int) -> Iterator[Held]:
     except OSError as error:
         if error.errno == errno.ESRCH:
             raise Failed("the process has ended", rung="exited", cause="crashed") from None
-        if (tracer := kernel.tracer(pid)) and kernel.executable(tracer) != "/usr/bin/strace":
+        if (tracer := kernel.tracer(pid)) and kernel.executable(tracer) != TRACER:
             raise Failed(f"process {tracer} traces it: nobody else can hold it", cause="hides") from None
         raise CouldNotTell(f"the system does not let the harness hold a process: {error.strerror}") from None
     try:

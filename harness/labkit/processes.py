@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import signal
 import subprocess
+import time
 from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from typing import IO, Any
@@ -13,6 +15,7 @@ from typing import IO, Any
 from . import kernel
 from .steps import CouldNotTell
 
+TRACER = "/usr/bin/strace"
 Stream = IO[bytes] | int  # what Popen takes: a file, or subprocess.PIPE, DEVNULL, STDOUT
 
 
@@ -106,3 +109,17 @@ def end_all(but: Set[int] = frozenset()) -> None:
             kernel.kill_family(child)
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(child, 0)
+
+
+def end_traced(seconds: float = 10.0) -> None:
+    """Kills what is traced, and waits until strace has written all that it saw: it writes in large pieces."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        living = [pid for pid in kernel.family(os.getpid())[1:] if kernel.state(pid) not in ("", "Z")]
+        traced = [pid for pid in living if kernel.executable(pid) != TRACER]
+        if len(traced) == len(living):
+            return
+        for pid in traced:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.01)

@@ -15,7 +15,7 @@ LONG = 0.05  # seconds of waiting, from which on the axis is broken
 
 COLUMN, DOWN, TOP = 6.6, 16, 58  # of a picture whose time runs down: a character, a row, its beginning
 MOST_EVENTS = 300  # of it
-MOST_LINES = 40  # of a timeline as text
+MOST_LINES = 40  # of a failure's timeline as text
 
 _STYLE = """
 svg.timeline { font: 12px system-ui, sans-serif; --ink: #1f2328; --dim: #59636e; --soft: #d0d7de;
@@ -342,13 +342,16 @@ def _opened(title: str, width: float, height: float) -> list[str]:
 
 
 def text(timeline: Timeline, width: int = 80) -> str:
-    """The timeline as text, a line a moment: what fits on a page, at most `width` columns."""
-    picture = fitted(timeline)
-    moments = picture.moments()
-    if len(moments) > MOST_LINES:
-        picture = (
-            picture.since(moments[-MOST_LINES]) if picture.failure else picture.until(moments[MOST_LINES])
-        )
+    """The timeline as text, a line a moment, at most `width` columns: if something failed, what fits on a
+    page before that, else all, or the beginning of what is very long.
+    """
+    picture = fitted(timeline) if timeline.failure() else fold(timeline)
+    moments, left = picture.moments(), 0
+    if picture.failure and len(moments) > MOST_LINES:
+        picture = picture.since(moments[-MOST_LINES])
+    elif len(moments) > MOST_EVENTS:
+        left = len(moments) - MOST_EVENTS
+        picture = picture.until(moments[MOST_EVENTS - 1])
     names = {one.lane.key: one.lane.label for one in picture.lanes}
     rows = [
         (event.time, event.lane, event.text + (f" → {names[event.to]}" if event.to in names else ""))
@@ -373,6 +376,8 @@ def text(timeline: Timeline, width: int = 80) -> str:
         last = moment
         place = f"{(moment - picture.begin) * 1000:9.1f}  {names[key]:<{wide}}" if key else f"{'':9}"
         lines.append(f"{place}  {what}")
+    if left:
+        lines.append(f"{'':9}  … and {left} moments more")
     return "\n".join(_short(line, width) for line in lines)
 
 
