@@ -2,8 +2,8 @@
 labs := $(sort $(wildcard lab[0-9][0-9]_*))
 short := $(foreach lab,$(labs),$(firstword $(subst _, ,$(lab))))
 parallel = $(if $(findstring -j,$(MAKEFLAGS)),,-j$(shell nproc))
-options = $(if $(CHECK),--check '$(CHECK)') $(if $(SCHEDULE),--schedule '$(SCHEDULE)') $(if $(SUBMISSION),--submission '$(SUBMISSION)') \
-	$(if $(filter 0,$(HIDDEN)),--visible-only) $(if $(AGAIN),--again)
+options = $(strip $(if $(CHECK),--check '$(CHECK)') $(if $(SCHEDULE),--schedule '$(SCHEDULE)') \
+	$(if $(SUBMISSION),--submission '$(SUBMISSION)') $(if $(filter 0,$(HIDDEN)),--visible-only) $(if $(AGAIN),--again))
 
 ## make help             this list
 help:

@@ -130,6 +130,7 @@ class Result:
     begun: float = 0.0  # when its last attempt began, in seconds since the epoch
     failed: float = 0.0  # and when it failed, if it did
     conversations: list[Conversation] = field(default_factory=list)  # of its clients, if it was traced
+    told_whole: bool = False  # whether the terminal showed the whole story, and not a line
     after: Result | None = None  # that of the check which has to pass before this one counts
 
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import difflib
 import math
 import os
 import signal
@@ -116,10 +117,8 @@ class Session:
         for lab, group in declared.items():
             if (self.selection.directory.parent / "mistakes").is_dir():
                 term.verify(lab, [check for _, check in group])
-            elif (
-                hidden := 100 - sum(check.points for _, check in group)
-            ) > 0:  # a students' release has not got them
-                self.report.hidden_points[lab] = hidden
+            elif not self.selection.names:  # a students' release has not got them
+                self.report.hidden_points[lab] = 100 - sum(check.points for _, check in group)
             for item, check in group:
                 matching = {name for name in self.selection.names if check.name.startswith(name)}
                 unmatched -= matching
@@ -135,8 +134,13 @@ class Session:
                     chosen.append(item)
                     self._results[item.nodeid] = Result(check)
         if unmatched:
-            known = ", ".join(check.name for group in declared.values() for _, check in group)
-            raise Unusable(f"no check's name begins with {', '.join(sorted(unmatched))}. There are: {known}")
+            known = [check.name for group in declared.values() for _, check in group if check.points]
+            near = [name for word in sorted(unmatched) for name in _similar(word, known)]
+            raise Unusable(
+                f"no check's name begins with {', '.join(sorted(unmatched))}. "
+                + ("Similar names:" if near else "There are:")
+                + "".join(f"\n  {name}" for name in near or known)
+            )
         by_name = {(result.check.lab, result.check.name): result for result in self._results.values()}
         for result in self._results.values():
             result.after = by_name.get((result.check.lab, result.check.after))
@@ -313,6 +317,11 @@ class Session:
             result.verdict, result.reason = COULD_NOT_TELL, f"{kind}{error}"
         else:
             raise error
+
+
+def _similar(word: str, names: list[str]) -> list[str]:
+    """The names that have the word in them, or are spelled nearly so."""
+    return [name for name in names if word in name] or difflib.get_close_matches(word, names, 3)
 
 
 def _took_too_long(*_: object) -> None:

@@ -97,6 +97,7 @@ def _test(result: Result) -> dict[str, object]:
             "attempts": result.attempts,
             "programs": result.programs,
             "steps": result.steps,
+            "told_whole": result.told_whole,
         },
     }
 
