@@ -53,4 +53,8 @@ test-long: all
 	/usr/bin/python3 -m pytest -v --durations=10 $(parallel_tests) --ignore harness/tests/test_attacks.py \
 		--ignore harness/tests/test_house_container.py
 
+## make test-on          RELEASE=trixie: make grade and make test on that release of Debian, in a tree of its own
+test-on:
+	harness/test-on '$(or $(RELEASE),$(error RELEASE= names a release of Debian, trixie for example))'
+
 .PHONY: contact-sheet $(short:%=clinic-%) mistakes starter flakes fuzz bench handouts glossary test test-long

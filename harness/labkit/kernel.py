@@ -65,7 +65,8 @@ def _as_their_user() -> Iterator[None]:
 
 @contextlib.contextmanager
 def with_their_rights() -> Iterator[None]:
-    """Lets this thread, and no other of the harness's, trace a process of the programs' user; ptrace(2).
+    """Lets this thread, and no other of the harness's, trace a process of the programs' user, and set its
+    limits; ptrace(2), prlimit(2).
 
     By the system calls themselves: libc's functions change all threads, and then a program could kill the
     harness.

@@ -290,15 +290,19 @@ class Program:
         used = kernel.descriptors(self.pid)
         lowest_free = next(number for number in range(len(used) + 1) if number not in used)
         try:
-            before = resource.prlimit(self.pid, resource.RLIMIT_NOFILE)
-            with step(f"{self.name} may open no descriptor more (RLIMIT_NOFILE is {lowest_free})"):
+            with step(f"{self.name} may open no descriptor more (RLIMIT_NOFILE is {lowest_free})"), (
+                kernel.with_their_rights()
+            ):
+                before = resource.prlimit(self.pid, resource.RLIMIT_NOFILE)
                 resource.prlimit(self.pid, resource.RLIMIT_NOFILE, (lowest_free, before[1]))
         except OSError as error:
             raise CouldNotTell(f"the program's limit could not be set: {error.strerror}") from None
         try:
             yield
         finally:
-            with step(f"{self.name} may open descriptors again"), contextlib.suppress(OSError):
+            with step(f"{self.name} may open descriptors again"), contextlib.suppress(OSError), (
+                kernel.with_their_rights()
+            ):
                 resource.prlimit(self.pid, resource.RLIMIT_NOFILE, before)
 
     # --- expecting things of it

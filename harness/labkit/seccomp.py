@@ -73,6 +73,7 @@ NEW_NAMESPACES = (
     0x00020000 | 0x02000000 | 0x04000000 | 0x08000000 | 0x10000000 | 0x20000000 | 0x40000000
 )  # linux/sched.h
 PR_SET_DUMPABLE, F_SETPIPE_SZ = 4, 1031
+USUAL_PIPE = 65536  # bytes; a smaller one, as self_pipe has it, is no harm
 SOCKETS = (
     0,
     1,
@@ -83,7 +84,7 @@ SOCKETS = (
 
 MACHINES = {"x86_64": (0xC000003E, 0), "aarch64": (0xC00000B7, 1)}  # linux/audit.h, and the column above
 
-_LOAD, _EQUAL, _BITS, _RETURN = 0x20, 0x15, 0x45, 0x06
+_LOAD, _EQUAL, _MORE, _BITS, _RETURN = 0x20, 0x15, 0x25, 0x45, 0x06
 _NUMBER, _ARCHITECTURE, _FIRST_ARGUMENT = 0, 4, 16
 _ALLOW, _NO_SUCH_CALL = 0x7FFF0000, 0x00050000 | errno.ENOSYS
 Step = tuple[int, int, int, int]
@@ -113,7 +114,14 @@ def refusals(names: Iterable[str] = REFUSED) -> bytes:
         CLONE[column], [_argument(0), (_BITS, 0, 1, NEW_NAMESPACES), (_RETURN, 0, 0, _NO_SUCH_CALL)]
     )
     steps += _if_called(
-        FCNTL[column], [_argument(1), (_EQUAL, 0, 1, F_SETPIPE_SZ), (_RETURN, 0, 0, _NO_SUCH_CALL)]
+        FCNTL[column],
+        [
+            _argument(1),
+            (_EQUAL, 0, 3, F_SETPIPE_SZ),
+            _argument(2),
+            (_MORE, 0, 1, USUAL_PIPE),
+            (_RETURN, 0, 0, _NO_SUCH_CALL),
+        ],
     )
     steps += _if_called(
         PRCTL[column],
