@@ -49,9 +49,9 @@ test: all
 
 ## make test-long        all tests: attacks, kill matrices, starters, surroundings, classes; more than an hour on two cores
 test-long: all
-	/usr/bin/python3 -m pytest -v harness/tests/test_attacks.py harness/tests/test_house_container.py
+	/usr/bin/python3 -m pytest -v harness/tests/test_attacks.py harness/tests/test_house_references.py
 	/usr/bin/python3 -m pytest -v --durations=10 $(parallel_tests) --ignore harness/tests/test_attacks.py \
-		--ignore harness/tests/test_house_container.py
+		--ignore harness/tests/test_house_references.py
 
 ## make test-on          RELEASE=trixie: make grade and make test on that release of Debian, in a tree of its own
 test-on:
