@@ -338,7 +338,7 @@ def test_a_client_that_never_reads_stops_upper_server_only_while_it_is_there(lab
 
 
 @check(
-    points=4, read="first-server", causes=ADDRESSES, alone=True, after="upper_server_answers_in_upper_case"
+    points=4, read="time-wait", causes=ADDRESSES, alone=True, after="upper_server_answers_in_upper_case"
 )
 def test_upper_server_starts_again_at_once_on_its_port(lab: Lab) -> None:
     """The side that closes first keeps the port for a minute (TIME_WAIT): a server that starts again asks for
