@@ -24,7 +24,6 @@ MAIN = {
         "upper_server.cpp",
         "upper_client.cpp",
         "line_buffer.hpp",
-        "cas_server_lines.cpp",
     ),
     "lab03": ("udp_upper_server.cpp", "udp_upper_client_retry.cpp", "take_server.cpp", "take_client.cpp"),
     "lab04": ("upper_server.cpp", "super_server.cpp"),

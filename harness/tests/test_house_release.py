@@ -230,6 +230,22 @@ def test_the_starter_builds_and_scores_nothing(lab: str, depth: str, grades: Gra
     assert not passed_over, f"no check fails for the TODOs of {passed_over}"
 
 
+@every_lab
+def test_each_exercise_has_a_section_of_its_own_in_the_contracts(lab: str) -> None:
+    """At depth build it is all that a student has: its TODO leads there."""
+    page = (ROOT / "handouts" / "contracts" / f"{lab}.md").read_text()
+    sections = {title: text for title, text in re.findall(r"^## (.+)\n((?:(?!## ).*\n)*)", page, re.MULTILINE)}
+    names = {path.stem for path in exercises(lab)}
+    assert names <= set(sections), f"no section: {sorted(names - set(sections))}"
+    brief = [name for name in sorted(names) if len(sections[name].split()) < 8]
+    assert not brief, f"nearly empty: {brief}"
+
+
+@every_lab
+def test_each_program_written_from_its_contract_is_an_exercise(lab: str) -> None:
+    assert set(depths.MAIN[lab]) <= {path.name for path in exercises(lab)}
+
+
 def test_a_release_replaces_only_a_release(tmp_path: Path) -> None:
     (tmp_path / "precious").touch()
     with pytest.raises(students.Unreleasable):

@@ -54,9 +54,9 @@ TEST(framing, length_prefix_above_127_and_255) {
         stream += message + "x";
         const std::optional<std::string> found = take_prefixed(stream);
         // Not EXPECT_EQ: it would print thousands of newlines.
-        EXPECT_TRUE(found == message) << "length " << length << ": "
-                                      << (found ? std::to_string(found->size()) + " bytes" : "nothing")
-                                      << " came";
+        EXPECT_TRUE(found == message)
+            << "length " << length << ": " << (found ? std::to_string(found->size()) + " bytes" : "nothing")
+            << " came";
         EXPECT_TRUE(stream == "x") << "length " << length << ": " << stream.size()
                                    << " bytes are left, instead of the one behind the message";
     }
