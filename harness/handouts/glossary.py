@@ -38,7 +38,7 @@ more: a page of the manual, an RFC, or a book. This page is collected from the h
 - *Kerrisk*: The Linux Programming Interface. *Stevens, UNP*: UNIX Network Programming, volume 1.
 - *Williams*: C++ Concurrency in Action, 2nd edition.
 - *Herlihy and Wing, 1990*: Linearizability. *Musuvathi and others, 2008*: Finding and Reproducing Heisenbugs.
-- *Schmidt, 1995*: Reactor.
+- *Schmidt, 1995*: Reactor. *Schroeder and others, 2006*: Open Versus Closed: A Cautionary Tale.
 
 ## Terms
 """
