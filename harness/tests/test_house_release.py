@@ -234,11 +234,24 @@ def test_the_starter_builds_and_scores_nothing(lab: str, depth: str, grades: Gra
 def test_each_exercise_has_a_section_of_its_own_in_the_contracts(lab: str) -> None:
     """At depth build it is all that a student has: its TODO leads there."""
     page = (ROOT / "handouts" / "contracts" / f"{lab}.md").read_text()
-    sections = {title: text for title, text in re.findall(r"^## (.+)\n((?:(?!## ).*\n)*)", page, re.MULTILINE)}
+    sections = dict(re.findall(r"^## (.+)\n((?:(?!## ).*\n)*)", page, re.MULTILINE))
     names = {path.stem for path in exercises(lab)}
     assert names <= set(sections), f"no section: {sorted(names - set(sections))}"
     brief = [name for name in sorted(names) if len(sections[name].split()) < 8]
     assert not brief, f"nearly empty: {brief}"
+
+
+@every_lab
+def test_the_handout_says_of_each_exercise_whether_it_is_written_or_completed(lab: str) -> None:
+    """As in the release without --depth."""
+    page = (ROOT / "handouts" / f"{lab}.md").read_text()
+    rows = [line.split("|")[1:3] for line in page.splitlines() if re.match(r"\| `\w+(\.hpp)?`", line)]
+    for path in exercises(lab):
+        built = depths.depth_of(lab, path.name, term=Path("none.ini")) == "build"
+        words = r"\b(write|build)\b" if built else r"\b(complete|put in|mend)\b"
+        name = path.name if path.suffix == ".hpp" else path.stem
+        said = [what for programs, what in rows if f"`{name}`" in programs]
+        assert any(re.search(words, what) for what in said), f"{name}: {said}"
 
 
 @every_lab
