@@ -32,8 +32,11 @@ RANGE = {
 STREAM = {
     "last_line_lost": "The last line may come without its newline, and is a line all the same.",
     "block_boundary": "A line that lies across two blocks of the input was taken for two.",
+    "middle_lost": "Of a long line the beginning and the end were looked at, and not all that stands between.",
     "not_flushed": "The replies have to be written before a read that waits: somebody may be waiting for "
     "them to type on.",
+    "failure_unnoticed": "The replies could not be written, and the program did not say so: the last bytes "
+    "leave with a flush, which can fail, too.",
 }
 DRIVER = {
     "matched_whole": "The expression is matched at the start of the line only: `1 2 x` passes here.",
@@ -88,7 +91,7 @@ def test_blanks_of_every_kind_part_the_numbers(lab: Lab) -> None:
     asked(lab, "stdin_cas", lines, cause="blanks_missed")
 
 
-@check(points=15, read="the-protocol", causes=SYNTAX)
+@check(points=12, read="the-protocol", causes=SYNTAX)
 def test_what_is_no_request_is_bad_syntax(lab: Lab) -> None:
     """Two numbers, blanks, and nothing else: every other line has one answer, and the register stays."""
     for cause, lines in (
@@ -151,6 +154,14 @@ def test_the_last_line_may_lack_its_newline(lab: Lab) -> None:
     lab.run("stdin_cas", "word").expect_status(2).expect_match("^usage: stdin_cas", stream="stderr")
 
 
+@check(points=3, read="the-end", causes=STREAM)
+def test_replies_that_cannot_be_written_are_told(lab: Lab) -> None:
+    """A full disk or a closed descriptor: whoever reads the status has to learn that replies are missing."""
+    for requests in (b"0 7\n", b"0 0\n" * 100_000):
+        run = lab.run("stdin_cas", input=requests, closed=(1,)).expect_status(1, cause="failure_unnoticed")
+        run.expect_match(r"^stdin_cas: write: Bad file descriptor$", "failure_unnoticed", stream="stderr")
+
+
 @check(points=5, read="blocks", causes=STREAM)
 def test_a_block_may_end_anywhere(lab: Lab) -> None:
     """Twenty thousand lines of every length: some lie across the blocks in which they are read."""
@@ -179,6 +190,9 @@ def test_a_reply_comes_before_the_next_line_is_typed(lab: Lab) -> None:
     program.expect_text("7\n8\n", cause="not_flushed")
     program.type(" 9\n")
     program.expect_text("9\n", cause="not_flushed")
+    # It fills a block of any size that is a power of two: the last read is as full as the ones before.
+    program.type_at_once("9 9\n" * 16384)
+    program.expect_text("9\n" * 16384, cause="not_flushed")
     program.end_input()
     program.expect_exit(0)
 
@@ -202,6 +216,12 @@ def test_a_line_of_a_hundred_megabytes_is_no_trouble(lab: Lab) -> None:
     lines = lab.file("long", long + b"7\n7" + b" " * 70_000 + b"8\n" + b"9" * 1_000_000 + b" 1\n8 9")
     lab.run("stdin_cas", input=lines).expect_status().expect_output(
         b"0\n7\nOut of Range\n8\n", cause="block_boundary"
+    )
+    # What stands in the middle counts, too.
+    zeros = b"0" * 50_000_000
+    lines = lab.file("long", b"0 7\n" + zeros + b"x" + zeros + b" 1\n" + zeros + b"9" + zeros + b" 1\n7 8")
+    lab.run("stdin_cas", input=lines).expect_status().expect_output(
+        b"0\nBad Syntax\nOut of Range\n7\n", cause="middle_lost"
     )
 
 
@@ -245,3 +265,10 @@ def test_the_other_driver_matches_at_the_start_only(lab: Lab) -> None:
             0, cause="regex_overflow"
         )
         run.expect_output(b"0\nLine too long\n7\n", cause="regex_overflow")
+    # Where the limit stands is the program's own. Below it, it has to be able to do the match.
+    for length in (2_000, 5_000, 20_000, 50_000, 100_000, 200_000, 500_000):
+        line = b"1" * length + b" 2"
+        run = lab.run("stdin_cas_regex", input=b"0 7\n" + line + b"\n7 8\n").expect_status(
+            0, cause="regex_overflow"
+        )
+        run.expect_match(r"\A0\n(?:Line too long|Out of Range)\n7\n\Z", cause="regex_overflow")

@@ -32,6 +32,7 @@ REAPING = {
     "one_signal_one_death": "One SIGCHLD was taken for one death. Signals do not queue: reap in a loop.",
     "waits_for_the_living": "waitpid waited for a child that still has a client: with WNOHANG it returns at "
     "once.",
+    "reason_invented": "The log gives the reason of another failure: this one's stands in errno.",
     "errno_lost": "The handler came between a failed call and the line that reads errno, and left another "
     "value there.",
     "limited": "The server does not accept while it has many children: it has a limit, or waits for one of "
@@ -333,6 +334,7 @@ def test_a_fork_that_fails_turns_one_client_away(lab: Lab) -> None:
     ann = server.connect("ann")
     ann.expect_eof(cause="parent_keeps_copy")
     server.expect_match(r"^upper_server: fork: ", stream="stderr", cause="fork_unchecked")
+    server.expect_all_logged_gone(cause="other_log")
     bob = server.connect("bob")
     bob.send(b"and me?\n")
     bob.expect(b"AND ME?\n")
@@ -379,16 +381,17 @@ def test_the_handler_keeps_errno(lab: Lab) -> None:
     """A handler may come between a call that fails and the line that reads errno. Here it does so every
     time."""
     for name in ("upper_server", "echo_server_sigchld"):
-        server = lab.server(name, faults={"fork": 1})
-        ann = server.connect("ann")
-        ann.expect_eof()
-        reason = server.expect_match(rf"^{name}: fork: (.*)$", stream="stderr")[1]
-        expect(
-            reason == "Resource temporarily unavailable",
-            "the log says why fork failed",
-            cause="errno_lost",
-            otherwise=f"it says: {reason}",
-        )
+        for fault, why in (("fork", "Resource temporarily unavailable"), ("nth_fork", "Cannot allocate memory")):
+            server = lab.server(name, faults={fault: 1})
+            ann = server.connect("ann")
+            ann.expect_eof()
+            reason = server.expect_match(rf"^{name}: fork: (.*)$", stream="stderr")[1]
+            expect(
+                reason == why,
+                f"the log says why fork failed: {why}",
+                cause="errno_lost" if fault == "fork" else "reason_invented",
+                otherwise=f"it says: {reason}",
+            )
 
 
 @check(points=3, read="a-child-for-each-client", after="a_client_that_half_closes_sees_the_end")

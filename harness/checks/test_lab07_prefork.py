@@ -20,6 +20,7 @@ CHILDREN = {
     "one_signal_one_death": "One SIGCHLD was taken for one death. Signals do not queue: reap in a loop.",
     "tight_loop": "A child that cannot live is started again at once, without an end.",
     "fork_failure_fatal": "A fork failed while a child was replaced, and that ended the whole server.",
+    "fork_failure_untold": "A fork failed, and stderr does not say so, or not for which reason.",
     "orphans": "The children outlive their parent: ask the kernel to end them with it (PR_SET_PDEATHSIG).",
     "port_in_use": "The port was still taken when the server had exited: its children held the listener.",
 }
@@ -29,9 +30,12 @@ COUNTING = {
     "too narrow.",
     "counted_late": "A reply was out before its connection was counted: the parent's signal came between "
     "the two.",
+    "anothers_counter": "A connection was counted as another child's: each child has a counter of its own.",
 }
 PASSING = {
     "not_passed": "No child got the connection: what travels in the control message?",
+    "made_up": "A message had no descriptor, and one was taken from it: look whether there is a control "
+    "message, and of which kind, before its number is used.",
     "copy_kept": "The parent passed the connection and kept its own descriptor: the client never sees the "
     "end.",
     "queue_lost": "The clients in the old version's queue were reset: the new version has a queue of its "
@@ -166,7 +170,7 @@ def test_ten_children_wait_before_any_client(lab: Lab) -> None:
     server = lab.server("bytes_server", "-n", "10")
     children = expect_children(server, 10)
     expect_in_accept(server, 10)
-    server.expect_idle()
+    server.expect_asleep()
     for name in ("ann", "bob", "cat"):
         ask(server, name)
     expect_in_accept(server, 10)
@@ -300,6 +304,7 @@ def test_a_fork_that_fails_is_tried_again(lab: Lab) -> None:
         instead=lambda: f"{len(living(server) - {victim})} live",
     )
     expect(server.status() is None, "the server lives", otherwise="it has ended", cause="fork_failure_fatal")
+    server.expect_match(r"fork: Cannot allocate memory$", stream="stderr", cause="fork_failure_untold")
     ask(server)
     server.stop()
 
@@ -368,7 +373,9 @@ def test_a_child_counts_beyond_65535(lab: Lab) -> None:
 
 @check(points=5, read="counting", causes=COUNTING)
 def test_counts_are_told_once_when_stopped_with_clients(lab: Lab) -> None:
-    """The signal comes while clients are connected: the counts include them, and no child stays."""
+    """The signal comes while clients are connected: the counts include them, each with the child that has it,
+    and no child stays.
+    """
     server = lab.server("bytes_server_counted", "-n", "4")
     for client in server.connect_all("ann", "bob", "cat"):
         client.expect_accepted()
@@ -386,6 +393,13 @@ def test_counts_are_told_once_when_stopped_with_clients(lab: Lab) -> None:
     )
     numbers = counts(server, 4, cause="own_copy")
     expect(sum(numbers) == 9, "the sum is 9", otherwise=f"{sum(numbers)}", cause="counted_late")
+    # Ann, bob and cat have a child each, from its first client to the end. The fourth child had all others.
+    expect(
+        sorted(numbers) == [1, 1, 1, 6],
+        "three children have accepted one client each, and the fourth has accepted six",
+        otherwise=f"they say {numbers}",
+        cause="anothers_counter",
+    )
     again = lab.server("bytes_server_counted", "-n", "4")
     again.stop()
     expect(counts(again, 4) == [0, 0, 0, 0], "the next run counts from 0", cause="left_over")
@@ -411,6 +425,15 @@ def test_a_passed_descriptor_is_the_same_open_file(lab: Lab) -> None:
         cause="not_passed",
     )
     expect(run.stdout.endswith(b"child: end of file\n"), "the child saw the end of the channel")
+    # As if the receiver had no number free for it: the kernel delivers the byte alone.
+    run = lab.run("descriptor_demo", str(file), faults={"bare": 1})
+    expect(
+        b"child: descriptor" not in run.stdout,
+        "from a message without a descriptor the child takes none",
+        otherwise=repr(run.stdout.decode()),
+        cause="made_up",
+    )
+    run.expect_match("^descriptor_demo: ", cause="made_up", stream="stderr")
 
 
 @check(points=6, read="passing", causes=PASSING)
@@ -442,7 +465,7 @@ def test_clients_wait_their_turn_while_all_children_are_busy(lab: Lab) -> None:
     for client in (ann, bob):
         client.expect_accepted()
         wait_until(partial(holders, server, client), f"a child has {client.name}")
-    server.expect_idle()
+    server.expect_asleep()
     cat, dan, eve = server.connect_all("cat", "dan", "eve")
     server.expect_at_rest()
     for client in (cat, dan, eve):
@@ -479,6 +502,7 @@ def test_the_passing_server_serves(lab: Lab) -> None:
     load(lab, server, "-c", "8", "-t", "62", "-b", "5000")
     ask(server)
     expect(living(server) == children, "the same children live", cause="death_unnoticed")
+    server.expect_all_logged_gone()
     wait_until(
         lambda: len(server.descriptors()) <= before,
         "the parent has no more descriptors than before",

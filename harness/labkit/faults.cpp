@@ -4,9 +4,10 @@
 //   FAULT_SENDFILE   so does sendfile
 //   FAULT_RECV   recv and read from a socket deliver at most so many bytes a call
 //   FAULT_FORK   the first so many forks fail with EAGAIN, and at that moment a SIGCHLD comes
-//   FAULT_NTH_FORK   only the so-many-th does
+//   FAULT_NTH_FORK   only the so-many-th does, with ENOMEM
 //   FAULT_CHILD  the first so many children are killed as soon as they are forked; each says so on stderr
 //   FAULT_PASS   not 0: the first sendmsg that passes a descriptor stops the process (SIGSTOP) before it does
+//   FAULT_BARE   not 0: the first sendmsg that passes a descriptor goes without it
 //   FAULT_THREAD the first so many threads cannot be created (EAGAIN)
 //   FAULT_THREADS    so many threads can be created, and no more (EAGAIN)
 //   FAULT_ACCEPT from the so-many-th on, every accept fails with ENFILE, at once
@@ -49,6 +50,7 @@ enum count : std::size_t {
     nth_forks,
     killed_children,
     stopped_passes,
+    bare_passes,
     failed_threads,
     refused_threads,
     failed_accepts,
@@ -96,6 +98,7 @@ std::atomic<long> forks_to_fail = fault("FAULT_FORK");
 std::atomic<long> forks_until_one_fails = fault("FAULT_NTH_FORK");
 std::atomic<long> children_to_kill = fault("FAULT_CHILD");
 std::atomic<bool> stops_before_passing = fault("FAULT_PASS") != 0;
+std::atomic<bool> forgets_descriptor = fault("FAULT_BARE") != 0;
 std::atomic<long> threads_to_fail = fault("FAULT_THREAD");
 std::atomic<long> threads_begun = 0;
 std::atomic<long> signals_in_select = fault("FAULT_SELECT");
@@ -192,6 +195,13 @@ ssize_t sendmsg(int fd, const msghdr* message, int flags) {
         ++counts[stopped_passes];
         raise(SIGSTOP);
     }
+    if (message->msg_controllen != 0 && forgets_descriptor.exchange(false)) {
+        ++counts[bare_passes];
+        msghdr bare = *message;
+        bare.msg_control = nullptr;
+        bare.msg_controllen = 0;
+        return real(fd, &bare, flags);
+    }
     if (send_limit == 0 || message->msg_iovlen == 0 || message->msg_controllen != 0 || !is_socket(fd))
         return real(fd, message, flags);
     return send(fd, message->msg_iov[0].iov_base, message->msg_iov[0].iov_len, flags);
@@ -278,7 +288,7 @@ pid_t fork() {
     const bool nth = --forks_until_one_fails == 0;
     if (nth || (forks_to_fail > 0 && forks_to_fail-- > 0)) {
         ++counts[nth ? nth_forks : failed_forks];
-        errno = EAGAIN;
+        errno = nth ? ENOMEM : EAGAIN;
         raise(SIGCHLD);  // between the call and the caller's look at errno
         return -1;
     }

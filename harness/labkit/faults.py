@@ -23,6 +23,7 @@ COUNTS = (
     "nth_fork",
     "child",
     "pass",
+    "bare",
     "thread",
     "threads",
     "accept",

@@ -175,18 +175,30 @@ class Program:
             current.outcome = "seen"
 
     def expect_asleep(self, cause: Cause = "wakes_for_nothing") -> None:
-        """Fails if the program wakes up again and again while nothing happens: a wait with a time limit."""
+        """Fails if the program or a child of it wakes up again and again while nothing happens: a wait with a
+        time limit.
+        """
         with step(f"{self.name} sleeps, and does not wake up") as current:
-            poll(lambda: kernel.at_rest(self.pid), deadline())
-            before = kernel.context_switches(self.pid)
-
-            def woken() -> int:
-                count = kernel.context_switches(self.pid) - before
-                return count if count > 1 else 0
-
-            if count := poll(woken, 1.2):
+            poll(lambda: all(kernel.at_rest(one) for one in kernel.family(self.pid)), deadline())
+            still = stillness.look()
+            if still is not None and still == stillness.look():
+                current.outcome = "no call has a time limit"
+                return
+            # What is still about to begin may be seen in the first of the two times, and not in the second.
+            count = poll(self._woken(), 3.2) and poll(self._woken(), 3.2)
+            if count:
                 raise self.failure(f"it woke up {count} times or more", cause=cause, rung="spins")
             current.outcome = "seen"
+
+    def _woken(self) -> Callable[[], int]:
+        """Tells how often a thread of the program or of its children has gone to sleep from now on; 0 for
+        once."""
+
+        def switches() -> int:
+            return sum(kernel.context_switches(one) for one in kernel.family(self.pid))
+
+        before = switches()
+        return lambda: count if (count := switches() - before) > 1 else 0
 
     def expect_busy(self, cause: Cause = None) -> None:
         """Fails if the program does not use the CPU all the time."""
@@ -214,6 +226,14 @@ class Program:
                 self._process.stdin.flush()
             except BrokenPipeError:
                 raise self.failure("does not read its standard input any more") from None
+
+    def type_at_once(self, text: str) -> None:
+        """Writes to the program's standard input while it is paused: it finds all of it together."""
+        assert self._process.stdin is not None, "start it with stdin=True"
+        if len(text) > fcntl.fcntl(self._process.stdin, fcntl.F_GETPIPE_SZ):
+            raise CouldNotTell("a pipe of this machine does not hold so much")
+        with self.paused():
+            self.type(text)
 
     def expect_at_rest(self) -> None:
         """Waits until the program has read all that it was given, all threads of it and its children sleep,

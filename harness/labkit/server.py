@@ -5,16 +5,18 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import resource
 import socket
 import time
+from collections import Counter
 from collections.abc import Callable
 
 from . import kernel
 from .client import Peer
 from .last_words import evident_cause, last_words
 from .program import Program, raise_if_unwritten
-from .steps import CouldNotTell, Failed, difference, step
+from .steps import Cause, CouldNotTell, Failed, difference, step
 from .waiting import Missed, await_fact
 
 
@@ -116,6 +118,34 @@ class Server(Program):
                 raise self.failure("nothing came, not even an end") from None
             current.outcome = os.strerror(number) if number else "no error"
             return number
+
+    def expect_all_logged_gone(self, cause: Cause = "wrong_name_in_log") -> None:
+        """Waits until the log says of each client that has connected that it has disconnected; once, and by
+        the same address. To be called when all clients have gone.
+        """
+
+        def log() -> tuple[Counter[str], Counter[str]]:
+            lines = re.findall(r"^(connected|disconnected) (\S+)\n", self.stdout.text, re.MULTILINE)
+            came = Counter(address for word, address in lines if word == "connected")
+            return came, Counter(address for word, address in lines if word == "disconnected")
+
+        def all_gone() -> bool:
+            came, gone = log()
+            return came.total() <= gone.total() or self.status() is not None
+
+        with step("the log says of each client that has connected, once, that it has gone") as current:
+            with contextlib.suppress(Missed):
+                await_fact(all_gone)
+            came, gone = log()
+            if came != gone:
+                too_many, missing = sorted((gone - came).elements()), sorted((came - gone).elements())
+                words = [
+                    f"{text}: {', '.join(some[:3])}{' …' if len(some) > 3 else ''}"
+                    for text, some in (("is said too often to have gone", too_many), ("is not", missing))
+                    if some
+                ]
+                raise self.failure("; ".join(words), cause=cause)
+            current.outcome = f"of {came.total()}"
 
     def _socket(self, port: int | None, receive_buffer: int) -> socket.socket:
         family = socket.AF_INET6 if ":" in self.address else socket.AF_INET
