@@ -261,7 +261,7 @@ def test_the_second_client_waits_while_the_first_is_served(lab: Lab) -> None:
     ann.expect(b"FIRST")
     server.expect_at_rest()
     bob.expect_waiting()
-    server.expect_idle()
+    server.expect_asleep()
     ann.close()
     bob.expect(b"ME TOO")
 
@@ -282,6 +282,7 @@ def test_two_hundred_clients_wait_and_all_are_served(lab: Lab) -> None:
             client.half_close()
             client.expect_eof(cause="descriptor_left_open")
     one_client_less(server, 200)
+    server.expect_all_logged_gone()
     expect(
         server.descriptors() == before,
         "the server has the descriptors that it had at first",

@@ -1327,7 +1327,7 @@ def rude_clients_concern_themselves(lab: Lab, program: str) -> None:
     dan = joined(server, "dan", ann)
     ann.send(b"still here\n")
     dan.expect(b"ann: still here\n")
-    server.expect_idle()
+    server.expect_asleep()
     port = server.port
     server.stop()
     ann = joined(lab.server(program, port=port), "ann")
