@@ -699,6 +699,11 @@ def test_a_line_too_long_is_refused_and_the_refusal_arrives(lab: Lab) -> None:
     with server.paused():
         eve.send(b"x" * (MAX_LINE + 1) + b"\n0 0\n")
     eve.expect(b"Line too long\n", cause="limit_wrong")
+    fay = server.connect("fay")
+    with server.paused():
+        fay.send(b"x\n0 y\n" + b"9" * (MAX_LINE + 100_000))
+    fay.expect(b"Bad Syntax\nBad Syntax\nLine too long\n", cause={"bytes": "replies_dropped"})
+    fay.close()
     eve.close()
     dan = server.connect("dan")
     dan.send(b"5 5\n")

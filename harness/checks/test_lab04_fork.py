@@ -602,8 +602,9 @@ def test_what_one_child_stores_the_next_one_finds(lab: Lab) -> None:
     bob.send(b"9\nnine ten\n18446744073709551616 1\n9")
     bob.expect(b"8\nBad Syntax\nOut of Range\n")
     cat = server.connect("cat")
-    cat.send(b"9" * 70_000)
-    cat.expect(b"Line too long\n")
+    with server.paused():
+        cat.send(b"x\n0 y\n" + b"9" * 70_000)
+    cat.expect(b"Bad Syntax\nBad Syntax\nLine too long\n", cause={"bytes": "replies_dropped"})
     cat.expect_eof()
     server.stop()
     cas(lab.server("cas_server_shared"), "dan, after a restart,", b"0 0\n", b"0\n", "left_over")

@@ -184,8 +184,9 @@ def test_swaps_of_two_threads_are_never_one(lab: Lab) -> None:
         client.expect(reply, cause={"bytes": "not_one_register"})
         server.expect_alive()
     cat = server.connect("cat")
-    cat.send(b"9" * 70_000)
-    cat.expect(b"Line too long\n")
+    with server.paused():
+        cat.send(b"x\n0 y\n" + b"9" * 70_000)
+    cat.expect(b"Bad Syntax\nBad Syntax\nLine too long\n", cause={"bytes": "replies_dropped"})
     cat.expect_eof()
     server.stop()
 

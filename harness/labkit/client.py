@@ -59,6 +59,7 @@ class Peer:
         self.local: kernel.End = connection.getsockname()[:2]
         self.remote: kernel.End = connection.getpeername()[:2]
         self.local_port = self.local[1]
+        self.came_of_file = 0  # bytes, of the one that expect_file waits for
         self.sent = bytearray()
         self.received = bytearray()
         self.taken = 0  # bytes that were expected and came
@@ -261,7 +262,7 @@ class Peer:
                 self.received[self.taken :]
             )  # what has been read already; _arrived() goes on from there
             del self.received[self.taken :]
-            at = 0
+            self.came_of_file = at = 0
             while at < size:
                 chunk, rest = rest or self._arrived(min(1 << 20, size - at)), b""
                 if not chunk:
@@ -276,7 +277,7 @@ class Peer:
                         cause=cause,
                         details=difference(wanted, chunk),
                     )
-                at += len(chunk)
+                self.came_of_file = at = at + len(chunk)
             current.outcome = "seen"
 
     def _arrived(self, most: int) -> bytes:
