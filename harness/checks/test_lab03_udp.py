@@ -20,6 +20,7 @@ SENDER = {
 }
 GOODBYE = {
     "empty_ends_server": "An empty datagram ended the server. It is one datagram, from one client.",
+    "wrong_goodbye": "The log does not name the client that has said goodbye, but another one.",
     "goodbye_answered": "An empty datagram got a reply. It is a goodbye: its sender does not wait for one.",
 }
 TRUNCATED = {
@@ -55,6 +56,7 @@ RETRY = {
     "repeat_is_a_try": "A repeated reply used up a try: a datagram that is not the reply should not end the "
     "wait.",
     "wait_restarted": "Each wrong datagram started the wait anew: compute its deadline before the wait.",
+    "gives_up_early": "The client gave up before it had asked 40 times.",
     "asks_for_ever": "The client does not give up: after 40 tries without a reply it should report it and "
     "end.",
     "waits_do_not_grow": "The waits should be 10, 20, 40, 80, 160, then 200 ms: repeats at a fixed pace keep "
@@ -83,6 +85,8 @@ TAKE = {
     "other_reply_taken": "A reply to another request was taken: compare epoch, client and request.",
     "wrong_line_sent": "A line that is not `take N`, N from 1 to 1000, is answered Bad Request by the client "
     "itself.",
+    "patience_starts_anew": "The -w seconds belong to the request: a datagram that is not its reply does not "
+    "begin them anew.",
     "doubt_not_told": "The client did not say that its request may have been served, or not, and end with "
     "status 1.",
     "other_timeout": "The time-out is not the one of RFC 6298, section 2, between 10 and 200 ms.",
@@ -157,6 +161,8 @@ def test_an_empty_datagram_is_one_goodbye_and_ends_nobody_else(lab: Lab) -> None
     server.expect_match(f"^goodbye 127.0.0.1:{ann.port}$")
     ann.send(b"back again")
     ann.expect(b"BACK AGAIN")
+    bob.send(b"")
+    server.expect_match(f"^goodbye 127.0.0.1:{bob.port}$", cause="wrong_goodbye")
 
 
 @check(points=4, read="truncated", causes=TRUNCATED)
@@ -430,7 +436,9 @@ def test_the_client_gives_up_after_forty_tries_and_growing_waits(lab: Lab) -> No
     )
     with step("the request comes 33 times more", quiet=True):
         for _ in range(33):
-            silent.expect(b"1 hello")
+            silent.expect(
+                b"1 hello", cause=lambda: "gives_up_early" if client.status() is not None else "never_asks_again"
+            )
     client.expect_exit(1, cause="asks_for_ever")
     waits = re.findall(r"no reply in (\S+) ms$", client.stderr.text, re.MULTILINE)
     expect(
@@ -721,6 +729,18 @@ def test_the_take_client_tells_that_its_request_is_in_doubt(lab: Lab) -> None:
         server.send(f"{word} 77 5 1".encode(), to=port)
         client.expect_exit(1, cause="doubt_not_told")
         client.expect_match(f"^take_client: {word} 77 5 1: ", stream="stderr", cause="doubt_not_told")
+    server = lab.datagrams("the server")
+    client = take_client(lab, server.port, "-w", "1")
+    port = introduced(server)
+    client.type("take 3\n")
+    next_request(server, b"take 77 5 1 3", b"", "not_repeated")
+
+    def given_up() -> bool:
+        server.send(b"tickets 77 5 9 1 3", to=port)
+        return client.status() is not None
+
+    wait_until(given_up, "it gives up, although replies to another request come", cause="patience_starts_anew")
+    client.expect_exit(1, cause="patience_starts_anew")
 
 
 @check(points=2, read="how-long-to-wait", causes=TAKE)
