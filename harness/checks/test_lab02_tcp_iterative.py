@@ -9,6 +9,7 @@ from collections.abc import Callable
 from labkit import Lab, Server, check, expect, kernel, shortage, show, step, wait_until
 from labkit.client import Peer
 from labkit.supervised import serves_without_standard_streams
+from labkit.waiting import deadline, poll
 
 DATE = rb"\w{3} \w{3} [ \d]\d \d\d:\d\d:\d\d \d{4}"
 MAX_LINE = 65536
@@ -50,6 +51,8 @@ LINES = {
     "half_line_served": "Half a line, without its newline, was served at the end of the connection.",
     "limit_wrong": "A line may have 65 536 bytes before its newline, and not one more.",
     "unbounded_line": "A line without an end is kept as long as it comes: refuse it at 65 536 bytes.",
+    "lingers_for_ever": "A client that goes on sending after its refusal keeps the server: the two seconds are for "
+    "all that it sends, and not for each piece of it.",
     "reset_too_early": "The connection was closed while there were bytes to read: that is a reset, and the "
     "last reply is lost. "
     "Say that no more will come (shutdown), read the rest, then close.",
@@ -705,7 +708,18 @@ def test_a_line_too_long_is_refused_and_the_refusal_arrives(lab: Lab) -> None:
     fay.expect(b"Bad Syntax\nBad Syntax\nLine too long\n", cause={"bytes": "replies_dropped"})
     fay.close()
     eve.close()
+    gus = server.connect("gus")
+    gus.send(b"x" * (MAX_LINE + 1))
+    gus.expect(b"Line too long\n", cause="limit_wrong")
     dan = server.connect("dan")
+
+    def accepted_though_gus_sends() -> bool | None:
+        gus.send_unread(b"x")
+        return dan.accepted()
+
+    with step("gus sends a byte again and again", quiet=True):
+        poll(accepted_though_gus_sends, deadline())  # about two seconds are allowed
+        wait_until(accepted_though_gus_sends, "dan is accepted all the same", cause="lingers_for_ever")
     dan.send(b"5 5\n")
     dan.expect(b"0\n")
     server.stop()
