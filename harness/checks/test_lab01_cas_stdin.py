@@ -32,7 +32,8 @@ RANGE = {
 STREAM = {
     "last_line_lost": "The last line may come without its newline, and is a line all the same.",
     "block_boundary": "A line that lies across two blocks of the input was taken for two.",
-    "middle_lost": "Of a long line the beginning and the end were looked at, and not all that stands between.",
+    "middle_lost": "Of a long line the beginning and the end were looked at, and not all that stands "
+    "between.",
     "not_flushed": "The replies have to be written before a read that waits: somebody may be waiting for "
     "them to type on.",
     "failure_unnoticed": "The replies could not be written, and the program did not say so: the last bytes "

@@ -51,7 +51,8 @@ LINES = {
     "half_line_served": "Half a line, without its newline, was served at the end of the connection.",
     "limit_wrong": "A line may have 65 536 bytes before its newline, and not one more.",
     "unbounded_line": "A line without an end is kept as long as it comes: refuse it at 65 536 bytes.",
-    "lingers_for_ever": "A client that goes on sending after its refusal keeps the server: the two seconds are for "
+    "lingers_for_ever": "A client that goes on sending after its refusal keeps the server: the two "
+    "seconds are for "
     "all that it sends, and not for each piece of it.",
     "reset_too_early": "The connection was closed while there were bytes to read: that is a reset, and the "
     "last reply is lost. "

@@ -434,11 +434,13 @@ def test_the_client_gives_up_after_forty_tries_and_growing_waits(lab: Lab) -> No
         otherwise=f"{', '.join(waits)} ms",
         cause="waits_do_not_grow",
     )
+
+    def early_end() -> str:
+        return "gives_up_early" if client.status() is not None else "never_asks_again"
+
     with step("the request comes 33 times more", quiet=True):
         for _ in range(33):
-            silent.expect(
-                b"1 hello", cause=lambda: "gives_up_early" if client.status() is not None else "never_asks_again"
-            )
+            silent.expect(b"1 hello", cause=early_end)
     client.expect_exit(1, cause="asks_for_ever")
     waits = re.findall(r"no reply in (\S+) ms$", client.stderr.text, re.MULTILINE)
     expect(
@@ -739,7 +741,8 @@ def test_the_take_client_tells_that_its_request_is_in_doubt(lab: Lab) -> None:
         server.send(b"tickets 77 5 9 1 3", to=port)
         return client.status() is not None
 
-    wait_until(given_up, "it gives up, although replies to another request come", cause="patience_starts_anew")
+    what = "it gives up, although replies to another request come"
+    wait_until(given_up, what, cause="patience_starts_anew")
     client.expect_exit(1, cause="patience_starts_anew")
 
 

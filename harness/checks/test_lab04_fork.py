@@ -244,7 +244,8 @@ def test_three_hundred_silent_clients_make_no_other_wait(lab: Lab) -> None:
         lambda: len(living(server)) == len(silent) + 1,
         "each of them has a child",
         cause=lambda: "silence_ends" if "\ndisconnected" in server.stdout.text else "limited",
-        instead=lambda: f"{len(living(server))} children, {server.stdout.text.count('disconnected')} have ended",
+        instead=lambda: f"{len(living(server))} children; "
+        f"the log tells {server.stdout.text.count('disconnected')} ends",
     )
 
 
@@ -389,7 +390,10 @@ def test_the_handler_keeps_errno(lab: Lab) -> None:
     """A handler may come between a call that fails and the line that reads errno. Here it does so every
     time."""
     for name in ("upper_server", "echo_server_sigchld"):
-        for fault, why in (("fork", "Resource temporarily unavailable"), ("nth_fork", "Cannot allocate memory")):
+        for fault, why in (
+            ("fork", "Resource temporarily unavailable"),
+            ("nth_fork", "Cannot allocate memory"),
+        ):
             server = lab.server(name, faults={fault: 1})
             ann = server.connect("ann")
             ann.expect_eof()
@@ -846,7 +850,7 @@ def test_the_program_gets_the_connection_and_nothing_else(lab: Lab) -> None:
     expect(
         set(found) == {0, 1, 2}, "it has no other descriptor", cause="too_many_copies", otherwise=str(found)
     )
-    # What is ignored here was ignored in the super server at its start; but for two signals that Python ignores.
+    # What is ignored here was ignored in the super server at its start, but for two that Python ignores.
     inherited = kernel.signals(os.getpid(), "ignored") - {signal.SIGPIPE, signal.SIGXFSZ}
     ignored = sorted(signal.Signals(number).name for number in kernel.signals(child, "ignored") - inherited)
     expect(

@@ -30,7 +30,8 @@ LOOP = {
 }
 WRITES = {
     "send_waits": "A send waits for a client that does not read, so all others wait: it must not block.",
-    "rest_lost": "send took a part of the reply, or nothing (EAGAIN), and the rest was lost: keep it, and send "
+    "rest_lost": "send took a part of the reply, or nothing (EAGAIN), and the rest was lost: keep it, and "
+    "send "
     "it later.",
     "never_flushed": "What was kept was not sent when the client read again: watch the client for writing.",
     "too_much_kept": "What a client does not read grows in the server's memory: do not read from that "

@@ -31,6 +31,9 @@ POOL = {
     "spins_when_full": "While the pool is busy the server uses the CPU: it must sleep until there is room.",
 }
 END = {
+    "one_after_the_other_cut_off": "The time for one client began when that of the client before it was "
+    "over: all "
+    "have the same two seconds.",
     "not_told": "At the end of the server a client was not told: it must get `Goodbye` and then the end of "
     "file.",
     "reply_lost": "At the end of the server a client lost the reply to what it had sent before.",
@@ -248,12 +251,25 @@ def test_no_client_keeps_the_server_from_its_end(lab: Lab) -> None:
     """A client that asks for much and reads nothing is cut off in the end: the others are told all the
     same."""
     server = lab.server("upper_server_graceful")
-    ann, bob = server.connect_all("ann", "bob")
-    ann.send_unread(b"a" * 30_000_000)
-    threaded(server, 2)
+    rude = [server.connect(f"rude {number}", receive_buffer=4096) for number in range(1, 9)]
+    bob = server.connect("bob")
+    for client in rude:
+        client.send_unread(b"a" * 30_000_000)
+    threaded(server, 9)
     server.send_signal(signal.SIGTERM)
     bob.expect(b"Goodbye\n", cause="not_told")
     bob.expect_eof(cause="not_told")
+
+    def gone() -> int:
+        return 9 if server.status() is not None else server.stdout.text.count("\ndisconnected ")
+
+    wait_until(lambda: gone() > 1, "the first rude client is cut off", cause="one_keeps_the_server")
+    wait_until(
+        lambda: gone() == 9,
+        "all of them are: the two seconds are the same for all",
+        cause="one_after_the_other_cut_off",
+        instead=lambda: f"{gone() - 1} of 8",
+    )
     ended(server)
 
 

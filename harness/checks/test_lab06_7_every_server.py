@@ -72,6 +72,7 @@ def test_a_thread_that_cannot_be_started_costs_one_client(lab: Lab) -> None:
         ann.expect_eof(cause="no_thread_unnoticed")
         pattern = rf"^{name}: .*Resource temporarily unavailable"
         server.expect_match(pattern, stream="stderr", cause="no_thread_unnoticed")
+        server.expect_all_logged_gone(cause="turned_away_unlogged")
         bob = server.connect("bob")
         threaded(server, 1)
         bob.close()

@@ -46,7 +46,8 @@ FILES = {
     "not_everything": "The call took less than it was given, or at most 2 GiB: it has to be repeated until "
     "all is sent.",
     "wrong_bytes": "The whole buffer was sent. Only the bytes that read returned belong to the file.",
-    "size_overflows": "No byte of a file past 2 GiB comes, or its size is told wrong: the size does not fit into "
+    "size_overflows": "No byte of a file past 2 GiB comes, or its size is told wrong: the size does not "
+    "fit into "
     "an int, and off_t holds it.",
     "held_in_memory": "The file is held in memory as a whole: send it piece by piece.",
     "beyond_the_size": "SIZE was said: a file that grows meanwhile must not make it a lie.",

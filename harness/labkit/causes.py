@@ -26,9 +26,14 @@ COMMON_CAUSES = {
     "standard_descriptor_taken": "A standard descriptor was closed when the program started, and a socket "
     "got its number: "
     "the log goes there. Open /dev/null for it first.",
-    "replies_dropped": "The replies to the lines before the one that is too long are missing: they go out first.",
+    "replies_dropped": "The replies to the lines before the one that is too long are missing: they go out "
+    "first.",
     "largest_refused": "The largest number that the contract allows was refused.",
-    "wrong_name_in_log": "The log names another client than the one that has gone, or one of them twice: each "
+    "turned_away_unlogged": "The log says that a client has connected, and not that it has disconnected: "
+    "it was "
+    "turned away.",
+    "wrong_name_in_log": "The log names another client than the one that has gone, or one of them twice: "
+    "each "
     "`disconnected HOST:PORT` has the address of its own `connected`.",
     "left_over": "What the last run stored is still there: shared memory with a name, or a file, outlives "
     "its program.",
