@@ -6,7 +6,7 @@ import socket
 from ast import literal_eval
 from collections.abc import Callable
 
-from labkit import Lab, Server, check, expect, kernel, shortage, show, step, wait_until
+from labkit import CouldNotTell, Lab, Server, check, expect, kernel, shortage, show, step, wait_until
 from labkit.client import Peer
 from labkit.supervised import serves_without_standard_streams
 from labkit.waiting import deadline, poll
@@ -36,6 +36,7 @@ ADDRESSES = {
     "exits_wrongly": "A failed call is told on stderr as `program: call: reason`, and the exit status is 1.",
 }
 BYTES = {
+    "ends_at_zero": "A zero byte was taken for the end of the text: it is a byte of the line like any other.",
     "text_only": "Bytes are not text: 0 ends no message, and a byte above 127 is no ASCII letter.",
     "newline_sent": "The newline ends the input, and is not part of the line: it is not sent.",
     "deadlock": "Both sides send, and neither reads: as soon as the buffers between them are full, both "
@@ -63,6 +64,7 @@ FRAMES = {
     "nothing_found": "No message was found, although some are all there.",
     "too_early": "A message was given away before its last byte had come.",
     "only_one": "One piece may hold the end of one message and the whole of the next.",
+    "empty_lost": "Two separators in a row have an empty message between them, and it was skipped.",
     "separator_kept": "The separator is no part of the message.",
     "prefix_in_one_piece": "The two bytes of the length may come in two pieces.",
     "signed_prefix": "A length byte above 127 was taken for a negative number.",
@@ -171,6 +173,31 @@ def a_client_that_never_reads(server: Server, request: bytes) -> None:
     bob.expect_waiting()
     server.expect_idle(cause="spins_while_blocked")
     ann.reset()
+    bob.expect_accepted()
+    bob.close()
+
+
+def leaves_while_send_waits(server: Server) -> None:
+    """A client says that it sends no more, and resets, while the server waits in send: that send has taken a
+    part, and the next one finds the connection closed.
+    """
+    ann = server.connect("ann", receive_buffer=4096)
+
+    def unread() -> int:
+        ends = kernel.connection(ann.local, ann.remote)
+        return sum(end.unread for end in ends if (end.address, end.port) == ann.remote)
+
+    with step("ann sends, and reads nothing, until the server waits in send", quiet=True):
+        while not (unread() and kernel.at_rest(server.pid)):
+            if ann.send_unread(b"w" * 65536) < 65536:
+                raise CouldNotTell("the server's end was full before its send waited")
+    ann.half_close()
+    wait_until(
+        lambda: any(end.status == "FIN_WAIT2" for end in kernel.connection(ann.local, ann.remote)),
+        "the server's kernel has it all",
+    )
+    ann.reset()
+    bob = server.connect("bob")
     bob.expect_accepted()
     bob.close()
 
@@ -332,6 +359,7 @@ def test_a_client_that_never_reads_stops_upper_server_only_while_it_is_there(lab
         otherwise=f"{len(got)} bytes of {taken}",
         cause="short_send_ignored",
     )
+    leaves_while_send_waits(server)
     got = a_hundred_megabytes(server)
     expect(
         got == b"X" * 100_000_000,
@@ -413,6 +441,10 @@ def test_upper_client_prints_whole_replies(lab: Lab) -> None:
         server.send(piece)
         server.expect_read(cause="one_recv")
     client.expect_text("Output: HELLO\nInput: ", cause="one_recv")
+    client.type("a\0b\n")
+    server.expect(b"a\0b", cause="ends_at_zero")
+    server.send(b"A\0B")
+    client.expect_text("Output: A\0B\nInput: ", cause="ends_at_zero")
     client.type("\n")
     server.expect_eof()
     client.expect_exit(0)
@@ -675,7 +707,10 @@ def test_a_line_too_long_is_refused_and_the_refusal_arrives(lab: Lab) -> None:
     server = lab.server("cas_server_lines")
     ann = server.connect("ann")
     ann.send(b"1 1\n" + b"x" * MAX_LINE + b"\n2 2\n")
-    ann.expect(b"0\nBad Syntax\n0\n", cause={"bytes": "limit_wrong"})
+    ann.expect(
+        b"0\nBad Syntax\n0\n",
+        cause=lambda: "limit_wrong" if b"Line too long" in ann.unread() else "rest_lost",
+    )
     ann.close()
     bob = server.connect("bob")
     bob.send(b"3 3\n" + b"x" * MAX_LINE)
@@ -843,7 +878,8 @@ def test_messages_of_fixed_length_are_found(lab: Lab) -> None:
 def test_messages_before_a_separator_are_found(lab: Lab) -> None:
     """Up to the newline it is a message, be it empty; behind the last newline there is none yet."""
     expect_framed(lab, "separator", b"start\nconnect\n", [b"start", b"connect"], b"", "separator_kept")
-    expect_framed(lab, "separator", b"\n\0\r\n\n\xffend", [b"", b"\0\r", b""], b"\xffend", "only_one")
+    expect_framed(lab, "separator", b"a\n\0\r\nb\n\xffend", [b"a", b"\0\r", b"b"], b"\xffend", "only_one")
+    expect_framed(lab, "separator", b"\n\0\r\n\n\xffend", [b"", b"\0\r", b""], b"\xffend", "empty_lost")
 
 
 @check(points=3, read="framing", causes=FRAMES)

@@ -81,7 +81,8 @@ def test_a_thread_that_cannot_be_started_costs_one_client(lab: Lab) -> None:
     several += ["thread_hello", "event", "condition", "multiprint_polling"]
     for line in several:
         name, *words = line.split()
-        run = lab.run(name, *words, "-n", "4", faults={"threads": 2}).expect_status(1)
+        run = lab.run(name, *words, "-n", "4", faults={"threads": 2}, endless="fewer_threads")
+        run.expect_status(1, cause="fewer_threads")
         run.expect_match("Resource temporarily unavailable", stream="stderr")
 
 

@@ -29,6 +29,8 @@ COMMON_CAUSES = {
     "replies_dropped": "The replies to the lines before the one that is too long are missing: they go out "
     "first.",
     "largest_refused": "The largest number that the contract allows was refused.",
+    "fewer_threads": "A program that cannot have all its threads has to say so and to end: it went on with "
+    "fewer, or waits for those that have begun.",
     "turned_away_unlogged": "The log says that a client has connected, and not that it has disconnected: "
     "it was "
     "turned away.",
