@@ -177,7 +177,7 @@ def a_client_that_never_reads(server: Server, request: bytes) -> None:
     bob.close()
 
 
-def leaves_while_send_waits(server: Server) -> None:
+def leaves_while_send_waits(server: Server, size: int) -> None:
     """A client says that it sends no more, and resets, while the server waits in send: that send has taken a
     part, and the next one finds the connection closed.
     """
@@ -189,7 +189,7 @@ def leaves_while_send_waits(server: Server) -> None:
 
     with step("ann sends, and reads nothing, until the server waits in send", quiet=True):
         while not (unread() and kernel.at_rest(server.pid)):
-            if ann.send_unread(b"w" * 65536) < 65536:
+            if ann.send_unread(b"w" * size) < size:
                 raise CouldNotTell("the server's end was full before its send waited")
     ann.half_close()
     wait_until(
@@ -359,7 +359,8 @@ def test_a_client_that_never_reads_stops_upper_server_only_while_it_is_there(lab
         otherwise=f"{len(got)} bytes of {taken}",
         cause="short_send_ignored",
     )
-    leaves_while_send_waits(server)
+    for size in (65536, 50_000, 40_001, 30_002, 60_003, 20_004):  # a send may have taken nothing yet
+        leaves_while_send_waits(server, size)
     got = a_hundred_megabytes(server)
     expect(
         got == b"X" * 100_000_000,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from labkit import Lab, check, expect
+from labkit import Lab, check, expect, step, wait_until
 from labkit.driven import Driver
 from labkit.threads import expect_no_wakeups
 
@@ -69,6 +69,32 @@ def test_no_reader_overtakes_a_writer_and_no_writer_a_reader(lab: Lab) -> None:
     driver.ends("eve", "write 2", "written", "lost_wakeup")
     driver.does("eve", "done", "done", "lost_wakeup")
     driver.ends("fay", "read", "2", "lost_wakeup")
+    many_come_at_once(lab)
+
+
+def many_come_at_once(lab: Lab) -> None:
+    """Twenty-four readers and twelve writers wait for one writer. Each of them has its turn in the end: who
+    gives the lock back wakes the thread whose turn it is, wherever that waits among the others.
+    """
+    program = lab.start("register_rw", stdin=True)
+    program.type("first write 1\n")
+    program.expect_match(r"(?s)< first write 1: written\n", cause="lost_wakeup")
+    lines = []
+    for number in range(12):
+        lines += [f"reader{number} read", f"other{number} read", f"writer{number} write {number}"]
+    lines += ["first done", *(line.split()[0] + " done" for line in lines)]
+
+    def returned() -> int:
+        return program.stdout.text.count("\n< ")
+
+    with step("24 readers and 12 writers come, and each gives the lock back", quiet=True):
+        program.type("\n".join(lines) + "\n")
+        wait_until(
+            lambda: returned() == len(lines) + 1 or program.status() is not None,
+            "each of their calls returns",
+            cause="lost_wakeup",
+            instead=lambda: f"{returned() - 1} of {len(lines)}",
+        )
 
 
 @check(points=1, read="readers-and-writers", causes=LOCK)
