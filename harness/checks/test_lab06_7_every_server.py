@@ -12,6 +12,8 @@ SERVERS = {
     "polls": "It wakes up again and again though nothing has happened: wait without a time limit.",
     "thread_leak": "Something of each client's thread is left after its end: join it or detach it.",
     "descriptor_leak": "A connection stays open after its client has gone: which thread owns the descriptor?",
+    "log_garbled": "Many clients have gone at once, and not each of them has its line in the log: threads that "
+    "print a line in pieces mix their pieces (std::osyncstream).",
     "no_thread_unnoticed": "A thread could not be started, and the client was not turned away: say the "
     "reason on stderr, and close its connection.",
 }
@@ -189,6 +191,16 @@ def come_and_go(server: Server, clients: int, request: bytes, reply: bytes) -> N
 def test_fifteen_hundred_clients_leave_nothing_behind(lab: Lab) -> None:
     """A thread that has ended and was neither joined nor detached keeps its stack."""
     come_and_go(lab.server("cas_server", variant=""), 1500, b"0 0\n", b"0\n")
+    for name in ("upper_server", "cas_server"):
+        server = lab.server(name, variant="")
+        for _ in range(3):
+            clients = server.connect_all(*(f"client {number}" for number in range(300)))
+            threaded(server, 300)
+            with server.paused(), step("all hang up at once", quiet=True):
+                for client in clients:
+                    client.close()
+            server.expect_all_logged_gone(cause="log_garbled")
+            threaded(server, 0, cause="thread_leak")
 
 
 @check(
