@@ -12,7 +12,7 @@ SERVERS = {
     "polls": "It wakes up again and again though nothing has happened: wait without a time limit.",
     "thread_leak": "Something of each client's thread is left after its end: join it or detach it.",
     "descriptor_leak": "A connection stays open after its client has gone: which thread owns the descriptor?",
-    "log_garbled": "Many clients have gone at once, and not each of them has its line in the log: threads that "
+    "log_garbled": "Many clients have gone at once, and not each has its line in the log: threads that "
     "print a line in pieces mix their pieces (std::osyncstream).",
     "no_thread_unnoticed": "A thread could not be started, and the client was not turned away: say the "
     "reason on stderr, and close its connection.",
