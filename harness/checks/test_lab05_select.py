@@ -253,7 +253,7 @@ def a_server_tries_again(
 
 def ten_thousand_clients(lab: Lab, name: str) -> None:
     """All are connected at the same time, and are answered."""
-    server = lab.server(name)
+    server = lab.server(name, raisable=256)
     crowd = server.crowd(10000)
     with step("a hundred of them are answered", quiet=True):
         for client in crowd[::100]:
@@ -360,7 +360,7 @@ def test_a_reset_ends_one_connection(lab: Lab) -> None:
 def test_select_refuses_a_client_that_its_sets_have_no_place_for(lab: Lab) -> None:
     """A set has FD_SETSIZE places, 1024. A descriptor beyond them must not be put there: the server closes
     it."""
-    server = lab.server("upper_server")
+    server = lab.server("upper_server", raisable=256)
     crowd = server.crowd(1060)
     answers(crowd[0], b"first")
     answers(crowd[999], b"thousandth")
@@ -379,7 +379,7 @@ def test_select_refuses_a_client_that_its_sets_have_no_place_for(lab: Lab) -> No
     wait_until(lambda: len(server.descriptors()) < 1020, "their descriptors are closed")
     answers(server.connect("late"), b"there is room again")
     for name in ("echo_server_writes", "cas_server", "bytes_server"):
-        server = lab.server(name, listeners=2 if name == "echo_server_writes" else 1)
+        server = lab.server(name, listeners=2 if name == "echo_server_writes" else 1, raisable=256)
         crowd = server.crowd(1060)
         crowd[1059].half_close()
         # It may be served or refused. A client that is in no set gets neither.

@@ -21,8 +21,8 @@ POOL = {
     "accept.",
     "serves_where_it_accepts": "While one client is served no other is accepted: the thread that accepts "
     "must do nothing else.",
-    "no_backpressure": "The server accepts clients without bound while its threads are busy: bound the "
-    "queue.",
+    "no_backpressure": "The server accepts more clients than it may while its threads are busy: bound the "
+    "queue, by -n.",
     "closed_twice": "A connection ended that no client and no thread of its own has ended: was a descriptor "
     "closed "
     "twice? Its number may be the next client's by then.",

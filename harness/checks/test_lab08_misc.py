@@ -654,7 +654,7 @@ def three_gib_arrive(lab: Lab, program: str) -> None:
 def half_sent(lab: Lab, program: str) -> tuple[Server, Path, bytes]:
     """A server with a file that is larger than what the kernel buffers, and its content."""
     path = directory(lab, program) / "large"
-    content = lab.random.randbytes(1 << 20) * 12
+    content = lab.random.randbytes(1 << 20) * 12 + b"the rest"  # no whole number of blocks
     path.write_bytes(content)
     return lab.server(program, str(path.parent)), path, content
 
@@ -1289,7 +1289,7 @@ def who_is_silent_is_told(server: Server, bob: Peer, sent: list[float]) -> None:
 
 
 def a_crowd_talks(lab: Lab, program: str, most: int) -> None:
-    server = lab.server(program)
+    server = lab.server(program, raisable=256)
     before = len(server.descriptors())
     ann = joined(server, "ann")
     crowd = server.crowd(most)

@@ -129,7 +129,7 @@ class Box:
             raise Failed("does not start: it is no program", rung="start", cause="does_not_start")
         cwd, env = around.directory, dict(around.environment)
         tracer, dies_with_us = self._tracer(argv), ["/usr/bin/setpriv", "--pdeathsig=KILL", "--"]
-        limits = [*self._limits(around.descriptors, file_size), "--"]
+        limits = [*self._limits(around, file_size), "--"]
         argv = around.command([*argv])
         # For the program alone: what sets it up has an empty environment, which the program could read in
         # /proc, and preloads nothing.
@@ -228,8 +228,10 @@ class Box:
         trace.touch()
         return [TRACER, "-D", "-f", "-ttt", "-T", "-yy", "-s", "32", "-o", str(trace), "--"]
 
-    def _limits(self, descriptors: int, file_size: int) -> list[str]:
-        files = [f"--nofile={descriptors}"] if descriptors else []
+    def _limits(self, around: Surroundings, file_size: int) -> list[str]:
+        files = [f"--nofile={around.descriptors}"] if around.descriptors else []
+        if around.raisable:
+            files = [f"--nofile={around.raisable}:"]  # the soft limit alone
         if self.tier == 4:
             return ["/usr/bin/prlimit", "--core=0", *files]
         # The first to die when the machine has no memory left, and not the harness; confine.py does so in

@@ -60,6 +60,7 @@ class Lab:
         listeners: int = 1,
         faults: Mapping[str, int] | None = None,
         descriptors: int = 0,
+        raisable: int = 0,
         closed: tuple[int, ...] = (),
         variant: str | None = None,
         env: Mapping[str, str] | None = None,
@@ -73,7 +74,7 @@ class Lab:
         """
         sockets = kernel.receiving if datagrams else kernel.listening
         with step(f"{name} {' '.join(arguments)}".strip() + " listens") as current:
-            around = self.around(faults, descriptors, closed, env)
+            around = self.around(faults, descriptors, closed, env, raisable)
             argv = [str(self.require(name, variant)), "-p", str(port), *_possible(arguments)]
             server = self._started(Server(name, self.box, argv, around))
             with contextlib.suppress(Missed):
@@ -137,12 +138,14 @@ class Lab:
         descriptors: int = 0,
         closed: tuple[int, ...] = (),
         env: Mapping[str, str] | None = None,
+        raisable: int = 0,
     ) -> Surroundings:
         """What a program of the check is started in.
 
         faults: {"send": 7} makes each send take at most 7 bytes (see faults.cpp), and that must come about;
         {} only counts. descriptors: the most that
-        it may have open. closed: the standard descriptors that it starts without. env: more for its
+        it may have open. raisable: the soft limit of that, which it may raise. closed: the standard
+        descriptors that it starts without. env: more for its
         environment. variant="tsan", where it is asked for, means the sanitized program.
         """
         environment = ENVIRONMENT | dict(env or {})
@@ -152,7 +155,7 @@ class Lab:
                 raise CouldNotTell("the library that injects faults could not be built")
             disturbance = Disturbance(faults, self.shim, self.scratch)
             environment |= disturbance.environment
-        return Surroundings(self.scratch, environment, descriptors, closed, disturbance)
+        return Surroundings(self.scratch, environment, descriptors, raisable, closed, disturbance)
 
     def _started(self, program: Started) -> Started:
         self.programs.append(program)

@@ -58,6 +58,7 @@ class Surroundings:
     directory: Path  # it starts there, and may write there
     environment: Mapping[str, str] = field(default_factory=lambda: dict(ENVIRONMENT))
     descriptors: int = 0  # the most that it may have open; 0 means as many as the harness
+    raisable: int = 0  # it starts with this soft limit of them, and may raise it; 0 means as above
     closed: tuple[int, ...] = ()  # the standard descriptors that are closed when it starts
     disturbance: Disturbance | None = None  # what the preloaded library is to do to it
 
