@@ -8,13 +8,15 @@ from typing import Any
 
 # Causes by name, for failures that may happen in every check. A check's own causes come first.
 COMMON_CAUSES = {
-    "does_not_build": "The compiler refuses the source; its first error is above.",
+    "does_not_build": "The compiler refuses the source: begin with its first error.",
     "program_missing": "The program was not built: is its source file there, under its own name?",
     "does_not_start": "The program could not be started at all.",
-    "exited_early": "The program ended before it listened. What it said last is above.",
+    "exited_early": "The program ended before it listened.",
     "not_listening": "No socket of the program listens: were socket, bind and listen all called, "
     "in this order?",
-    "not_written": "The program says that it is not written yet. Its contract is in handouts/contracts.",
+    "not_written": "The program, or a header that it includes, says that it is not written yet. Its "
+    "contract is in "
+    "handouts/contracts.",
     "backlog_full": "The kernel dropped the client's SYN: the queue of clients that wait for accept was "
     "full. The backlog "
     "is the second argument of listen.",
@@ -43,6 +45,21 @@ COMMON_CAUSES = {
     "nobody has read does "
     "so, and SO_LINGER with a time of 0.",
     "hung_up": "The connection was closed where an answer was due.",
+    "call_failed": "A call failed while this client was served, and the connection was closed. The "
+    "program says "
+    "which call it was, and why it failed.",
+    "answers_at_the_end": "The answer came only when the client had said that it sends no more (end of "
+    "file): "
+    "answer what has come before you wait for more.",
+    "port_ignored": "The server listens at another port than it was told.",
+    "address_ignored": "The server listens at another address than it was told.",
+    "port_not_in_network_order": "The two bytes of the port are exchanged: a socket address has them in the "
+    "network's order (htons).",
+    "port_told_in_network_order": "The two bytes of the port are exchanged in what was printed: a socket "
+    "address "
+    "has them in the network's order (ntohs).",
+    "other_log": "The log has `connected HOST:PORT` when a client is accepted, with its address, and "
+    "`disconnected HOST:PORT` when its connection has ended.",
     "spins": "The program uses the CPU all the time instead of waiting: which call should block, "
     "and does not?",
     "wakes_for_nothing": "The program wakes up again and again while nothing happens. Wait without a time "
@@ -61,12 +78,12 @@ COMMON_CAUSES = {
     "address_in_use": "bind was refused: the address has a listener, or connections of one that has ended. "
     "SO_REUSEADDR "
     "is for the latter.",
-    "ended_with_reason": "The program ended, although nobody had asked it to. It said why: see above.",
+    "ended_with_reason": "The program ended, although nobody had asked it to, and said why.",
     "ended_unasked": "The program ended with an error status, although nobody had asked it to, and said "
     "nothing.",
     "client_ends_server": "One client's error ended the whole program: it belongs to that client's "
     "connection alone.",
-    "sanitizer": "The sanitizer found an error in the program; its first report is above.",
+    "sanitizer": "The sanitizer found an error in the program: begin with its first report.",
     "data_race": "Two threads used the same memory at once, one of them to write it, and no lock made them "
     "take turns.",
     "lock_order": "Two locks are taken in both orders: two threads that hold one each wait for the other's "
@@ -92,6 +109,9 @@ COMMON_CAUSES = {
     "read): "
     "nothing can be seen of it.",
     "memory_hog": "Its processes together held more memory than they may: what grows without bound?",
+    "outlives_its_server": "A child, or another process that the server has started, goes on after the "
+    "server "
+    "has ended.",
     "does_not_end": "The program goes on when it should have ended.",
     "wrong_exit_status": "The program ended with another exit status than it should.",
     "ended_too_early": "The program ended while there was still work for it.",

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from . import kernel
+from .last_words import cause_of_hanging_up, reason
 from .steps import Cause, Failed, difference, show, step
-from .waiting import Missed, await_fact, deadline
+from .waiting import Missed, await_fact, deadline, poll
 
 if TYPE_CHECKING:
     from .program import Program
@@ -64,7 +65,9 @@ class Peer:
         self.received = bytearray()
         self.taken = 0  # bytes that were expected and came
         self.eof = False
+        self._half_closed = False
         self.error: OSError | None = None  # ECONNRESET, mostly
+        self._said = len(program.stderr.text)  # what stderr had when it began
         self.events: list[tuple[float, str]] = [(since or time.time(), "connect")]  # for the timeline
         for made in _made:
             made.append(self)
@@ -172,6 +175,7 @@ class Peer:
 
     def half_close(self) -> None:
         """Says that no more will be sent (shutdown), and goes on reading."""
+        self._half_closed = True
         with step(f"{self.name} half-closes"), contextlib.suppress(OSError):
             self._note("half-close")
             self.socket.shutdown(socket.SHUT_WR)
@@ -425,22 +429,25 @@ class Peer:
             return self.program.failure(
                 "the connection is not accepted", cause=cause, otherwise="never_accepted", rung="accept"
             )
-        if self.error is not None:
-            return self.program.failure(
-                f"the connection ended: {self.error.strerror}",
-                cause=cause,
-                rung="answer",
-                otherwise="hung_up",
-            )
-        if self.eof:
-            return self.program.failure(
-                "the connection was closed instead", cause=cause, rung="answer", otherwise="hung_up"
-            )
+        if self.error is not None or self.eof:
+            what = f"the connection ended: {self.error.strerror}" if self.error else "it was closed instead"
+            poll(self.program.stderr.complete, 1.0)
+            said = reason(self.program.stderr.text[self._said :])
+            named = cause_of_hanging_up(said)
+            what += f", and {self.program.name} says `{said}`" if said else ""
+            rung = "reset" if self.error else "closed"
+            return self.program.failure(what, cause=cause, rung=rung, otherwise=named)
         if kernel.cpu_share(self.program.pid) > 0.5:
             return self.program.failure(
                 "nothing came, and the program is busy", cause=cause, otherwise="spins", rung="spins"
             )
-        return self.program.failure("nothing came", cause=cause, otherwise="no_answer", rung="answer")
+        failure = self.program.failure("nothing came", cause=cause, otherwise="no_answer", rung="answer")
+        if failure.cause == "no_answer" and not self._half_closed and self.sent:
+            self.half_close()
+            if poll(lambda: self.unread() or self.eof or self.error is not None, 1.0) and self.unread():
+                failure.cause = "answers_at_the_end"
+                failure.what = "nothing came before it half-closed"
+        return failure
 
 
 def converse(

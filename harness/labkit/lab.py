@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+import ipaddress
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -18,8 +19,9 @@ from .program import Program, raise_if_unwritten, status_name
 from .run import Run, run_to_its_end
 from .sanitizers import words_to_sanitizer
 from .server import Server
-from .steps import CouldNotTell, Failed, show, step
+from .steps import Cause, CouldNotTell, Failed, show, step
 from .surroundings import ENVIRONMENT, Surroundings, has_ipv6
+from .upper import Upper
 from .waiting import Missed, await_fact, poll
 
 Started = TypeVar("Started", bound=Program)
@@ -64,12 +66,14 @@ class Lab:
         closed: tuple[int, ...] = (),
         variant: str | None = None,
         env: Mapping[str, str] | None = None,
+        taken: str = "address_in_use",
     ) -> Server:
         """Starts a server on a port of the kernel's choice and waits until it listens: a fact of the kernel,
         no probe.
 
         datagrams: it is one for UDP, which receives without listening. listeners: the sockets that it listens
-        on, of which it makes one after the other. The others are those of around(). Also checks the first
+        on, of which it makes one after the other. taken: the likely cause if bind says that the address is in
+        use. The others are those of around(). Also checks that it listens where it was told, and the first
         line on stdout.
         """
         sockets = kernel.receiving if datagrams else kernel.listening
@@ -79,7 +83,7 @@ class Lab:
             server = self._started(Server(name, self.box, argv, around))
             with contextlib.suppress(Missed):
                 await_fact(lambda: len(sockets(server.pid)) >= listeners or server.status() is not None)
-            server.note_listeners(sockets, told=1 not in closed)
+            server.note_listeners(sockets, 1 not in closed, (_address(arguments), port), taken)
             current.outcome = f"on port {', '.join(map(str, server.ports))}"
         return server
 
@@ -116,18 +120,20 @@ class Lab:
         variant: str | None = None,
         env: Mapping[str, str] | None = None,
         path: Path | None = None,
-        endless: str = "does_not_end",
+        endless: Cause = "does_not_end",
+        moved: Callable[[], int] | None = None,
     ) -> Run:
         """Runs a program to its end, with `input` (bytes or a file) on stdin; returns its status and output.
 
         reported: a sanitizer's report is what is looked for, and no failure. endless: the likely cause if it
-        does not end. The others are those of start().
+        does not end. moved: what its peers count of the bytes that move (Upper). The others are those of
+        start().
         """
         words = f"{name} {' '.join(arguments)}".strip()
         with step(words + (f" with {show(input)}" if input and isinstance(input, bytes) else "")) as current:
             around = self.around(faults, descriptors, closed, env)
             argv = [str(path or self.require(name, variant)), *_possible(arguments)]
-            result = run_to_its_end(name, self.box, argv, around, input, reported, endless)
+            result = run_to_its_end(name, self.box, argv, around, input, reported, endless, moved)
             raise_if_unwritten(name, result.stderr.decode(errors="replace"))
             current.outcome = status_name(result.status)
             return result
@@ -208,6 +214,10 @@ class Lab:
         """A listening socket of the harness's own, for a program that is a client."""
         return Listener(address)
 
+    def upper(self) -> Upper:
+        """A known-good upper server of the harness's own, for a program that is its client."""
+        return Upper()
+
     def datagrams(self, name: str, program: Program | None = None, port: int | None = None) -> Datagrams:
         """A UDP socket of the harness's own; connected to `port` of the program if given."""
         return Datagrams(name, program, port)
@@ -234,6 +244,14 @@ class Lab:
             except Failed:
                 with step(f"{program.name} is well at the end"):
                     raise
+
+
+def _address(arguments: tuple[str, ...]) -> str:
+    """The numeric address that follows -a, "" if there is none."""
+    given = arguments[arguments.index("-a") + 1] if "-a" in arguments[:-1] else ""
+    with contextlib.suppress(ValueError):
+        return str(ipaddress.ip_address(given))
+    return ""
 
 
 def _possible(arguments: tuple[str, ...]) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import re
@@ -19,9 +20,9 @@ from typing import IO
 
 from . import kernel, stillness
 from .box import Box
-from .last_words import evident_cause, last_words
+from .last_words import evident_cause, last_words, unwritten
 from .sanitizers import thread_sanitizer_works
-from .steps import Cause, CouldNotTell, Failed, difference, show, step
+from .steps import Cause, CouldNotTell, Failed, attest, difference, show, step
 from .surroundings import Surroundings
 from .waiting import Missed, await_fact, deadline, poll
 
@@ -39,9 +40,10 @@ _SANITIZER_CAUSES = {
 
 
 def raise_if_unwritten(name: str, stderr: str) -> None:
-    """Throws Failed if the program's last word is that it is not written yet, as a starter's is."""
-    if stderr.rstrip().endswith("not written yet"):
-        raise Failed(f"{name} is not written yet", rung="start", cause="not_written")
+    """Throws Failed if the program says that it, or a header of it, is not written yet, as a starter's "
+    "does."""
+    if words := unwritten(stderr):
+        raise Failed(f"{name} says `{words}`", rung="start", cause="not_written")
 
 
 def sanitizer_report(program: str, stderr: str) -> Failed | None:
@@ -119,6 +121,8 @@ class Output:
 class Program:
     """One running program. Its exit is noticed, its output kept, its end certain."""
 
+    serves = False  # clients connect to it
+
     def __init__(
         self, name: str, box: Box, argv: list[str], around: Surroundings, stdin: bool = False
     ) -> None:
@@ -138,6 +142,7 @@ class Program:
         assert self._process.stdout is not None and self._process.stderr is not None
         self.stdout = Output(self._process.stdout, self)
         self.stderr = Output(self._process.stderr, self)
+        attest(self._unwritten)
 
     # --- facts
 
@@ -246,6 +251,17 @@ class Program:
             self.expect_alive()
             current.outcome = "seen"
 
+    def _unwritten(self) -> Failed | None:
+        """The failure that something of the program is not written yet, if it says so."""
+        poll(self._ended_or_at_rest, 1.0)
+        if self.status() is not None:
+            self.stderr.finish()
+        try:
+            raise_if_unwritten(self.name, self.stderr.text)
+        except Failed as unwritten_yet:
+            return unwritten_yet
+        return None
+
     def _ended_or_at_rest(self) -> bool:
         if self.status() is not None:
             return True
@@ -342,7 +358,12 @@ class Program:
             if got != wanted:
                 self._explain_end()
                 what = "something else" if got else "nothing"
-                raise Failed(f"prints {what}", cause=cause, details=difference(wanted, got))
+                raise Failed(
+                    f"prints {what}",
+                    rung="bytes" if got else "answer",
+                    cause=cause,
+                    details=difference(wanted, got),
+                )
             self.stdout.taken += len(wanted)
             current.outcome = "seen"
 
@@ -408,12 +429,13 @@ class Program:
         with step("`Exiting` is printed once, and no process is left") as current:
             count = len(re.findall(r"^Exiting$", self.stdout.text, re.MULTILINE))
             if count != 1:
-                raise Failed(f"printed {count} times", details=last_lines("stdout", self.stdout.text))
+                what = f"`Exiting` was printed {count} times"
+                raise Failed(what, details=last_lines("stdout", self.stdout.text))
             try:
                 await_fact(lambda: not [member for member in family if kernel.state(member) not in ("", "Z")])
             except Missed:
                 rows = [row for member in family for row in kernel.table(member) if kernel.state(member)]
-                raise Failed("processes are left", cause="does_not_end", details=rows) from None
+                raise Failed("processes are left", cause="outlives_its_server", details=rows) from None
             current.outcome = "seen"
 
     # --- evidence
@@ -471,6 +493,8 @@ class Program:
             cause = "crashed"
         elif status == 0:
             cause = "ended_too_early"
+        elif words.endswith(os.strerror(errno.ECONNREFUSED)) and not self.serves:
+            cause = "ended_with_reason"
         raise Failed(
             f"{self.name} has ended: {status_name(status)}" + (f", saying `{words}`" if words else ""),
             rung="exited",

@@ -6,13 +6,14 @@ import os
 import re
 import signal
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from . import kernel
 from .box import Box
 from .last_words import last_words
-from .program import TOLERATED_OUTPUT, last_lines, sanitizer_report, status_name
+from .program import TOLERATED_OUTPUT, last_lines, raise_if_unwritten, sanitizer_report, status_name
 from .steps import Cause, CouldNotTell, Failed, difference, show, step
 from .surroundings import Surroundings
 from .waiting import Missed, await_fact, cpu_limit
@@ -87,12 +88,14 @@ def run_to_its_end(
     around: Surroundings,
     given: bytes | Path = b"",
     reported: bool = False,
-    endless: str = "does_not_end",
+    endless: Cause = "does_not_end",
+    moved: Callable[[], int] | None = None,
 ) -> Run:
     """Runs a program with `given` (bytes or a file) on stdin. Throws Failed if it does not end.
 
     reported: a sanitizer's report is what is looked for, and no failure. endless: the likely cause if it does
-    not end.
+    not end. moved: tells how many bytes its peers have sent and received: as long as they move, it is
+    only slow.
     """
     with tempfile.TemporaryFile() as typed, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         if isinstance(given, bytes):
@@ -113,7 +116,7 @@ def run_to_its_end(
             if used > cpu_limit():
                 too_long = f"it has computed for {used:.1f} s, and is not done"
                 raise Failed(too_long, rung="spins", cause="does_not_end", details=kernel.table(process.pid))
-            before, seen = seen, int(20 * used) + printed()
+            before, seen = seen, int(20 * used) + printed() + (moved() if moved else 0)
             return seen > before or process.status() is not None
 
         try:
@@ -121,10 +124,13 @@ def run_to_its_end(
                 await_fact(progressed)
         except Missed as missed:
             details = kernel.table(process.pid)
+            cause = endless() if callable(endless) else endless  # as long as it can be seen
             process.kill()
             err.seek(0)
-            raise sanitizer_report(argv[0], err.read().decode(errors="replace")) or Failed(
-                f"still runs after {missed.seconds:.1f} s", cause=endless, details=details
+            said = err.read().decode(errors="replace")
+            raise_if_unwritten(name, said)
+            raise sanitizer_report(argv[0], said) or Failed(
+                f"still runs after {missed.seconds:.1f} s", cause=cause, details=details
             ) from None
         if printed() > most:
             process.kill()

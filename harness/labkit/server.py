@@ -23,6 +23,7 @@ from .waiting import Missed, await_fact
 class Server(Program):
     """A program that listens: clients are made from it. `ports` are those it was seen to listen on."""
 
+    serves = True
     ports: list[int]
     address: str
 
@@ -30,22 +31,32 @@ class Server(Program):
     def port(self) -> int:
         return self.ports[0]
 
-    def note_listeners(self, sockets: Callable[[int], list[kernel.Socket]], told: bool) -> None:
+    def note_listeners(
+        self,
+        sockets: Callable[[int], list[kernel.Socket]],
+        told: bool,
+        asked: tuple[str, int] = ("", 0),
+        taken: str = "address_in_use",
+    ) -> None:
         """Finds where it listens or receives, by what `sockets` returns for its PID. Throws Failed if it does
         not.
 
-        told: it has to say so, on stdout.
+        told: it has to say so, on stdout. asked: the address and the port that it was told, "" and 0 if none.
+        taken: the likely cause if bind says that the address is in use.
         """
         found = sockets(self.pid)
         if not found:
             if self.status() is not None:
                 self.asked_to_end = True
+                self.stdout.finish()
+                self.stderr.finish()
                 self._explain_last_words()
                 raise_if_unwritten(self.name, self.stderr.text)
                 words = last_words(self.stderr.text)
                 if words.endswith(os.strerror(errno.EADDRINUSE)) and not _has_free_port():
                     raise CouldNotTell("every port of this machine is taken")
                 cause = _cause_of_early_end(self.status() or 0, self.stdout.text, self.stderr.text)
+                cause = taken if cause == "address_in_use" else cause
                 what = "it has ended" + (f", saying `{words}`" if words else "")
                 raise Failed(what, rung="exited", cause=cause, details=self.evidence())
             raise Failed("it does not listen", rung="listen", cause="not_listening", details=self.evidence())
@@ -55,6 +66,7 @@ class Server(Program):
         found = (
             sockets(self.pid) or found
         )  # a UDP socket that is being connected to a peer was there for a moment
+        _expect_asked(found[0], *asked)
         self.ports = [entry.port for entry in found]
         self.address = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(found[0].address, found[0].address)
         spelled = [
@@ -67,7 +79,31 @@ class Server(Program):
         if told and sorted(lines) != sorted(spelled):
             details = difference("\n".join(spelled).encode(), "\n".join(lines).encode())
             what = "it listens, and says something else"
-            raise Failed(what, rung="listen", cause="wrong_first_line", details=details)
+            other_order = [
+                line.rpartition(":")[0] + f":{_exchanged(s.port)}" for line, s in zip(spelled, found)
+            ]
+            swapped = sorted(lines) == sorted(other_order)
+            cause = "port_told_in_network_order" if swapped else "wrong_first_line"
+            raise Failed(what, rung="listen", cause=cause, details=details)
+
+    def expect_logged(self, word: str, peer: Peer, cause: Cause = "other_log") -> None:
+        """Waits until the log has the line `word HOST:PORT` for this client; `word` is connected or
+        disconnected.
+        """
+        host, port = peer.local
+        shown = f"[{host}]" if ":" in host else host
+
+        def logged(number: int) -> bool:
+            return f"{word} {shown}:{number}" in self.stdout.text.splitlines()
+
+        with step(f"{self.name} logs `{word} {shown}:{port}`, which is {peer.name}") as current:
+            with contextlib.suppress(Missed):
+                await_fact(lambda: logged(port) or self.status() is not None)
+            if not logged(port):
+                named = "port_told_in_network_order" if logged(_exchanged(port)) else cause
+                last = "; ".join(self.stdout.text.splitlines()[-3:])
+                raise self.failure(f"the log ends in: {last}" if last else "the log is empty", cause=named)
+            current.outcome = "seen"
 
     def connect(self, name: str, port: int | None = None, receive_buffer: int = 0) -> Peer:
         """Connects a client; `name` is what the steps call it. receive_buffer: bytes, for a client that is to
@@ -163,6 +199,26 @@ class Server(Program):
         if not _connected(client):
             raise self.failure("the connection is refused", rung="connect")
         return client
+
+
+def _exchanged(port: int) -> int:
+    """The port whose two bytes are those of this one in the other order."""
+    return port % 256 * 256 + port // 256
+
+
+def _expect_asked(found: kernel.Socket, address: str, port: int) -> None:
+    """Throws Failed if it listens at another address or port than it was told; "" and 0 are any."""
+    if port and found.port != port:
+        swapped = found.port == _exchanged(port)
+        what = f"asked for port {port}, it listens at {found.port}"
+        raise Failed(
+            what + (": the two bytes are exchanged" if swapped else ""),
+            rung="listen",
+            cause="port_not_in_network_order" if swapped else "port_ignored",
+        )
+    if address and found.address != address:
+        what = f"asked for {address}, it listens at {found.address}"
+        raise Failed(what, rung="listen", cause="address_ignored")
 
 
 def _cause_of_early_end(status: int, stdout: str, stderr: str) -> str:

@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 # A likely cause's name; or one for each rung ({"bytes": "short_send_ignored"}: named if some, but not the
-# right, bytes came); or a function that finds it from the evidence.
+# right, bytes came, and neither if none came nor if the connection was closed instead); or a function
+# that finds
+# it from the evidence.
 Cause = str | dict[str, str] | Callable[[], str | None] | None
 
 
@@ -18,8 +20,9 @@ LONGEST = 500  # characters of one line of a story: a program's own words may be
 class Failed(Exception):
     """Evidence to the contrary was seen.
 
-    rung: what broke first, of build, start, exited, sanitizer, listen, connect, accept, answer, spins, bytes,
-    reset, schedule, behaviour. cause: the likely cause; `otherwise` is named if it has none for this rung.
+    rung: what broke first, of build, start, exited, sanitizer, listen, connect, accept, closed, answer,
+    spins, bytes, reset, schedule, behaviour. cause: the likely cause; `otherwise` is named if it has none for
+    this rung.
     picture: SVG that shows what was seen.
     """
 
@@ -73,6 +76,7 @@ class Story:
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self.steps: list[Step] = []
+        self.witnesses: list[Callable[[], Failed | None]] = []
         self._clock = clock
         self._begin = clock()
         self._quiet = 0
@@ -89,17 +93,32 @@ class Story:
             yield current
         except (Failed, CouldNotTell) as error:
             if not any(known.failed for known in self.steps):
+                outcome = self._judged(error, text)
                 if not told:
                     self.steps.append(current)
                 current.failed = True
                 current.until = self._clock() - self._begin
-                current.outcome = current.outcome or (
-                    error.what if isinstance(error, Failed) else "could not tell"
-                )
+                current.outcome = current.outcome or outcome
                 current.details += error.details if isinstance(error, Failed) else [str(error)]
             raise
         finally:
             self._quiet -= quiet
+
+    def _judged(self, error: Failed | CouldNotTell, text: str) -> str:
+        """Returns the outcome of the step `text` that stops here, and lets a failure say which step it was.
+
+        What a witness says is the cause, whatever the failure looked like.
+        """
+        if isinstance(error, CouldNotTell):
+            return "could not tell"
+        outcome = error.what
+        for witness in self.witnesses if error.rung not in ("build", "start") else []:
+            if better := witness():
+                error.what, error.rung, error.cause = better.what, better.rung, better.cause
+                return f"{outcome}: {better.what}"
+        if error.rung not in ("build", "start"):
+            error.what = f"{text}: {outcome}"
+        return outcome
 
 
 _story: list[Story] = []
@@ -123,6 +142,12 @@ def step(text: str, quiet: bool = False) -> Iterator[Step]:
         return
     with _story[-1].step(text, quiet) as current:
         yield current
+
+
+def attest(witness: Callable[[], Failed | None]) -> None:
+    """Has the witness asked when the running check fails: what it returns is the likely cause."""
+    if _story:
+        _story[-1].witnesses.append(witness)
 
 
 def expect(

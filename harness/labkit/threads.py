@@ -36,13 +36,7 @@ def expect_gone(server: Server, count: int) -> None:
 
 def expect_logged(server: Server, word: str, client: Peer, cause: Cause = None) -> None:
     """Waits until the log says `connected` or `disconnected` (word) of this client, by its address."""
-    line = f"{word} 127.0.0.1:{client.local_port}"
-    wait_until(
-        lambda: line in server.stdout.text.splitlines() or server.status() is not None,
-        f"the log says `{line}`, which is {client.name}",
-        cause=cause,
-        instead=lambda: "; ".join(server.stdout.text.splitlines()[-3:]),
-    )
+    server.expect_logged(word, client, cause=cause)
 
 
 def expect_no_wakeups(programs: list[Program], clock: Program, cause: Cause) -> None:

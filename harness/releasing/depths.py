@@ -118,6 +118,8 @@ def _interface(lab: str, name: str, text: str) -> str:
     body = re.sub(r"\n{3,}", "\n\n", body)
     if "std::logic_error" in body and "#include <stdexcept>\n" not in body:
         body = re.sub(r"((?:#include <\w+>\n)+)", _with_stdexcept, body, count=1)
+    # A program that includes it prints its own name first: say which header it is.
+    body = body.replace('std::logic_error{"', f'std::logic_error{{"{name}: ')
     return opening + _todo(lab, name) + body
 
 

@@ -162,7 +162,12 @@ def test_a_million_lines_of_log_are_no_trouble(tmp_path: Path) -> None:
         ({"answer": "c.sendall(data)"}, "bytes", None),
         ({"answer": "c.sendall(data.upper()[:5])"}, "bytes", None),
         ({"answer": "c.sendall(data.upper() + b'!')"}, "bytes", None),
-        ({"answer": "c.close(); break"}, "answer", "hung_up"),
+        ({"answer": "c.close(); break"}, "closed", "hung_up"),
+        (
+            {"answer": "print('server: recv: Bad address', file=sys.stderr, flush=True); c.close(); break"},
+            "closed",
+            "call_failed",
+        ),
         ({"answer": "os.abort()"}, "exited", "crashed"),
         ({"answer": "sys.exit(1)"}, "exited", "ended_unasked"),
         ({"answer": "sys.exit('server: recv: Connection reset by peer')"}, "exited", "client_ends_server"),
