@@ -16,7 +16,7 @@
 //   FAULT_SELECT the first select fails with EINTR, and at that moment SIGUSR1 comes so many times
 //   FAULT_AGAIN  every so-many-th send that must not block takes nothing (EAGAIN)
 //   FAULT_CLOSE  not 0: a close of a descriptor that is not open says so on stderr
-//   FAULT_NAMES  not 0: getaddrinfo gives 127.0.0.2 before the IPv4 addresses of a name
+//   FAULT_NAMES  getaddrinfo gives so many addresses before those of a name: 127.0.0.2, 127.0.0.3, …
 //   FAULT_EINTR  accept, recv, read and send on a socket fail with EINTR on every so-many-th call
 // FAULT_COUNTS names a file, shared with the harness, in which it counts what it has done. All of this has
 // gone from the environment when the program's own code begins. g++ -std=c++20 -shared -fPIC -o faults.so
@@ -94,7 +94,7 @@ const long recv_limit = fault("FAULT_RECV");
 const long again_every = fault("FAULT_AGAIN");
 const long eintr_every = fault("FAULT_EINTR");
 const long most_threads = fault("FAULT_THREADS");
-const bool lengthens_lists = fault("FAULT_NAMES") != 0;
+const long more_addresses = fault("FAULT_NAMES");
 const bool tells_of_bad_close = fault("FAULT_CLOSE") != 0;
 const long accepts_fail_from = fault("FAULT_ACCEPT");
 std::atomic<long> accepts_to_fail = fault("FAULT_ACCEPTS");
@@ -293,23 +293,24 @@ int getaddrinfo(const char* host, const char* service, const addrinfo* hints, ad
     static const auto real = next<decltype(::getaddrinfo)>("getaddrinfo");
     const int failed = real(host, service, hints, list);
     in_addr number;
-    if (failed != 0 || !lengthens_lists || host == nullptr || inet_pton(AF_INET, host, &number) == 1)
-        return failed;
+    if (failed != 0 || host == nullptr || inet_pton(AF_INET, host, &number) == 1) return failed;
     const addrinfo* old = *list;
     while (old != nullptr && old->ai_family != AF_INET) old = old->ai_next;
-    // In one block, as the library makes it: its freeaddrinfo frees it.
-    void* const block = old == nullptr ? nullptr : std::malloc(sizeof(addrinfo) + sizeof(sockaddr_in));
-    if (block == nullptr) return failed;
-    auto* const entry = static_cast<addrinfo*>(block);
-    auto* const address = reinterpret_cast<sockaddr_in*>(entry + 1);
-    *address = *reinterpret_cast<const sockaddr_in*>(old->ai_addr);
-    address->sin_addr.s_addr = htonl(INADDR_LOOPBACK + 1);
-    *entry = *old;
-    entry->ai_addr = reinterpret_cast<sockaddr*>(address);
-    entry->ai_canonname = nullptr;
-    entry->ai_next = *list;
-    *list = entry;
-    ++counts[longer_lists];
+    for (long more = more_addresses; more > 0 && old != nullptr; --more) {
+        // In one block, as the library makes it: its freeaddrinfo frees it.
+        void* const block = std::malloc(sizeof(addrinfo) + sizeof(sockaddr_in));
+        if (block == nullptr) break;
+        auto* const entry = static_cast<addrinfo*>(block);
+        auto* const address = reinterpret_cast<sockaddr_in*>(entry + 1);
+        *address = *reinterpret_cast<const sockaddr_in*>(old->ai_addr);
+        address->sin_addr.s_addr = htonl(static_cast<in_addr_t>(INADDR_LOOPBACK + more));
+        *entry = *old;
+        entry->ai_addr = reinterpret_cast<sockaddr*>(address);
+        entry->ai_canonname = nullptr;
+        entry->ai_next = *list;
+        *list = entry;
+        ++counts[longer_lists];
+    }
     return failed;
 }
 
