@@ -996,7 +996,8 @@ def test_addresses_binds_to_a_name(lab: Lab) -> None:
     with step("localhost has two more addresses for the program: 127.0.0.2 and 127.0.0.3 come first"):
         run = lab.run("addresses", "localhost", "0", faults={"names": 2})
         run.expect_status(cause=lambda: why_not_bound(run))
-    lines = [line.decode(errors="replace") for line in run.stdout.splitlines() if line.startswith(b"localhost ")]
+    every = run.stdout.decode(errors="replace").splitlines()
+    lines = [line for line in every if line.startswith("localhost ")]
     told = re.findall(r"^localhost 0 is \[?([^]\n]*?)\]?:0$", "\n".join(lines), re.MULTILINE)
     printed = "it printed: " + "; ".join(lines) if lines else "no such line"
     expect(

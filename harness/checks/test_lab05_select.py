@@ -308,7 +308,7 @@ def test_select_serves_every_client(lab: Lab) -> None:
     answers(bob, b"second", cause=unserved(server, "not_watched"))
     server.expect_match(r"^connected 127\.0\.0\.1:\d+\n3 clients connected$")
     slow = lab.server("upper_server", faults={"send": 7})
-    answers(slow.connect("dan"), b"every byte, seven at a time", cause="short_send")
+    answers(slow.connect("dan"), b"every byte, seven at a time", cause={"bytes": "short_send"})
 
 
 @check(points=3, read="select", causes=LOOP, after="select_serves_every_client")
@@ -628,7 +628,7 @@ def test_echo_loses_nothing_of_what_waits(lab: Lab) -> None:
     """After its end of file a client still gets its replies; send may take a few bytes at a time."""
     server = lab.server("echo_server_writes", faults={"send": 7})
     bob = server.connect("bob")
-    echoes(bob, b"short pieces", cause="rest_lost")
+    echoes(bob, b"short pieces", cause={"bytes": "rest_lost"})
     nothing_is_lost_when_send_takes_nothing(lab, "echo_server_writes", echoes)
     ann = server.connect("ann")
     with server.paused():

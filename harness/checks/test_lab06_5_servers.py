@@ -42,11 +42,11 @@ def test_each_client_has_a_thread(lab: Lab) -> None:
         expect_logged(server, "connected", client, cause="wrong_log")
     for client in (cat, bob):
         client.send(b"me first\n")
-        client.expect(b"ME FIRST\n", cause="one_after_the_other")
+        client.expect(b"ME FIRST\n", cause={"accept": "one_after_the_other", "answer": "one_after_the_other"})
     ann.send(b"the last words\n")
     ann.half_close()
     ann.expect(b"THE LAST WORDS\n")
-    ann.expect_eof(cause="descriptor_leak")
+    ann.expect_eof(cause={"behaviour": "descriptor_leak"})
     threaded(server, 2, cause="thread_leak")
     expect_logged(server, "disconnected", ann, cause="wrong_log")
     server.expect_idle()
@@ -55,7 +55,8 @@ def test_each_client_has_a_thread(lab: Lab) -> None:
         for client in many:
             client.send(client.name.encode())
         for client in many:
-            client.expect(client.name.upper().encode(), cause="one_after_the_other")
+            waits = {"accept": "one_after_the_other", "answer": "one_after_the_other"}
+            client.expect(client.name.upper().encode(), cause=waits)
 
 
 @check(points=1, read="whose-connection", causes=SERVERS)
@@ -67,9 +68,9 @@ def test_what_threads_use_is_their_own_or_locked(lab: Lab) -> None:
         ann, bob = server.connect_all("ann", "bob")
         for client in (bob, ann):
             client.send(b"1 2\n")
-            client.expect(reply, cause="one_after_the_other")
+            client.expect(reply, cause={"accept": "one_after_the_other", "answer": "one_after_the_other"})
         ann.half_close()
-        ann.expect_eof(cause="descriptor_leak")
+        ann.expect_eof(cause={"behaviour": "descriptor_leak"})
         cat = server.connect("cat")
         for client in (cat, bob):
             client.send(b"1 2\n")

@@ -126,7 +126,7 @@ def test_no_client_shrinks_the_pool(lab: Lab) -> None:
             client.expect_accepted(cause="pool_shrinks")
         for client in clients:
             client.send(ask)
-            client.expect(answer, cause="pool_shrinks")
+            client.expect(answer, cause={"accept": "pool_shrinks", "answer": "pool_shrinks"})
 
 
 def why_not(client: Peer, later: list[Peer]) -> str | None:
@@ -219,7 +219,7 @@ def test_at_a_clean_end_each_client_is_told_and_each_thread_joined(lab: Lab) -> 
         threaded(server, 4)
         ann, bob, cat, dan = clients
         dan.half_close()
-        dan.expect_eof(cause="descriptor_leak")
+        dan.expect_eof(cause={"behaviour": "descriptor_leak"})
         threaded(server, 3)
         wait_until(
             lambda: len(server.descriptors()) <= 8, "dan's connection is closed", cause="descriptor_leak"
@@ -309,7 +309,7 @@ def test_slow_requests_are_at_work_at_the_same_time(lab: Lab) -> None:
             lambda: all("futex" in kernel.waiting_in(worker) for worker in workers), "the threads wait"
         )
     for client in clients:
-        client.expect(client.name.upper().encode(), cause="lost_wakeup")
+        client.expect(client.name.upper().encode(), cause={"accept": "lost_wakeup", "answer": "lost_wakeup"})
     server.stop()
     for variant in (None, "tsan"):
         server = lab.server("upper_server_slow_pool", "-d", "0.05", "-n", "2", variant=variant)
@@ -318,7 +318,8 @@ def test_slow_requests_are_at_work_at_the_same_time(lab: Lab) -> None:
             for client in clients:
                 client.send(f"{client.name} {turn}\n".encode())
             for client in clients:
-                client.expect(f"{client.name} {turn}\n".upper().encode(), cause="lost_wakeup")
+                reply = f"{client.name} {turn}\n".upper().encode()
+                client.expect(reply, cause={"accept": "lost_wakeup", "answer": "lost_wakeup"})
         server.expect_idle(cause="spins")
         server.stop()
 
@@ -350,9 +351,9 @@ def test_a_busy_pool_reads_no_more_than_its_queue_holds(lab: Lab) -> None:
     for client in busy:
         client.send(b"request" * 60)
     for client in busy:
-        client.expect(b"REQUEST", cause="lost_wakeup")
+        client.expect(b"REQUEST", cause={"accept": "lost_wakeup", "answer": "lost_wakeup"})
     cat.send(b"me, too")
-    cat.expect(b"ME, TOO", cause="starves")
+    cat.expect(b"ME, TOO", cause={"accept": "starves", "answer": "starves"})
     got = [len(client.unread()) + 7 for client in busy]
     expect(max(got) < 420, "meanwhile none of the others has got all its replies", cause="starves")
 
@@ -368,8 +369,8 @@ def test_replies_keep_the_order_of_the_requests(lab: Lab) -> None:
         client.send(many)
     ann.half_close()
     for client in (ann, bob):
-        client.expect(many, cause="out_of_order")
-    ann.expect_eof(cause="out_of_order")
+        client.expect(many, cause={"bytes": "out_of_order"})
+    ann.expect_eof(cause={"bytes": "out_of_order"})
     server.stop()
     server = lab.server("upper_server_slow_pool", "-d", "1", "-n", "2")
     workers = [thread for thread in kernel.thread_ids(server.pid) if thread != server.pid]
@@ -381,11 +382,11 @@ def test_replies_keep_the_order_of_the_requests(lab: Lab) -> None:
     with step("the thread that works on ann's first request is held"), holding(busy):
         ann.send(b"two")
         bob.send(b"bob")
-        bob.expect(b"BOB", cause="one_after_the_other")
+        bob.expect(b"BOB", cause={"accept": "one_after_the_other", "answer": "one_after_the_other"})
         early = ann.unread()
         expect(not early, "no reply overtakes ann's first one", otherwise=show(early), cause="out_of_order")
-    ann.expect(b"ONE", cause="out_of_order")
-    ann.expect(b"TWO", cause="out_of_order")
+    ann.expect(b"ONE", cause={"bytes": "out_of_order"})
+    ann.expect(b"TWO", cause={"bytes": "out_of_order"})
     server.stop()
 
 
@@ -418,4 +419,4 @@ def test_a_client_may_go_while_its_request_is_at_work(lab: Lab) -> None:
     server.expect_idle(cause="spins")
     bob.send(b"bob is served")
     bob.expect(b"BOB IS SERVED", cause="loop_works")
-    eve.expect(b"E" * taken, cause="out_of_order")
+    eve.expect(b"E" * taken, cause={"bytes": "out_of_order"})

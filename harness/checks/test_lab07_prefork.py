@@ -489,13 +489,13 @@ def test_clients_wait_their_turn_while_all_children_are_busy(lab: Lab) -> None:
     dan.expect_waiting()
     cat.send(b"3\n")
     cat.expect(b"***")
-    cat.expect_eof(cause="copy_kept")
+    cat.expect_eof(cause={"behaviour": "copy_kept"})
     cat.close()
     dan.expect_accepted(cause="never_free")
     eve.expect_waiting()
     bob.send(b"2\n")
     bob.expect(b"**")
-    bob.expect_eof(cause="copy_kept")
+    bob.expect_eof(cause={"behaviour": "copy_kept"})
     bob.close()
     eve.send(b"1\n")
     eve.expect(b"*")
@@ -559,7 +559,7 @@ def test_a_child_killed_while_serving_costs_its_client_only(lab: Lab) -> None:
     for guest in [*guests, bob]:
         guest.send(b"4\n")
         guest.expect(b"****", cause={rung: "death_unnoticed" for rung in ("answer", "closed", "reset")})
-        guest.expect_eof(cause="copy_kept")
+        guest.expect_eof(cause={"behaviour": "copy_kept"})
 
 
 @check(points=4, read="passing", causes=PASSING)
@@ -583,7 +583,7 @@ def test_a_client_whose_child_has_just_died_is_served(lab: Lab) -> None:
         server.send_signal(signal.SIGCONT)
     ann.send(b"3\n")
     ann.expect(b"***", cause={rung: "client_dropped" for rung in ("answer", "closed", "reset")})
-    ann.expect_eof(cause="copy_kept")
+    ann.expect_eof(cause={"behaviour": "copy_kept"})
     ann.close()
     ask(server, "bob")
     server.stop()

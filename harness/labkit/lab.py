@@ -134,7 +134,7 @@ class Lab:
             around = self.around(faults, descriptors, closed, env)
             argv = [str(path or self.require(name, variant)), *_possible(arguments)]
             result = run_to_its_end(name, self.box, argv, around, input, reported, endless, moved)
-            raise_if_unwritten(name, result.stderr.decode(errors="replace"))
+            raise_if_unwritten(result.stderr.decode(errors="replace"))
             current.outcome = status_name(result.status)
             return result
 

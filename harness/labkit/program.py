@@ -39,11 +39,11 @@ _SANITIZER_CAUSES = {
 }
 
 
-def raise_if_unwritten(name: str, stderr: str) -> None:
+def raise_if_unwritten(stderr: str) -> None:
     """Throws Failed if the program says that it, or a header of it, is not written yet, as a starter's "
     "does."""
     if words := unwritten(stderr):
-        raise Failed(f"{name} says `{words}`", rung="start", cause="not_written")
+        raise Failed(f"it says `{words}`", rung="start", cause="not_written")
 
 
 def sanitizer_report(program: str, stderr: str) -> Failed | None:
@@ -257,7 +257,7 @@ class Program:
         if self.status() is not None:
             self.stderr.finish()
         try:
-            raise_if_unwritten(self.name, self.stderr.text)
+            raise_if_unwritten(self.stderr.text)
         except Failed as unwritten_yet:
             return unwritten_yet
         return None
@@ -481,7 +481,7 @@ class Program:
         if status is not None:
             self.stdout.finish()
             self.stderr.finish()
-            raise_if_unwritten(self.name, self.stderr.text)
+            raise_if_unwritten(self.stderr.text)
         poll(self.stderr.complete, 1.0)  # a sanitizer's report may be on its way
         self._explain_last_words()
         if status is None or self.asked_to_end:

@@ -128,7 +128,7 @@ def run_to_its_end(
             process.kill()
             err.seek(0)
             said = err.read().decode(errors="replace")
-            raise_if_unwritten(name, said)
+            raise_if_unwritten(said)
             raise sanitizer_report(argv[0], said) or Failed(
                 f"still runs after {missed.seconds:.1f} s", cause=cause, details=details
             ) from None
