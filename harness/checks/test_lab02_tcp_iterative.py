@@ -708,7 +708,7 @@ def test_cas_server_lines_assembles_lines(lab: Lab) -> None:
         cause="recv_taken_for_line",
     )
     ann.send(b"\n")
-    ann.expect(b"7\n", cause={"bytes": "recv_taken_for_line"})
+    ann.expect(b"7\n", cause={"bytes": "recv_taken_for_line", "answer": "recv_taken_for_line"})
     ann.send(b"8 9\n9 10\nx\n10")
     ann.expect(b"8\n9\nBad Syntax\n", cause={"bytes": "rest_lost"})
     ann.send(b" 11\n11 0\n0 5")

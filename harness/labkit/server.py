@@ -17,7 +17,7 @@ from .client import Peer
 from .last_words import evident_cause, last_words
 from .program import Program, raise_if_unwritten
 from .steps import Cause, CouldNotTell, Failed, difference, step
-from .waiting import Missed, await_fact, poll
+from .waiting import Missed, await_fact
 
 
 class Server(Program):
@@ -48,9 +48,10 @@ class Server(Program):
         if not found:
             if self.status() is not None:
                 self.asked_to_end = True
-                poll(self.stdout.complete, 1.0)
-                printed = self.stdout.text  # by itself: what it has left behind may go on to print
+                self.stdout.finish()
                 self.stderr.finish()
+                # If somebody is left who can print, a process of its own, the line may be from there.
+                printed = self.stdout.text if self.stdout.over() else ""
                 self._explain_last_words()
                 raise_if_unwritten(self.stderr.text)
                 words = last_words(self.stderr.text)
