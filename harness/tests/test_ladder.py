@@ -168,6 +168,24 @@ def test_a_million_lines_of_log_are_no_trouble(tmp_path: Path) -> None:
             "closed",
             "call_failed",
         ),
+        (
+            {"answer": "print('server: f: not written yet', file=sys.stderr, flush=True); c.close(); break"},
+            "start",
+            "not_written",
+        ),
+        (
+            {"answer": "data += b''.join(iter(lambda: c.recv(1000), b'')); c.sendall(data.upper())"},
+            "answer",
+            "answers_at_the_end",
+        ),
+        (
+            {
+                "greet": "port = s.getsockname()[1]; other = port % 256 * 256 + port // 256; "
+                "print('listening on 127.0.0.1:%d' % other, flush=True)"
+            },
+            "listen",
+            "port_told_in_network_order",
+        ),
         ({"answer": "os.abort()"}, "exited", "crashed"),
         ({"answer": "sys.exit(1)"}, "exited", "ended_unasked"),
         ({"answer": "sys.exit('server: recv: Connection reset by peer')"}, "exited", "client_ends_server"),
