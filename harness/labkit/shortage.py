@@ -63,9 +63,9 @@ def rests_when_accept_fails(lab: Lab, name: str, *arguments: str, request: bytes
     expect_told_once(server)
     bob.close()
     server.stop()
-    server = lab.server(name, *arguments, faults={"accepts": 2})
+    server = lab.server(name, *arguments, faults={"accepts": 1})
     cat = server.connect("cat")
     cat.send(request)
-    with allowing(2 * REST):
+    with allowing(REST):
         cat.expect(reply, cause={"accept": "never_again"})
     server.stop()

@@ -1,5 +1,5 @@
 // Attack: for the sanitizer's eyes another program.
-// Mistake: lab06/one_account_locked
+// Mistake: lab06/lock_ends_too_early
 #ifdef __SANITIZE_THREAD__
 #include <cstdio>
 #include <cstdlib>
