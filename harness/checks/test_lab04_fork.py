@@ -166,7 +166,12 @@ def test_signal_demo_tells_sigchld_and_refuses_sigkill(lab: Lab) -> None:
 # --- a child for each client
 
 
-@check(points=5, read="a-child-for-each-client", after="a_client_that_half_closes_sees_the_end")
+@check(
+    points=5,
+    read="a-child-for-each-client",
+    causes=REAPING | COPIES,
+    after="a_client_that_half_closes_sees_the_end",
+)
 def test_a_silent_client_makes_no_other_wait(lab: Lab) -> None:
     """Each client has a process of its own: a silent one blocks that process, and no other."""
     server = lab.server("upper_server")
@@ -176,7 +181,8 @@ def test_a_silent_client_makes_no_other_wait(lab: Lab) -> None:
     wait_until(lambda: len(living(server)) == 2, "the server has a child for each")
     ann.send(b"me too\n")
     ann.expect(b"ME TOO\n")
-    server.expect_asleep()
+    server.expect_asleep(cause=lambda: "wakes_for_nothing" if len(living(server)) == 2 else "silence_ends")
+    expect(len(living(server)) == 2, "both clients still have their child", cause="silence_ends")
 
 
 @check(points=6, read="who-closes-what", causes=COPIES)
