@@ -8,12 +8,12 @@ from collections.abc import Callable
 
 from labkit import CouldNotTell, Lab, Run, Server, check, expect, kernel, shortage, show, step, wait_until
 from labkit.client import Peer
+from labkit.services import DATE
 from labkit.steps import Cause
 from labkit.supervised import serves_without_standard_streams
 from labkit.upper import Upper
 from labkit.waiting import deadline, poll
 
-DATE = rb"\w{3} \w{3} [ \d]\d \d\d:\d\d:\d\d \d{4}"
 MAX_LINE = 65536
 
 ONE_SEND = {

@@ -12,12 +12,12 @@ from labkit.client import Peer, converse
 from labkit.counting import count_together
 from labkit.supervised import serves_without_standard_streams
 from labkit.instructions import Held, holding
+from labkit.services import DATE, LARGEST, counts_out_bytes
 from labkit.steps import CouldNotTell
 from labkit.waiting import poll
 
 MOST_POINTS = 100  # begins and ends of system calls that a server needs for a client
 
-DATE = rb"\w{3} \w{3} [ \d]\d \d\d:\d\d:\d\d \d{4}"
 
 COPIES = {
     "parent_keeps_copy": "The parent still holds its copy of the connection: it ends for the client when the "
@@ -778,27 +778,7 @@ def test_bytes_server_sends_as_many_as_were_asked_for(lab: Lab) -> None:
     bob.send(b"10\n")
     bob.expect(b"*" * 10, cause="recv_is_a_line")
     server = lab.server("bytes_server")
-    for request, reply in (
-        (b"1\n", b"*"),
-        (b"007\n", b"*" * 7),
-        (b"200000\nand more", b"*" * 200_000),
-        (b"0\n", b"Bad Request\n"),
-        (b"\n", b"Bad Request\n"),
-        (b"-1\n", b"Bad Request\n"),
-        (b"12 \n", b"Bad Request\n"),
-        (b"1073741825\n", b"Bad Request\n"),
-        (b"99999999999999999999\n", b"Bad Request\n"),
-        (b"1" * 70_000, b"Line too long\n"),
-    ):
-        client = server.connect("ann")
-        client.send(request)
-        client.expect(reply)
-        client.expect_eof()
-        client.close()
-    largest = server.connect("the largest", receive_buffer=4096)
-    largest.send(b"1073741824\n")
-    largest.expect(b"*" * 100_000, cause={"bytes": "largest_refused"})
-    largest.close()
+    counts_out_bytes(server)
     cat = server.connect("cat")
     cat.send(b"10")
     cat.half_close()
@@ -815,7 +795,7 @@ def test_a_gibibyte_costs_no_gibibyte(lab: Lab) -> None:
     wait."""
     server = lab.server("bytes_server")
     ann = server.connect("ann", receive_buffer=4096)
-    ann.send(b"1073741824\n")
+    ann.send(LARGEST)
     child = one_child(server)
     wait_until(
         lambda: ann.unread() or kernel.memory(child) >= 32 << 20, "her reply begins, or fills the memory"

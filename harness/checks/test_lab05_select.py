@@ -6,10 +6,10 @@ from collections.abc import Callable
 from labkit import Lab, Server, check, expect, kernel, shortage, step, wait_until
 from labkit.client import Peer, converse
 from labkit.program import Program
+from labkit.services import DATE, LARGEST, counts_out_bytes
 from labkit.steps import Cause
 from labkit.waiting import deadline, poll
 
-DATE = rb"\w{3} \w{3} [ \d]\d \d\d:\d\d:\d\d \d{4}"
 MUCH = 50 << 20  # bytes: more than the kernel's buffers hold, by far
 
 LOOP = {
@@ -697,7 +697,7 @@ def test_a_gigabyte_that_is_not_read_stalls_no_other_client(lab: Lab) -> None:
     server = lab.server("bytes_server")
     eve = server.connect("eve")
     before = kernel.memory(server.pid)
-    eve.send(b"1073741824\n")
+    eve.send(LARGEST)
     ann = server.connect("ann")
     ann.send(b"10\n")
     ann.expect(b"*" * 10, cause="send_waits")
@@ -706,16 +706,7 @@ def test_a_gigabyte_that_is_not_read_stalls_no_other_client(lab: Lab) -> None:
     bob.send(b"1000000\n")
     bob.expect(b"*" * 1000000)
     bob.expect_eof()
-    largest = server.connect("the largest", receive_buffer=4096)
-    largest.send(b"1073741824\n")
-    largest.expect(b"*" * 100_000, cause={"bytes": "largest_refused"})
-    largest.close()
-    for words in (b"0\n", b"1073741825\n", b"ten\n", b"\n"):
-        cat = server.connect("cat")
-        cat.send(words)
-        cat.expect(b"Bad Request\n")
-        cat.expect_eof()
-        cat.close()
+    counts_out_bytes(server)
     keeps_little(lab, server, before, 0)
     eve.reset()
     ann.close()

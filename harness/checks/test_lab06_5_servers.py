@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from labkit import Lab, check, expect, kernel, step, wait_until
 from labkit.counting import count_together
+from labkit.services import DATE, LARGEST, counts_out_bytes
 from labkit.threads import expect_logged, threaded
 
-DATE = rb"\w{3} \w{3} [ \d]\d \d\d:\d\d:\d\d \d{4}"
 
 SERVERS = {
     "thread_leak": "Something of each client's thread is left after its end: join it or detach it.",
@@ -208,25 +208,8 @@ def test_bytes_servers_send_as_many_as_were_asked_for(lab: Lab) -> None:
     for name in ("bytes_server", "bytes_server_prethreaded"):
         server = lab.server(name, variant="")
         slow = server.connect("a slow client", receive_buffer=4096)
-        slow.send(b"1073741824\n")
-        for request, reply in (
-            (b"1\n", b"*"),
-            (b"007\n", b"*" * 7),
-            (b"200000\nand more", b"*" * 200_000),
-            (b"0\n", b"Bad Request\n"),
-            (b"-1\n", b"Bad Request\n"),
-            (b"1073741825\n", b"Bad Request\n"),
-            (b"1" * 70_000, b"Line too long\n"),
-        ):
-            client = server.connect("ann")
-            client.send(request)
-            client.expect(reply)
-            client.expect_eof()
-            client.close()
-        largest = server.connect("the largest", receive_buffer=4096)
-        largest.send(b"1073741824\n")
-        largest.expect(b"*" * 100_000, cause={"bytes": "largest_refused"})
-        largest.close()
+        slow.send(LARGEST)
+        counts_out_bytes(server)
         bob = server.connect("bob")
         bob.send(b"10")
         bob.half_close()

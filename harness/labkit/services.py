@@ -1,0 +1,38 @@
+"""What servers of several labs do alike: the date of the echo service, and the bytes service."""
+
+from __future__ import annotations
+
+from .server import Server
+
+DATE = rb"\w{3} \w{3} [ \d]\d \d\d:\d\d:\d\d \d{4}"  # as ctime(3) has it
+
+LARGEST = b"1073741824\n"  # 2^30: the most that the bytes service gives
+_REQUESTS = (
+    (b"1\n", b"*"),
+    (b"007\n", b"*" * 7),
+    (b"200000\nand more", b"*" * 200_000),
+    (b"1" * 65_537, b"Line too long\n"),
+)
+_NO_NUMBERS = (b"0", b"-1", b"+5", b"", b" 12", b"12 ", b"1_0", b"12x", b"ten", b"1073741825", b"9" * 20)
+
+
+def counts_out_bytes(server: Server) -> None:
+    """Asks the bytes service (handouts/contracts/lab04.md#bytes_server): a decimal number and a newline get
+    as many bytes and the end; any other line gets Bad Request. Causes: loose_number, largest_refused.
+    """
+    for request, reply in _REQUESTS:
+        client = server.connect("ann")
+        client.send(request)
+        client.expect(reply)
+        client.expect_eof()
+        client.close()
+    for text in _NO_NUMBERS:
+        rude = server.connect("rude")
+        rude.send(text + b"\n")
+        rude.expect(b"Bad Request\n", cause={"bytes": "loose_number"})
+        rude.expect_eof()
+        rude.close()
+    largest = server.connect("the largest", receive_buffer=4096)
+    largest.send(LARGEST)
+    largest.expect(b"*" * 100_000, cause={"bytes": "largest_refused"})
+    largest.close()
