@@ -10,6 +10,7 @@ it. Exit status 125 if the kernel cannot do it.
 import contextlib
 import ctypes
 import os
+import signal
 import stat
 import sys
 
@@ -96,4 +97,6 @@ if __name__ == "__main__":
     except OSError as error:
         print(error, file=sys.stderr)
         sys.exit(125)
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores them, and exec would pass that on
+        signal.signal(number, signal.SIG_DFL)
     os.execvp(sys.argv[end + 1], sys.argv[end + 1 :])

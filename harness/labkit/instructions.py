@@ -50,7 +50,7 @@ class Held:
         return self._thread.submit(action).result()
 
     def _seize(self) -> None:
-        with kernel.with_their_rights():
+        with kernel.with_their_rights(self.pid):
             self._ask(_SEIZE, _TRACESYSGOOD)
 
     def _ask(self, request: int, data: int = 0) -> None:
@@ -142,7 +142,7 @@ def holding(pid: int) -> Iterator[Held]:
     try:
         held = Held(pid)
     except OSError as error:
-        if error.errno == errno.ESRCH:
+        if error.errno in (errno.ESRCH, errno.ENOENT):
             raise Failed("the process has ended", rung="exited", cause="crashed") from None
         if (tracer := kernel.tracer(pid)) and kernel.executable(tracer) != TRACER:
             raise Failed(f"process {tracer} traces it: nobody else can hold it", cause="hides") from None

@@ -64,16 +64,17 @@ def _as_their_user() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def with_their_rights() -> Iterator[None]:
-    """Lets this thread, and no other of the harness's, trace a process of the programs' user, and set its
-    limits; ptrace(2), prlimit(2).
+def with_their_rights(pid: int) -> Iterator[None]:
+    """Lets this thread, and no other of the harness's, trace the process and set its limits as its own user
+    may; ptrace(2), prlimit(2).
 
     By the system calls themselves: libc's functions change all threads, and then a program could kill the
     harness.
     """
-    if _user and os.uname().machine in _CHANGES:
+    owner = os.stat(f"/proc/{pid}")
+    if os.geteuid() == 0 != owner.st_uid and os.uname().machine in _CHANGES:
         change_user, change_group = _CHANGES[os.uname().machine]
-        _libc.syscall(change_group, _user, 0, 0), _libc.syscall(change_user, _user, 0, 0)
+        _libc.syscall(change_group, owner.st_gid, 0, 0), _libc.syscall(change_user, owner.st_uid, 0, 0)
         try:
             yield
         finally:
@@ -373,6 +374,11 @@ def _name(place: str) -> str:
     with contextlib.suppress(OSError):
         return _text(f"{place}/comm").removesuffix("\n").encode("unicode_escape").decode()
     return "?"
+
+
+def call(pid: int, thread: int) -> list[str]:
+    """The system call that a thread is in, its arguments and two pointers, in hex; proc_pid_syscall(5)."""
+    return _look(pid, lambda: _text(f"/proc/{pid}/task/{thread}/syscall"), "").split()
 
 
 def command(pid: int) -> str:

@@ -327,7 +327,7 @@ class Program:
         lowest_free = next(number for number in range(len(used) + 1) if number not in used)
         try:
             with step(f"{self.name} may open no descriptor more (RLIMIT_NOFILE is {lowest_free})"), (
-                kernel.with_their_rights()
+                kernel.with_their_rights(self.pid)
             ):
                 before = resource.prlimit(self.pid, resource.RLIMIT_NOFILE)
                 resource.prlimit(self.pid, resource.RLIMIT_NOFILE, (lowest_free, before[1]))
@@ -337,7 +337,7 @@ class Program:
             yield
         finally:
             with step(f"{self.name} may open descriptors again"), contextlib.suppress(OSError), (
-                kernel.with_their_rights()
+                kernel.with_their_rights(self.pid)
             ):
                 resource.prlimit(self.pid, resource.RLIMIT_NOFILE, before)
 

@@ -102,7 +102,7 @@ def waits_for_ever(pid: int, thread: int) -> bool:
     state = kernel.state(thread)
     if state in ("Z", "T"):
         return True
-    words = Path(f"/proc/{pid}/task/{thread}/syscall").read_text().split()
+    words = kernel.call(pid, thread)
     if state != "S" or len(words) < 9:
         return False
     name = calls.names().get(int(words[0]), "")
@@ -118,10 +118,12 @@ def waits_for_ever(pid: int, thread: int) -> bool:
 def _times_out(pid: int, descriptor: int) -> bool:
     """Whether a socket of the process has SO_RCVTIMEO or SO_SNDTIMEO; socket(7)."""
     process = os.pidfd_open(pid)
-    ours = _libc.syscall(_PIDFD_GETFD, process, descriptor, 0)
+    with kernel.with_their_rights(pid):
+        ours = _libc.syscall(_PIDFD_GETFD, process, descriptor, 0)
+        number = ctypes.get_errno()
     os.close(process)
     if ours < 0:
-        raise OSError(ctypes.get_errno(), "pidfd_getfd")
+        raise OSError(number, "pidfd_getfd")
     try:
         with socket.socket(fileno=ours) as end:
             options = (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO)
