@@ -41,7 +41,8 @@ glossary:
 # Two workers, where pytest can: much of what the tests do is waiting.
 parallel_tests = $(shell /usr/bin/python3 -c 'import xdist' 2> /dev/null && printf %s '-n 2 --dist loadgroup')
 quick_tests = harness/tests/facts $(addprefix harness/tests/test_,house_python.py house_hints.py house_neighbours.py \
-	house_handouts.py house_glossary.py house_release.py finding.py timelines.py)
+	house_handouts.py house_glossary.py house_release.py house_waiting.py house_clinic.py finding.py timelines.py sockets.py \
+	kept.py side_by_side.py)
 
 ## make test             what CI runs: the labs, their handouts and releases, and the harness's own code
 test: all
