@@ -204,12 +204,20 @@ def test_a_run_that_is_ended_leaves_nothing(number: signal.Signals, tmp_path: Pa
         assert len(leftovers(tmp_path)) >= 4  # both programs with their children
         grader.send_signal(number)
         grader.wait(30)
-        until(lambda: not any(worker.is_running() for worker in workers))
+        until(lambda: not any(map(lives, workers)))
         assert grader.returncode in (-number, 128 + number)
     if number != signal.SIGKILL:  # nobody is left to kill what the programs have forked, or to remove files
         assert not leftovers(tmp_path)
         assert not list(scratch.iterdir())
     assert graded(tmp_path)["passes"] == ("pass", True)
+
+
+def lives(process: psutil.Process) -> bool:
+    """Whether it runs; a zombie does not: perhaps this process has adopted it, and reaps it later."""
+    try:
+        return process.is_running() and bool(process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def until(fact: Any) -> None:
