@@ -493,7 +493,7 @@ def test_wrong_datagrams_do_not_make_the_client_wait_longer(lab: Lab) -> None:
         server.expect(b"1 hello", cause="wait_restarted")
 
 
-@check(points=1, read="refused", causes=RETRY)
+@check(points=1, read="refused", causes=RETRY, after="ten_losses_in_a_row_are_survived")
 def test_a_refused_port_is_no_reply(lab: Lab) -> None:
     """On a connected socket a refusal is an error of the next call: it is no datagram."""
     # Keeps the client from getting this port itself.
