@@ -24,9 +24,8 @@ LAB = "lab02_tcp_iterative"
 SECRET = "the secret that no submission reads 5c1e7\n"
 
 QUICK = ("reads_secrets", "writes_results", "reaches_the_host", "kills_everyone", "daemon", "fork_bomb")
-NOT_HELD = {
-    3: ("reaches_the_host", "host_loopback", "outside", "other_processes", "command_of_init")
-}  # by tier: what it does not promise
+# By tier: what it does not promise.
+NOT_HELD = {3: ("reaches_the_host", "host_loopback", "outside", "other_processes", "command_of_init")}
 
 _STATUS = {"pass": 0, "fail": 1}
 _USERS = iter(range(64101, 65500))  # in tier 3, each attack has a user of its own
@@ -56,7 +55,7 @@ _CONTAINER = [
     "sh",
 ]
 ORDINARY = 65501  # a user without any right, for tier 1
-_ORDINARY = [
+AS_ORDINARY = [
     "setpriv",
     f"--reuid={ORDINARY}",
     f"--regid={ORDINARY}",
@@ -200,7 +199,7 @@ class Surroundings:
         if self.tier == 3:
             words, environment["HARNESS_USER"] = [*_CONTAINER, *words], str(next(_USERS))
         elif self.tier == 1:
-            words = [*_ORDINARY, *words]
+            words = [*AS_ORDINARY, *words]
             subprocess.run(["chown", "-R", f"{ORDINARY}:{ORDINARY}", submission], check=True)
         done = subprocess.run(
             words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=900

@@ -126,9 +126,8 @@ def points(folder: Path, quick: bool) -> list[tuple[Point, Measure]]:
     (folder / "files").mkdir(exist_ok=True)
     with (folder / "files/file").open("wb") as file:
         file.truncate(size)
-    subprocess.run(
-        ["cat", folder / "files/file"], stdout=subprocess.DEVNULL, check=True
-    )  # into the page cache, for all alike
+    # Into the page cache, for all alike.
+    subprocess.run(["cat", folder / "files/file"], stdout=subprocess.DEVNULL, check=True)
     for name in ("file_server_copy", "file_server_sendfile"):
         scheme = Scheme(
             name, (str(ROOT / "lab08_misc" / name), "-p", "{port}", str(folder / "files")), "files"
@@ -139,9 +138,8 @@ def points(folder: Path, quick: bool) -> list[tuple[Point, Measure]]:
         script = f"s|FOLDER|{folder / 'files'}|; s|PORT|{{port}}|"
         edited = f"sed '{script}' '{HERE / 'nginx.conf'}' > '{folder / 'nginx/conf'}'"
         serve = ("sh", "-c", f"{edited} && exec nginx -p '{folder / 'nginx'}' -c conf")
-        add(
-            FILES, "nginx, sendfile", _file(Scheme("nginx", serve, "files"), b"GET /file\r\n", size)
-        )  # HTTP/0.9: no header
+        # HTTP/0.9: no header.
+        add(FILES, "nginx, sendfile", _file(Scheme("nginx", serve, "files"), b"GET /file\r\n", size))
 
     exchanges = 5_000 if quick else 100_000
     ping_pong = machine.compile_contestant(HERE / "ping_pong.cpp", folder)

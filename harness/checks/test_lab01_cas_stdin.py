@@ -157,7 +157,7 @@ def test_the_last_line_may_lack_its_newline(lab: Lab) -> None:
 
 @check(points=3, read="the-end", causes=STREAM)
 def test_replies_that_cannot_be_written_are_told(lab: Lab) -> None:
-    """A full disk or a closed descriptor: whoever reads the status has to learn that replies are missing."""
+    """The disk may be full, or the descriptor closed. The exit status has to say that replies are missing."""
     for requests in (b"0 7\n", b"0 0\n" * 100_000):
         run = lab.run("stdin_cas", input=requests, closed=(1,)).expect_status(1, cause="failure_unnoticed")
         run.expect_match(r"^stdin_cas: write: Bad file descriptor$", "failure_unnoticed", stream="stderr")

@@ -208,12 +208,8 @@ def leaves_while_send_waits(server: Server, size: int) -> None:
     """
     ann = server.connect("ann", receive_buffer=4096)
 
-    def unread() -> int:
-        ends = kernel.connection(ann.local, ann.remote)
-        return sum(end.unread for end in ends if (end.address, end.port) == ann.remote)
-
     with step("ann sends, and reads nothing, until the server waits in send", quiet=True):
-        while not (unread() and kernel.at_rest(server.pid)):
+        while not (any(end.unread for end in ann.ends()[1]) and kernel.at_rest(server.pid)):
             if ann.send_unread(b"w" * size) < size:
                 raise CouldNotTell("the server's end was full before its send waited")
     ann.half_close()
@@ -404,9 +400,7 @@ def test_a_client_that_never_reads_stops_upper_server_only_while_it_is_there(lab
     server.stop()
 
 
-@check(
-    points=4, read="time-wait", causes=ADDRESSES, alone=True, after="upper_server_answers_in_upper_case"
-)
+@check(points=4, read="time-wait", causes=ADDRESSES, alone=True, after="upper_server_answers_in_upper_case")
 def test_upper_server_starts_again_at_once_on_its_port(lab: Lab) -> None:
     """The side that closes first keeps the port for a minute (TIME_WAIT): a server that starts again asks for
     it.
@@ -921,8 +915,7 @@ def expect_framed(
     cause: str | None = None,
     cuttings: list[list[int]] | None = None,
 ) -> None:
-    """Any cutting gives these messages. cause: the likely one of others; otherwise what was found tells "
-    "it."""
+    """Any cutting gives these messages. cause: the likely one of others; else what was found tells it."""
     drawn = [lab.random.randint(1, 7) for _ in range(9)]
     for sizes in cuttings or [[len(stream)], [1], [3], [len(stream) - 1, 1], drawn]:
         got = framed(lab, kind, stream, sizes)

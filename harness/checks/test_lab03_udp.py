@@ -271,9 +271,8 @@ def test_a_reply_that_never_comes_ends_the_wait(lab: Lab) -> None:
 def test_a_refused_port_is_reported(lab: Lab) -> None:
     """If no socket has the port, the server's kernel reports it by ICMP. On a connected socket it becomes an
     error."""
-    neighbour = Datagrams(
-        "a neighbour", None, None, "127.0.0.2"
-    )  # keeps the client from getting this port itself
+    # Keeps the client from getting this port itself.
+    neighbour = Datagrams("a neighbour", None, None, "127.0.0.2")
     client = udp_client(lab, "udp_upper_client", neighbour.port, "-w", "3600")
     client.type("hello\n")
     client.expect_exit(1, cause="refusal_unnoticed")

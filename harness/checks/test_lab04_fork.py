@@ -303,9 +303,7 @@ def dies_at_every_point(server: Server, request: bytes, reply: bytes) -> None:
             current.text = f"ann's child dies {where or 'while the server sleeps'}, and bob is served"
             bob.send(request)
             bob.expect_match(reply)
-            wait_until(
-                lambda: not zombies(server), "no zombie is left", cause=partial(why_zombies, server)
-            )
+            wait_until(lambda: not zombies(server), "no zombie is left", cause=partial(why_zombies, server))
             ann.close()
             bob.close()
             wait_until(lambda: not living(server), "bob's child has ended, too")
@@ -464,9 +462,8 @@ def test_the_children_end_with_the_server(lab: Lab) -> None:
     again = lab.server("upper_server", port=server.port)
     cat = again.connect("cat")
     cat.send(b"x")
-    cat.expect(
-        b"X"
-    )  # her child serves: it has passed the line that asks whether the server has ended already
+    # Her child serves: it has passed the line that asks whether the server has ended already.
+    cat.expect(b"X")
     again.stop()
     cat.expect_eof()
 

@@ -114,9 +114,7 @@ def keeps_at_most(most: int, client: Peer, taken: int) -> None:
     server = client.program
     # It sleeps, although more is there: so it has read all that it wants.
     poll(lambda: unread_by(server, client) and kernel.at_rest(server.pid), deadline())
-    ends = kernel.connection(client.local, client.remote)
-    own = [end for end in ends if (end.address, end.port) == client.local]
-    far = [end for end in ends if end not in own]
+    own, far = client.ends()
     read = taken - sum(end.unsent for end in own) - sum(end.unread for end in far)
     kept = read - sum(end.unread for end in own) - sum(end.unsent for end in far)
     expect(

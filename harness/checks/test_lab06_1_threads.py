@@ -105,9 +105,8 @@ def test_race_lock_loses_nothing(lab: Lab) -> None:
 def test_race_atomic_loses_nothing(lab: Lab) -> None:
     """One step of the processor reads, adds and writes. Two steps, each of them atomic, are as wrong as
     race."""
-    value = obtained(
-        lab.run("race_atomic", "-n", "100", variant="tsan")
-    )  # slow enough to interrupt each other on one CPU
+    # Slow enough to interrupt each other on one CPU.
+    value = obtained(lab.run("race_atomic", "-n", "100", variant="tsan"))
     expect(value > 0, "something is added", cause="not_counted")
     expect(value == 5_000_000, "100 slow threads lose nothing", otherwise=str(value), cause="lost_updates")
     value = obtained(lab.run("race_atomic", "-n", "500", faults={}).expect_threads(500, cause="not_counted"))

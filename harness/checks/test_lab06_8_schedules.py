@@ -51,8 +51,8 @@ def explore(lab: Lab, *names: str) -> None:
 
 @check(points=5, read="schedules", causes=QUEUE)
 def test_every_schedule_gives_each_item_to_one_thread(lab: Lab) -> None:
-    """Whoever runs when, whoever is woken: each item is got once, nobody sleeps while there is an item for
-    him, or room.
+    """The threads may run in any order, and notify may wake any waiter. Each item is got once, and no thread
+    sleeps while there is an item for it, or room.
     """
     explore(
         lab, "full_and_empty", "one_item_two_gets", "two_at_once", "one_room_two_puts", "two_wait_for_room"
@@ -123,7 +123,7 @@ def readers_end_well(wanted: str, readers: int, run: Run) -> Finding | None:
 
 @check(points=2, read="schedules", causes=READERS)
 def test_every_schedule_prints_each_character_once(lab: Lab) -> None:
-    """Two readers, two characters and the end: whoever is woken first, whoever is faster."""
+    """Two readers, two characters and the end. Either reader may be woken first, and either may be faster."""
     judge = partial(readers_end_well, "ab", 2)
     for name in ("multiprint_polling", "multiprint_condition", "multiprint_queue"):
         explored = target(lab, name, ["-n", "2", "-d", "0"], b"ab\n")

@@ -859,9 +859,8 @@ def test_a_stream_sends_when_it_is_flushed(lab: Lab) -> None:
     whole.
     """
     run = lab.run("stream_demo", "flush")
-    run.expect_status(
-        0, cause="never_flushed" if run.status == -signal.SIGSEGV else None
-    )  # overflow calls itself
+    # Overflow calls itself.
+    run.expect_status(0, cause="never_flushed" if run.status == -signal.SIGSEGV else None)
     arrived = [int(number) for number in re.findall(rb": (\d+) bytes have arrived", run.stdout)]
     expect(len(arrived) == 6, "six counts are printed")
     written, flushed, more, ended, late, closed = arrived
@@ -1183,12 +1182,6 @@ def nothing_breaks_the_protocol(lab: Lab, program: str) -> None:
         ann.expect(b"bob: " + text + b"\n", cause="control_byte_passes")
 
 
-def waits_in_the_kernel(client: Peer) -> int:
-    """Bytes on their way to the client that the server has given away."""
-    ends = kernel.connection(client.local, client.remote)
-    return sum(end.unread if (end.address, end.port) == client.local else end.unsent for end in ends)
-
-
 def a_slow_reader_is_cut_off(lab: Lab, program: str) -> None:
     server = lab.server(program)
     bob = joined(server, "bob")
@@ -1203,7 +1196,7 @@ def a_slow_reader_is_cut_off(lab: Lab, program: str) -> None:
     cut, told = False, 30 * len(b"bob: " + b"y" * 1000 + b"\n")
     with step("bob speaks, late and cat read, slow does not, until slow has left", quiet=True):
         for number in range(2000):  # 24 MB: more than the kernel keeps for slow
-            kept = told - waits_in_the_kernel(slow)
+            kept = told - slow.coming()
             if kept > 1 << 20:
                 break
             bob.send((b"x" * 1000 + b"\n") * 12 + b"round %d\n" % number)

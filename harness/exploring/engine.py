@@ -40,9 +40,8 @@ _EVENT = struct.Struct("<BBhiqII8Q")
 _SLEEPER = struct.Struct("<BbhiiI16s")
 _MAGIC = 0x5C4ED01E
 
-Schedule = tuple[
-    tuple[int, int], ...
-]  # (position of the choice, option taken) where that is not the first option
+# (position of the choice, option taken) where that is not the first option.
+Schedule = tuple[tuple[int, int], ...]
 
 
 def as_text(schedule: Schedule, together: bool = False) -> str:

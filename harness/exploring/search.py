@@ -280,9 +280,8 @@ class Explorer:
             if not shorter or size > 1:
                 size = size // 2 if size > 1 else (1 if shorter else 0)
         preemptions = self.engine.run(Request(schedule)).preemptions
-        if (
-            preemptions > 1
-        ):  # removing one choice changes what the later ones are about: look from the other side, too
+        # Removing one choice changes what the later ones are about: look from the other side, too.
+        if preemptions > 1:
             fewer = self.exhaust(judge, preemptions - 1, most=1500)
             schedule = fewer.schedule if fewer.finding else schedule
         run = self.run(schedule, events=True)

@@ -29,9 +29,8 @@ _ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz", ".tbz2", ".t
 # A submission, too, but one that cannot be unpacked here.
 _OTHER_ARCHIVES = (".rar", ".7z", ".gz", ".bz2", ".xz", ".zst")
 _SOURCES = (".cpp", ".hpp")
-_CANVAS = re.compile(
-    r"(?P<who>.+?)(?:_LATE)?_(?P<user>\d+)_\d+_.+"
-)  # doejane_LATE_12345_67890_upper_server-1.cpp
+# For example doejane_LATE_12345_67890_upper_server-1.cpp.
+_CANVAS = re.compile(r"(?P<who>.+?)(?:_LATE)?_(?P<user>\d+)_\d+_.+")
 _MOODLE = re.compile(r"(?P<who>.+)_assignsubmission_(?P<kind>file|onlinetext)_?")
 
 

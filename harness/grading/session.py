@@ -218,9 +218,8 @@ class Session:
                     most = told
                 self.told(result, self.report)
 
-        jobs = (
-            1 if self.box.tier == 3 else self.selection.jobs
-        )  # there they share a user, which ends all its processes
+        # There they share a user, which ends all its processes.
+        jobs = 1 if self.box.tier == 3 else self.selection.jobs
         workers: Workers[pytest.Item, Result] = Workers(
             jobs, self._judge, lambda item: self.box.tier > 2 and self._results[item.nodeid].check.alone
         )
@@ -385,9 +384,8 @@ def _run(session: Session) -> None:
         "-s",
     ]
     begin = time.monotonic()
-    with _unusable_passes_through() as caught, _working_in(
-        checks
-    ):  # a path may have what pytest takes for a word of its own
+    # A path may have what pytest takes for a word of its own.
+    with _unusable_passes_through() as caught, _working_in(checks):
         status = pytest.main([*options, *files], plugins=[session, caught])
     session.report.seconds = time.monotonic() - begin
     if caught.error:

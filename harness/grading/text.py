@@ -99,9 +99,7 @@ def _clock(seconds: float) -> str:
 def short(result: Result, color: bool) -> str:
     """One check in one line, and what broke."""
     told = line(result, color)
-    broke = next((f"{step['text']}: {step['outcome']}" for step in result.steps if step["failed"]), "")
-    known = result.rung in ("build", "start")
-    reason = result.reason if known else result.cause_text or broke or result.reason
+    reason = result.reason if result.rung in ("build", "start") else result.cause_text or result.reason
     why = textwrap.shorten(printable(reason), WIDTH, placeholder=" …")
     return f"{told}: {why}" if result.verdict != PASS else told
 

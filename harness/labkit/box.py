@@ -164,9 +164,8 @@ class Box:
                     rules.write(filtered)
                     rules.seek(0)
                     options += ["--seccomp", str(rules.fileno())]
-                words.write(
-                    b"\0".join(map(os.fsencode, options))
-                )  # not on the command line, which the program could read
+                # Not on the command line, which the program could read.
+                words.write(b"\0".join(map(os.fsencode, options)))
                 words.seek(0)
                 command = [
                     *tracer,
@@ -175,12 +174,13 @@ class Box:
                     str(words.fileno()),
                     *(_drop_user() if self.tier == 2 else []),
                 ]
+                # The program leads a process group, as it does without a box.
                 command += [
                     "/usr/bin/setsid",
                     *limits,
                     *private,
                     *argv,
-                ]  # the program leads a process group, as it does without a box
+                ]
                 command = group.joining(command) if group else command
                 inherited = [telling, rules.fileno(), words.fileno()]
                 process = Process(
@@ -288,12 +288,13 @@ class Box:
         ]
         for way, path in mounts:
             for parent in reversed(path.parents[:-1]):
+                # bubblewrap's own would be its owner's alone.
                 command += [
                     "--perms",
                     "0755",
                     "--dir",
                     str(parent),
-                ]  # bubblewrap's own would be its owner's alone
+                ]
             command += [way, str(path), str(path)]
         return [*command, "--remount-ro", "/", "--chdir", str(cwd)]
 
@@ -557,6 +558,7 @@ def remove(path: Path, owner: int | None = None) -> None:
     owner: as whom to remove it.
     """
     user_dropped = [] if owner is None else _drop_user()
+    # shutil.rmtree calls itself.
     command = [
         *user_dropped,
         "/usr/bin/rm",
@@ -564,7 +566,7 @@ def remove(path: Path, owner: int | None = None) -> None:
         "--one-file-system",
         "--",
         str(path),
-    ]  # shutil.rmtree calls itself
+    ]
     with contextlib.suppress(OSError):
         subprocess.run(
             command,
@@ -669,12 +671,13 @@ def kill_user() -> None:
     """Kills every process of the user that programs drop to, wherever it has got to, and removes what it left
     (tier 3).
     """
+    # All at once: one by one they could fork faster.
     every_process = [
         *_drop_user(),
         "/bin/sh",
         "-c",
         "kill -9 -1",
-    ]  # all at once: one by one they could fork faster
+    ]
 
     def killed() -> bool:
         subprocess.run(every_process, env=NOTHING, stderr=subprocess.DEVNULL, check=False)

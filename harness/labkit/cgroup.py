@@ -31,9 +31,8 @@ class Group:
         else:
             (directory / "memory.limit_in_bytes").write_text(str(limit))
             self._set("memory.memsw.limit_in_bytes", str(limit))
-            self._set(
-                "memory.kmem.tcp.limit_in_bytes", str(limit // 4)
-            )  # else what TCP has buffered is counted nowhere
+            # Else what TCP has buffered is counted nowhere.
+            self._set("memory.kmem.tcp.limit_in_bytes", str(limit // 4))
             self._events = directory / "memory.oom_control"
 
     def _set(self, name: str, value: str) -> None:

@@ -21,9 +21,8 @@ if TYPE_CHECKING:
     from .program import Program
 
 MANY = 1 << 30
-KEPT = (
-    256 << 20
-)  # bytes that may wait here to be looked at: the harness's memory is as limited as a program's
+# Bytes that may wait here to be looked at: the harness's memory is as limited as a program's.
+KEPT = 256 << 20
 
 _made: list[list[Peer]] = []  # the lists that all_peers() is filling
 
@@ -201,20 +200,25 @@ class Peer:
 
     def on_the_way(self) -> int | None:
         """How many bytes of what was sent the program has not read; None if it has closed the connection."""
-        ends = kernel.connection(self.local, self.remote)
-        if not any(
-            (end.address, end.port) == self.remote and (end.inode or self.accepted() is False) for end in ends
-        ):
+        ours, theirs = self.ends()
+        if not any(end.inode or self.accepted() is False for end in theirs):
             return None
-        return sum(end.unsent if (end.address, end.port) == self.local else end.unread for end in ends)
+        return sum(end.unsent for end in ours) + sum(end.unread for end in theirs)
+
+    def coming(self) -> int:
+        """How many bytes the program has given to the kernel that were not read here yet."""
+        ours, theirs = self.ends()
+        return sum(end.unread for end in ours) + sum(end.unsent for end in theirs)
 
     def has_arrived(self) -> int:
-        """How many bytes have come to the kernel, and were not read here yet."""
-        return sum(
-            end.unread
-            for end in kernel.connection(self.local, self.remote)
-            if (end.address, end.port) == self.local
-        )
+        """How many of them are at this end."""
+        return sum(end.unread for end in self.ends()[0])
+
+    def ends(self) -> tuple[list[kernel.Socket], list[kernel.Socket]]:
+        """The sockets of the connection: this client's, and the program's; each is one, or gone."""
+        both = kernel.connection(self.local, self.remote)
+        ours = [end for end in both if (end.address, end.port) == self.local]
+        return ours, [end for end in both if end not in ours]
 
     def unread(self) -> bytes:
         """What has come and was not expected yet."""
@@ -238,9 +242,8 @@ class Peer:
         with step(f"{self.name} gets /{pattern.decode('latin-1')}/") as current:
 
             def matched() -> re.Match[bytes] | bool | None:
-                ended = (
-                    self.program.status() is not None
-                )  # asked first: what it sent before its end is read now
+                # Asked first: what it sent before its end is read now.
+                ended = self.program.status() is not None
                 self._read()
                 found = re.match(pattern, bytes(self.received[self.taken :]), re.DOTALL)
                 return found or self.eof or self.error is not None or ended
@@ -262,9 +265,8 @@ class Peer:
         """Waits for exactly the bytes of this file next, and keeps none: it may be larger than the memory."""
         size = path.stat().st_size
         with step(f"{self.name} gets the {size} bytes of {path.name}") as current, path.open("rb") as file:
-            rest = bytes(
-                self.received[self.taken :]
-            )  # what has been read already; _arrived() goes on from there
+            # What has been read already; _arrived() goes on from there.
+            rest = bytes(self.received[self.taken :])
             del self.received[self.taken :]
             self.came_of_file = at = 0
             while at < size:
@@ -519,9 +521,8 @@ class Datagrams:
 
             def received() -> bool:
                 ended = self.program is not None and self.program.status() is not None
-                with contextlib.suppress(
-                    BlockingIOError, ConnectionRefusedError
-                ):  # refused: the program's end says more
+                # Refused: the program's end says more.
+                with contextlib.suppress(BlockingIOError, ConnectionRefusedError):
                     data, sender = self.socket.recvfrom(1 << 16)
                     arrived.append((data, sender[1]))
                 return bool(arrived) or ended

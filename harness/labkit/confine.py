@@ -17,9 +17,8 @@ import sys
 CREATE_RULESET, ADD_RULE, RESTRICT_SELF = 444, 445, 446  # the same numbers on every processor
 VERSION, PATH_BENEATH, PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 1, 1, 38, 22, 2
 EXECUTE, READ_FILE, READ_DIR = 1 << 0, 1 << 2, 1 << 3
-OF_FILES = (
-    EXECUTE | READ_FILE | 1 << 1 | 1 << 14 | 1 << 15
-)  # rights that make sense for one file: write, truncate, ioctl
+# Rights that make sense for one file: write, truncate, ioctl.
+OF_FILES = EXECUTE | READ_FILE | 1 << 1 | 1 << 14 | 1 << 15
 RIGHTS = {1: 13, 2: 14, 3: 15, 4: 15}  # how many rights a version of Landlock knows; since 5: 16
 
 libc = ctypes.CDLL(None, use_errno=True)

@@ -25,7 +25,7 @@ _SINGLESTEP, _DETACH, _SYSCALL, _SEIZE, _INTERRUPT, _GET_SYSCALL_INFO = 9, 17, 2
 _TRACESYSGOOD = 1  # PTRACE_O_…: a stop at a system call is told from SIGTRAP
 _AT_CALL = signal.SIGTRAP | 0x80
 _ENTRY = 1  # PTRACE_SYSCALL_INFO_…
-_WALL = 0x40000000  # waitpid: a process that is traced, whoever's child it is
+_WALL = 0x40000000  # waitpid: also a traced process that is no child of this one
 
 _MOST_SECONDS = 20.0  # from one system call to the next
 
@@ -40,9 +40,8 @@ class Held:
     def __init__(self, pid: int) -> None:
         self.pid = pid
         self._call = ""  # the system call that it is in
-        self._thread = concurrent.futures.ThreadPoolExecutor(
-            1
-        )  # ptrace(2) wants each request from the thread that began
+        # ptrace(2) wants each request from the thread that began.
+        self._thread = concurrent.futures.ThreadPoolExecutor(1)
         self._in_thread(self._seize)
         self.halt()
 

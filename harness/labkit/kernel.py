@@ -14,7 +14,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -22,9 +22,8 @@ from . import sock_diag
 from .steps import CouldNotTell, Failed
 
 Look = TypeVar("Look")
-NOTHING: dict[
-    str, str
-] = {}  # the environment of the harness's own helpers, whose /proc/PID/environ a program may see
+# The environment of the harness's own helpers, whose /proc/PID/environ a program may see.
+NOTHING: dict[str, str] = {}
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _user = 0  # whose processes are looked at, where this one may not look at other users'; 0: its own
@@ -505,14 +504,15 @@ def _address(packed: bytes) -> str:
     return name.removeprefix("::ffff:") if "." in name else name
 
 
+def socket_inodes(members: Iterable[int]) -> set[int]:
+    """The inodes of the sockets that these processes hold open."""
+    names = [name for member in members for name in descriptors(member).values()]
+    return {int(name[8:-1]) for name in names if name.startswith("socket:")}
+
+
 def own_sockets(pid: int, kinds: tuple[str, ...] = ("tcp", "tcp6", "udp", "udp6")) -> list[Socket]:
     """The sockets that the process or one of its descendants holds open."""
-    inodes = {
-        int(name[8:-1])
-        for member in family(pid)
-        for name in descriptors(member).values()
-        if name.startswith("socket:")
-    }
+    inodes = socket_inodes(family(pid))
     found: list[Socket] = []
     for kind in kinds:
         if len(found) < len(inodes):

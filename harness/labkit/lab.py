@@ -39,9 +39,8 @@ class Lab:
     preloaded: Path | None = None  # the directory where compiled libraries to preload are
     programs: list[Program] = field(default_factory=list)
     used: set[str] = field(default_factory=set)  # names of the lab's programs that the check has started
-    binaries: dict[Path, int] = field(
-        default_factory=dict
-    )  # the same as files, of other labs, too: st_mtime_ns
+    # The same as files, of other labs, too: st_mtime_ns.
+    binaries: dict[Path, int] = field(default_factory=dict)
     random: Random = field(default_factory=lambda: Random(1))  # --seed: for checks that draw their input
     schedule: str | None = None  # --schedule: what checks of every schedule run instead
     replayed: bool = False  # and whether this one did
@@ -149,10 +148,9 @@ class Lab:
         """What a program of the check is started in.
 
         faults: {"send": 7} makes each send take at most 7 bytes (see faults.cpp), and that must come about;
-        {} only counts. descriptors: the most that
-        it may have open. raisable: the soft limit of that, which it may raise. closed: the standard
-        descriptors that it starts without. env: more for its
-        environment. variant="tsan", where it is asked for, means the sanitized program.
+        {} only counts. descriptors: the most that it may have open. raisable: the soft limit of that, which
+        it may raise. closed: the standard descriptors that it starts without. env: more for its environment.
+        variant="tsan", where it is asked for, means the sanitized program.
         """
         environment = ENVIRONMENT | dict(env or {})
         disturbance = None

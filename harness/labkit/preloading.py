@@ -20,9 +20,8 @@ def compiled(source: Path, directory: Path, *more: Path, flags: Sequence[str] = 
 
     It is compiled once for each content of the sources. Others may do the same at the same time.
     """
-    sources = [
-        path for path in (source, *more) if path.suffix == ".cpp"
-    ]  # headers are only known to be part of it
+    # Headers are only known to be part of it.
+    sources = [path for path in (source, *more) if path.suffix == ".cpp"]
     digest = hashlib.sha256(b"".join(path.read_bytes() for path in (source, *more))).hexdigest()[:16]
     place = directory / digest
     if not splits_nowhere(place):

@@ -39,11 +39,16 @@ _SANITIZER_CAUSES = {
 }
 
 
+def unwritten_failure(stderr: str) -> Failed | None:
+    """The failure that the program, or a header of it, is not written yet, if it says so."""
+    words = unwritten(stderr)
+    return Failed(f"it says `{words}`", rung="start", cause="not_written") if words else None
+
+
 def raise_if_unwritten(stderr: str) -> None:
-    """Throws Failed if the program says that it, or a header of it, is not written yet, as a starter's "
-    "does."""
-    if words := unwritten(stderr):
-        raise Failed(f"it says `{words}`", rung="start", cause="not_written")
+    """Throws that failure."""
+    if failure := unwritten_failure(stderr):
+        raise failure
 
 
 def sanitizer_report(program: str, stderr: str) -> Failed | None:
@@ -74,9 +79,8 @@ class Output:
         self.total = 0
         self.taken = 0  # up to here expect_text() has seen it
         self._pipe = pipe
-        self._reading = (
-            threading.Lock()
-        )  # while it is held, the pipe may be empty and `data` not have it all yet
+        # While it is held, the pipe may be empty and `data` not have it all yet.
+        self._reading = threading.Lock()
         stillness.readers.add(self)
         self._thread = threading.Thread(target=self._pump, args=(program,), daemon=True)
         self._thread.start()
@@ -256,11 +260,7 @@ class Program:
         poll(self._ended_or_at_rest, 1.0)
         if self.status() is not None:
             self.stderr.finish()
-        try:
-            raise_if_unwritten(self.stderr.text)
-        except Failed as unwritten_yet:
-            return unwritten_yet
-        return None
+        return unwritten_failure(self.stderr.text)
 
     def _ended_or_at_rest(self) -> bool:
         if self.status() is not None:
@@ -326,9 +326,9 @@ class Program:
         used = kernel.descriptors(self.pid)
         lowest_free = next(number for number in range(len(used) + 1) if number not in used)
         try:
-            with step(f"{self.name} may open no descriptor more (RLIMIT_NOFILE is {lowest_free})"), (
-                kernel.with_their_rights(self.pid)
-            ):
+            with step(
+                f"{self.name} may open no descriptor more (RLIMIT_NOFILE is {lowest_free})"
+            ), kernel.with_their_rights(self.pid):
                 before = resource.prlimit(self.pid, resource.RLIMIT_NOFILE)
                 resource.prlimit(self.pid, resource.RLIMIT_NOFILE, (lowest_free, before[1]))
         except OSError as error:
@@ -336,9 +336,9 @@ class Program:
         try:
             yield
         finally:
-            with step(f"{self.name} may open descriptors again"), contextlib.suppress(OSError), (
-                kernel.with_their_rights(self.pid)
-            ):
+            with step(f"{self.name} may open descriptors again"), contextlib.suppress(
+                OSError
+            ), kernel.with_their_rights(self.pid):
                 resource.prlimit(self.pid, resource.RLIMIT_NOFILE, before)
 
     # --- expecting things of it
@@ -418,9 +418,8 @@ class Program:
 
     def stop(self, number: signal.Signals = signal.SIGINT) -> None:
         """Ends the program as a user does, and expects `Exiting` once, status 0 and no child left."""
-        if kernel.has_mapped(
-            self.pid, "/libtsan.so"
-        ):  # it holds a signal that comes just before a call until that returns
+        # It holds a signal that comes just before a call until that returns.
+        if kernel.has_mapped(self.pid, "/libtsan.so"):
             with contextlib.suppress(Missed):
                 await_fact(self._ended_or_at_rest)
         family = kernel.family(self.pid)

@@ -69,18 +69,18 @@ REFUSED = {
     "acct": (163, 89),
 }
 CLONE, PRCTL, FCNTL, SOCKET, SOCKETPAIR = (56, 220), (157, 167), (72, 25), (41, 198), (53, 199)
-NEW_NAMESPACES = (
-    0x00020000 | 0x02000000 | 0x04000000 | 0x08000000 | 0x10000000 | 0x20000000 | 0x40000000
-)  # linux/sched.h
+# linux/sched.h.
+NEW_NAMESPACES = 0x00020000 | 0x02000000 | 0x04000000 | 0x08000000 | 0x10000000 | 0x20000000 | 0x40000000
 PR_SET_DUMPABLE, F_SETPIPE_SZ = 4, 1031
 USUAL_PIPE = 65536  # bytes; a smaller one, as self_pipe has it, is no harm
+# AF_UNSPEC, AF_UNIX, AF_INET, AF_INET6, AF_NETLINK (getaddrinfo): no AF_VSOCK, no AF_ALG.
 SOCKETS = (
     0,
     1,
     2,
     10,
     16,
-)  # AF_UNSPEC, AF_UNIX, AF_INET, AF_INET6, AF_NETLINK (getaddrinfo): no AF_VSOCK, no AF_ALG
+)
 
 MACHINES = {"x86_64": (0xC000003E, 0), "aarch64": (0xC00000B7, 1)}  # linux/audit.h, and the column above
 

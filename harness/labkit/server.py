@@ -65,9 +65,8 @@ class Server(Program):
         if told:
             with contextlib.suppress(Missed):
                 await_fact(lambda: self.stdout.text.count("\n") >= len(found) or self.status() is not None)
-        found = (
-            sockets(self.pid) or found
-        )  # a UDP socket that is being connected to a peer was there for a moment
+        # A UDP socket that is being connected to a peer was there for a moment.
+        found = sockets(self.pid) or found
         _expect_asked(found, *asked)
         self.ports = [entry.port for entry in found]
         self.address = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(found[0].address, found[0].address)

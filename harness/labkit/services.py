@@ -12,8 +12,10 @@ _REQUESTS = (
     (b"007\n", b"*" * 7),
     (b"200000\nand more", b"*" * 200_000),
     (b"1" * 65_537, b"Line too long\n"),
+    (b"1" * 70_000, b"Line too long\n"),
 )
-_NO_NUMBERS = (b"0", b"-1", b"+5", b"", b" 12", b"12 ", b"1_0", b"12x", b"ten", b"1073741825", b"9" * 20)
+_NO_NUMBERS = (b"0", b"-1", b"-5", b"+5", b"", b" 12", b"12 ", b"1_0", b"12x", b"ten")
+_TOO_LARGE = (b"1073741825", b"9" * 20, b"9" * 23)
 
 
 def counts_out_bytes(server: Server) -> None:
@@ -26,7 +28,7 @@ def counts_out_bytes(server: Server) -> None:
         client.expect(reply)
         client.expect_eof()
         client.close()
-    for text in _NO_NUMBERS:
+    for text in _NO_NUMBERS + _TOO_LARGE:
         rude = server.connect("rude")
         rude.send(text + b"\n")
         rude.expect(b"Bad Request\n", cause={"bytes": "loose_number"})

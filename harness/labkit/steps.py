@@ -8,10 +8,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 # A likely cause's name; or one for each rung ({"bytes": "short_send_ignored"}: named if some, but not the
-# right, bytes came, and neither if none came nor if the connection was closed instead); or a function
-# that finds
-# it from the evidence.
+# right, bytes came, and neither if none came nor if the connection was closed instead); or a function that
+# finds it from the evidence.
 Cause = str | dict[str, str] | Callable[[], str | None] | None
+
+
+def if_silent(cause: str) -> dict[str, str]:
+    """The likely cause if the client was not accepted, or nothing came."""
+    return {"accept": cause, "answer": cause}
 
 
 LONGEST = 500  # characters of one line of a story: a program's own words may be in it

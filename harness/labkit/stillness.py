@@ -149,12 +149,7 @@ def _has_timer(pid: int) -> bool:
 
 def _on_the_way(members: list[int]) -> bool:
     """Whether the kernel has still to do something for one of the connections that the processes have."""
-    inodes = {
-        int(name[8:-1])
-        for pid in members
-        for name in kernel.descriptors(pid).values()
-        if name.startswith("socket:")
-    }
+    inodes = kernel.socket_inodes(members)
     if len(inodes) > _MOST_SOCKETS:
         return True
     rows = kernel.sockets("tcp", closed=False) + kernel.sockets("tcp6", closed=False)

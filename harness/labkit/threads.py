@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from . import kernel
-from .client import Peer
 from .program import Program
 from .server import Server
 from .steps import Cause, expect
@@ -32,11 +31,6 @@ def expect_gone(server: Server, count: int) -> None:
         instead=lambda: f"{told()}",
     )
     server.expect_alive()
-
-
-def expect_logged(server: Server, word: str, client: Peer, cause: Cause = None) -> None:
-    """Waits until the log says `connected` or `disconnected` (word) of this client, by its address."""
-    server.expect_logged(word, client, cause=cause)
 
 
 def expect_no_wakeups(programs: list[Program], clock: Program, cause: Cause) -> None:

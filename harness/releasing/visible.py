@@ -65,9 +65,8 @@ def _name(node: ast.stmt) -> str:
 
 def _used(node: ast.stmt) -> set[str]:
     names = {name.id for name in ast.walk(node) if isinstance(name, ast.Name)}
-    names |= {
-        name.arg for name in ast.walk(node) if isinstance(name, ast.arg)
-    }  # a fixture is used by its name
+    # A fixture is used by its name.
+    names |= {name.arg for name in ast.walk(node) if isinstance(name, ast.arg)}
     return names
 
 

@@ -26,7 +26,6 @@ from grading.world import probe
 from labkit import CouldNotTell, Failed, Lab, box, kernel
 from labkit.processes import adopt_orphans
 from labkit.waiting import poll
-from attacks.running import ORDINARY
 
 HARNESS = Path(__file__).resolve().parent.parent
 ROOT = HARNESS.parent
@@ -246,18 +245,13 @@ def ordinary(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Surroundings]
 
 
 def can_use(program: Path) -> bool:
-    user = [
-        "setpriv",
-        f"--reuid={ORDINARY}",
-        f"--regid={ORDINARY}",
-        "--clear-groups",
-        "--inh-caps=-all",
-        "--",
-    ]
-    reads = subprocess.run([*user, "test", "-r", program]).returncode == 0
+    reads = subprocess.run([*running.AS_ORDINARY, "test", "-r", program]).returncode == 0
     return (
         reads
-        and subprocess.run([*user, "unshare", "--user", "--net", "true"], capture_output=True).returncode == 0
+        and subprocess.run(
+            [*running.AS_ORDINARY, "unshare", "--user", "--net", "true"], capture_output=True
+        ).returncode
+        == 0
     )
 
 

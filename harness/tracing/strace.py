@@ -165,9 +165,8 @@ class _Reader:
         self.pending: dict[str, tuple[str, str, float]] = {}
         self.dead: dict[str, float] = {}  # of processes that were not reaped yet
         self.ignoring: set[str] = set()  # that ignore SIGCHLD: their children leave no zombies
-        self.open: dict[
-            str, dict[int, tuple[str, float]]
-        ] = {}  # descriptors of connections: whose, since when
+        # Descriptors of connections: whose, since when.
+        self.open: dict[str, dict[int, tuple[str, float]]] = {}
         self.last = 0.0
 
     def read(self, path: Path) -> None:
