@@ -323,6 +323,7 @@ class Program:
 
         An accept that waits already has reserved its descriptor: it takes one more client.
         """
+        poll(lambda: kernel.at_rest(self.pid), deadline())  # until then it may be about to close one
         used = kernel.descriptors(self.pid)
         lowest_free = next(number for number in range(len(used) + 1) if number not in used)
         try:
