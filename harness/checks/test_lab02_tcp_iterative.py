@@ -455,7 +455,7 @@ def tries_each_address(
         run.expect_output(output)
 
 
-@check(points=7, read="recv-is-not-a-reply", causes=BYTES)
+@check(points=7, read="recv-is-not-a-reply", causes=BYTES, slow=True)
 def test_upper_client_prints_whole_replies(lab: Lab) -> None:
     """A reply comes in as many pieces as the network likes; and a line of thirty megabytes is a line, too."""
     listener = lab.listen()
@@ -530,6 +530,7 @@ def test_echo_server_sends_each_chunk_back_with_the_date(lab: Lab) -> None:
     read="rude-clients",
     causes=CLIENTS | ONE_SEND,
     after="echo_server_sends_each_chunk_back_with_the_date",
+    slow=True,
 )
 def test_no_client_ends_echo_server(lab: Lab) -> None:
     """What holds for the first server holds for every server: one client's end is nobody else's."""
@@ -629,7 +630,7 @@ def test_cas_server_takes_each_recv_for_a_line(lab: Lab) -> None:
     server.stop()
 
 
-@check(points=0, read="rude-clients", causes=CLIENTS)
+@check(points=0, read="rude-clients", causes=CLIENTS, slow=True)
 def test_no_client_ends_cas_server(lab: Lab) -> None:
     """It is wrong about lines, and about nothing else: no client ends it."""
     server = lab.server("cas_server")
@@ -821,7 +822,7 @@ def test_a_line_without_end_takes_no_memory(lab: Lab) -> None:
     server.stop()
 
 
-@check(points=4, read="pass-2", causes=LINES | ONE_SEND, after="cas_server_lines_assembles_lines")
+@check(points=4, read="pass-2", causes=LINES | ONE_SEND, after="cas_server_lines_assembles_lines", slow=True)
 def test_any_cutting_of_the_stream_gets_the_same_replies(lab: Lab) -> None:
     """Where the stream is cut is the network's business, and may not be seen in the replies."""
     server = lab.server("cas_server_lines")

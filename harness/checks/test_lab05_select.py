@@ -551,7 +551,7 @@ def test_edge_triggered_epoll_waits_for_no_single_client(lab: Lab) -> None:
     no_client_waits_for_one_that_does_not_read(lab, "upper_server_epoll_edge")
 
 
-@check(points=3, read="no-descriptor-left", causes=FULL)
+@check(points=3, read="no-descriptor-left", causes=FULL, slow=True)
 def test_edge_triggered_epoll_rests_when_it_is_full(lab: Lab) -> None:
     """An edge-triggered server that is full must remember that clients wait: no event will tell it again."""
     a_full_server_rests(lab, "upper_server_epoll_edge")
@@ -713,7 +713,7 @@ def test_a_gigabyte_that_is_not_read_stalls_no_other_client(lab: Lab) -> None:
     server.expect_idle()
 
 
-@check(points=2, read="no-descriptor-left", causes=FULL)
+@check(points=2, read="no-descriptor-left", causes=FULL, slow=True)
 def test_the_other_select_servers_rest_when_they_are_full(lab: Lab) -> None:
     """All select servers have the same loop: one that is full waits until a descriptor is free, and serves
     its clients."""
@@ -779,7 +779,7 @@ def test_the_library_calls_back(lab: Lab) -> None:
     server.expect_idle()
 
 
-@check(points=0, read="no-descriptor-left", causes=FULL)
+@check(points=0, read="no-descriptor-left", causes=FULL, slow=True)
 def test_the_library_rests_when_it_is_full(lab: Lab) -> None:
     """An acceptor that has no descriptor for the next client does not wait for the listener."""
     # Not sanitized: to look at an object, UBSan opens a pipe, and takes a failure of that for a bad object.

@@ -279,7 +279,7 @@ def test_eight_producers_and_eight_consumers_lose_nothing(lab: Lab) -> None:
         judge_history(lab.run("queue_load", "-i", "40000", "-c", capacity), 8, 40_000)
 
 
-@check(points=1, read="a-queue-that-waits", causes=QUEUE, hidden=True)
+@check(points=1, read="a-queue-that-waits", causes=QUEUE, hidden=True, slow=True)
 def test_a_million_items_lose_none(lab: Lab) -> None:
     """What happens once in a hundred thousand times happens ten times here."""
     judge_history(lab.run("queue_load", "-i", "1000000"), 8, 1_000_000)

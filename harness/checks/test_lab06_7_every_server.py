@@ -92,7 +92,7 @@ def full_or_dead(server: Server) -> bool:
     return len(server.descriptors()) == 16 or server.status() is not None
 
 
-@check(points=2, read="no-descriptor-left", causes=FULL, after="each_client_has_a_thread")
+@check(points=2, read="no-descriptor-left", causes=FULL, after="each_client_has_a_thread", slow=True)
 def test_a_full_server_rests(lab: Lab) -> None:
     """A client for which no descriptor is left stays in the backlog. accept fails, and would fail again at
     once: the server says so once, rests, serves the others, and takes the client later."""
@@ -140,7 +140,7 @@ def test_an_idle_server_does_not_wake_up(lab: Lab) -> None:
     expect_no_wakeups([*servers], clock, cause="polls")
 
 
-@check(points=1, read="the-end-of-a-server", causes=SERVERS, after="each_client_has_a_thread")
+@check(points=1, read="the-end-of-a-server", causes=SERVERS, after="each_client_has_a_thread", slow=True)
 def test_servers_end_at_once_with_clients_connected(lab: Lab) -> None:
     """Threads still work when the process ends: nothing that they use may be destroyed under them."""
     for name in ("upper_server", "upper_server_pool", "cas_server", "bytes_server", "class_server"):
@@ -205,7 +205,7 @@ def test_fifteen_hundred_clients_leave_nothing_behind(lab: Lab) -> None:
 
 @check(
     points=1, read="a-thread-for-each-client", causes=SERVERS, hidden=True, after="each_client_has_a_thread"
-)
+, slow=True)
 def test_ten_thousand_clients_leave_nothing_behind(lab: Lab) -> None:
     """What is lost once per client ends a server after days; here after seconds."""
     come_and_go(lab.server("upper_server", variant=""), 10_000, b"x", b"X")

@@ -350,7 +350,7 @@ def test_the_counts_add_up_to_the_connections_served(lab: Lab) -> None:
     expect(sum(numbers) == 1500, "the sum is 1500", otherwise=f"{sum(numbers)}", cause="lost_counts")
 
 
-@check(points=5, read="counting", causes=COUNTING)
+@check(points=5, read="counting", causes=COUNTING, slow=True)
 def test_a_child_counts_beyond_65535(lab: Lab) -> None:
     """The lecture's counters were single bytes: at the 256th connection the child died."""
     server = lab.server("bytes_server_counted", "-n", "1")
@@ -591,7 +591,7 @@ def test_a_scan_costs_the_passing_server_nothing(lab: Lab) -> None:
 # --- a shortage of descriptors
 
 
-@check(points=4, read="all-busy", causes=shortage.CAUSES, after="ten_children_wait_before_any_client")
+@check(points=4, read="all-busy", causes=shortage.CAUSES, after="ten_children_wait_before_any_client", slow=True)
 def test_a_shortage_of_descriptors_is_rested_from(lab: Lab) -> None:
     """accept fails while no descriptor is free, and the client waits in the backlog. That is said once, and
     it passes.

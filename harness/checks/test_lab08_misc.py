@@ -116,7 +116,7 @@ TALK = {
 # --- resets
 
 
-@check(points=0, read="a-reset", causes=RESETS | shortage.CAUSES)
+@check(points=0, read="a-reset", causes=RESETS | shortage.CAUSES, slow=True)
 def test_rst_server_resets(lab: Lab) -> None:
     """SO_LINGER with a time of 0 makes close send a reset. The client sees it in its errno."""
     server = lab.server("rst_server")
@@ -373,7 +373,7 @@ def test_self_pipe_gets_a_signal(lab: Lab) -> None:
     catches_a_signal_in_select(lab, "self_pipe")
 
 
-@check(points=2, read="the-self-pipe", causes=WAKE_UPS)
+@check(points=2, read="the-self-pipe", causes=WAKE_UPS, slow=True)
 def test_self_pipe_loses_no_signal_in_the_gap(lab: Lab) -> None:
     """A byte in the pipe is still there when select begins: that is what closes the gap. The signal comes
     before and after each system call, one run each.
@@ -436,7 +436,7 @@ def test_self_pipe_is_drained(lab: Lab) -> None:
     program.expect_exit(0)
 
 
-@check(points=2, read="storms", causes=WAKE_UPS)
+@check(points=2, read="storms", causes=WAKE_UPS, slow=True)
 def test_self_pipe_survives_a_storm(lab: Lab) -> None:
     """Ten thousand signals fill the pipe. The handler returns all the same, and the last signal is not
     missed.
@@ -610,20 +610,20 @@ def test_the_other_server_refuses_the_same(lab: Lab) -> None:
         is_refused(server, name, cause="not_beneath")
 
 
-@check(points=1, read="three-gibibytes", causes=FILES)
-def test_three_gib_arrive_by_copy(lab: Lab) -> None:
+@check(points=1, read="three-gibibytes", causes=FILES, slow=True)
+def test_more_than_two_gib_arrive_by_copy(lab: Lab) -> None:
     """A size past 2 GiB fits into no int, and the file into no memory."""
-    three_gib_arrive(lab, COPY)
+    a_large_file_arrives(lab, COPY)
 
 
-@check(points=1, read="three-gibibytes", causes=FILES)
-def test_three_gib_arrive_by_sendfile(lab: Lab) -> None:
+@check(points=1, read="three-gibibytes", causes=FILES, slow=True)
+def test_more_than_two_gib_arrive_by_sendfile(lab: Lab) -> None:
     """One call of sendfile moves at most 2 GiB, whatever it is asked for."""
-    three_gib_arrive(lab, SENDFILE)
+    a_large_file_arrives(lab, SENDFILE)
 
 
-def three_gib_arrive(lab: Lab, program: str) -> None:
-    size = 3 << 30
+def a_large_file_arrives(lab: Lab, program: str) -> None:
+    size = (2 << 30) + (1 << 20)
     path = directory(lab) / "huge"
     with path.open("wb") as file:  # sparse: it holds three marks, and takes as many blocks of the disk
         for at in (0, (1 << 31) - 3, size - 4):
@@ -775,7 +775,7 @@ def spins_or_is_silent(server: Server) -> str:
     return "spins_when_full" if kernel.cpu_share(server.pid) > 0.5 else "accept_failed_silently"
 
 
-@check(points=1, read="a-hundred-clients", causes=FILES | shortage.CAUSES)
+@check(points=1, read="a-hundred-clients", causes=FILES | shortage.CAUSES, slow=True)
 def test_a_full_server_rests(lab: Lab) -> None:
     """accept fails while no descriptor is free, and the client waits in the backlog. That is said once, and
     it passes.
@@ -1375,7 +1375,7 @@ def test_no_text_breaks_the_protocol(lab: Lab) -> None:
     nothing_breaks_the_protocol(lab, CHAT)
 
 
-@check(points=5, read="the-capstone", causes=TALK, after="what_one_says_all_others_get")
+@check(points=5, read="the-capstone", causes=TALK, after="what_one_says_all_others_get", slow=True)
 def test_a_client_that_does_not_read_is_cut_off(lab: Lab) -> None:
     """What waits for a client that does not read needs memory. At 64 KiB it is cut; nobody waits for it."""
     a_slow_reader_is_cut_off(lab, CHAT)
@@ -1414,7 +1414,7 @@ def test_the_twin_keeps_the_order(lab: Lab) -> None:
     the_order_is_the_same_for_all(lab, TWIN)
 
 
-@check(points=2, read="the-twin", causes=TALK | shortage.CAUSES, after="the_twin_talks_as_the_chat_does")
+@check(points=2, read="the-twin", causes=TALK | shortage.CAUSES, after="the_twin_talks_as_the_chat_does", slow=True)
 def test_the_twin_bears_the_same_clients(lab: Lab) -> None:
     """A client that does not read, silent ones, rude ones, a hundred of them."""
     a_slow_reader_is_cut_off(lab, TWIN)

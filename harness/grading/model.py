@@ -45,6 +45,7 @@ class Check:
     causes: dict[str, str]
     after: str = ""  # the name of the check that has to pass before this one counts
     alone: bool = False
+    slow: bool = False
 
     @property
     def is_demonstration(self) -> bool:
@@ -68,6 +69,7 @@ class Check:
             causes=COMMON_CAUSES | declaration.causes,
             after=declaration.after,
             alone=declaration.alone,
+            slow=declaration.slow,
         )
 
 

@@ -41,7 +41,7 @@ from .model import COULD_NOT_TELL, FAIL, HARNESS, PASS, ROOT, Check, Report, Res
 from .workers import Ended, Workers
 
 ATTEMPTS = 3  # of a check that could not be told
-WHOLE_CHECK = 60  # deadlines that one check may take in all
+WHOLE_CHECK = 15  # deadlines that one check may take in all
 
 
 @dataclass
@@ -84,6 +84,7 @@ class Session:
         self.broken: list[str] = []  # what of the harness itself could not even be collected
         self.interrupted = 0  # by this signal
         self._results: dict[str, Result] = {}
+        self._urgent: set[str] = set()  # node ids of the checks whose programs have changed
         self._error: BaseException | None = None
         self._failed = 0.0  # when
         self._passed_call = False
@@ -169,7 +170,21 @@ class Session:
             for other in items:
                 if after is not None and self._results[other.nodeid] is after and not after.seen:
                     places[other.nodeid] = min(places[other.nodeid], places[item.nodeid])
+        self._urgent = {item.nodeid for item in items if places[item.nodeid][0] == 0}
         return sorted(items, key=lambda item: places[item.nodeid])
+
+    def _starting_order(self, items: list[pytest.Item]) -> list[pytest.Item]:
+        """The slow checks before the others, that they do not end long after them; what is urgent remains
+        first.
+        """
+        if self.selection.first_failure:
+            return items
+
+        def waits(item: pytest.Item) -> tuple[bool, bool]:
+            urgent = item.nodeid in self._urgent
+            return not urgent, not urgent and not self._results[item.nodeid].check.slow
+
+        return sorted(items, key=waits)
 
     # --- running
 
@@ -224,7 +239,7 @@ class Session:
             jobs, self._judge, lambda item: self.box.tier > 2 and self._results[item.nodeid].check.alone
         )
         try:
-            with contextlib.closing(workers.run(items, lambda: most)) as ended:
+            with contextlib.closing(workers.run(self._starting_order(items), lambda: most)) as ended:
                 for item, result in ended:
                     known[items.index(item)] = result or self._without_answer(item)
                     tell(until_gap=True)

@@ -130,6 +130,7 @@ class Declaration:
     title: str = ""
     after: str = ""  # the check that has to pass before this one counts
     alone: bool = False
+    slow: bool = False
 
 
 def check(
@@ -140,6 +141,7 @@ def check(
     title: str = "",
     after: str = "",
     alone: bool = False,
+    slow: bool = False,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Declares a pytest function to be a check.
 
@@ -149,12 +151,12 @@ def check(
     line; without it the function's name says it. after: the name of another check of this lab: this one
     counts only if that one passes. Robustness counts once the server serves. alone: it needs what the whole
     network shares (a port that has to be free again, say): where checks have no network of their own, no
-    other one runs at the same time.
+    other one runs at the same time. slow: one that takes seconds, and begins before the others.
     """
 
     def declare(function: Callable[..., Any]) -> Callable[..., Any]:
         name = title or function.__name__.removeprefix("test_").replace("_", " ")
-        declaration = Declaration(points, read, causes or {}, hidden, name, after, alone)
+        declaration = Declaration(points, read, causes or {}, hidden, name, after, alone, slow)
         function.declaration = declaration  # type: ignore[attr-defined]
         return function
 

@@ -262,11 +262,25 @@ def nonblocking(pid: int, descriptor: int) -> bool:
 
 def cpu_seconds(pid: int) -> float:
     """CPU time that the process's threads have used, to the nanosecond."""
+    return _scheduled(pid, 0) / 1e9
+
+
+def _scheduled(pid: int, field: int) -> int:
+    """The sum over the process's threads of a field of schedstat: ns on a CPU, ns waiting for one, turns."""
     total = 0
     with contextlib.suppress(OSError, IndexError):
         for thread in os.listdir(f"/proc/{pid}/task"):
-            total += int(_text(f"/proc/{pid}/task/{thread}/schedstat").split()[0])
-    return total / 1e9
+            total += int(_text(f"/proc/{pid}/task/{thread}/schedstat").split()[field])
+    return total
+
+
+def rests(pid: int, seconds: float = 0.3) -> bool:
+    """Whether the process, in so many seconds, has used or waited for a CPU less than a tenth of them, and
+    sleeps then. Other work on the machine makes that longer, never shorter.
+    """
+    before = _scheduled(pid, 0) + _scheduled(pid, 1)
+    time.sleep(seconds)
+    return at_rest(pid) and _scheduled(pid, 0) + _scheduled(pid, 1) - before <= seconds * 1e9 / 10
 
 
 def cpu_share(pid: int) -> float:
@@ -301,11 +315,7 @@ def stands_still(pid: int) -> bool:
 
 def turns(pid: int) -> int:
     """How often any of the process's threads was given a CPU: no more while it stands still; schedstat."""
-    total = 0
-    with contextlib.suppress(OSError, IndexError):
-        for thread in os.listdir(f"/proc/{pid}/task"):
-            total += int(_text(f"/proc/{pid}/task/{thread}/schedstat").split()[2])
-    return total
+    return _scheduled(pid, 2)
 
 
 def memory(pid: int) -> int:

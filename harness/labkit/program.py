@@ -176,7 +176,8 @@ class Program:
         with step(
             f"{self.name if child is None else f'child {child}'} waits without using the CPU"
         ) as current:
-            share = min(self._cpu_shares(lambda share: share <= 0.10, child))
+            idle = kernel.rests(child or self.pid)
+            share = 0.0 if idle else min(self._cpu_shares(lambda share: share <= 0.10, child))
             if share > 0.25:
                 raise Failed(f"uses {share:.0%} of a CPU", rung="spins", cause=cause)
             if share > 0.10:
