@@ -474,6 +474,7 @@ def test_the_children_end_with_the_server(lab: Lab) -> None:
     hidden=True,
     causes=REAPING | COPIES,
     after="a_client_that_half_closes_sees_the_end",
+    slow=True,
 )
 def test_ten_thousand_clients_leave_nothing_behind(lab: Lab) -> None:
     """A leak of one descriptor or one zombie per client ends a server after days; here after seconds."""
@@ -506,7 +507,7 @@ def echo(server: Server, name: str, cause: str | None = None) -> None:
     client.expect_eof()
 
 
-@check(points=0, read="zombies", causes=REAPING)
+@check(points=0, read="zombies", causes=REAPING, slow=True)
 def test_echo_server_reaps_at_the_next_connect(lab: Lab) -> None:
     """The lecture's server reaps its children when the next client connects: until then they are zombies."""
     server = lab.server("echo_server", "-d", "0")
@@ -622,7 +623,7 @@ def test_what_one_child_stores_the_next_one_finds(lab: Lab) -> None:
     cas(lab.server("cas_server_shared"), "dan, after a restart,", b"0 0\n", b"0\n", "left_over")
 
 
-@check(points=5, read="shared-memory", causes=MEMORY)
+@check(points=5, read="shared-memory", causes=MEMORY, slow=True)
 def test_of_two_children_that_make_the_same_swap_one_wins(lab: Lab) -> None:
     """The comparison and the store have to be one atomic step: no other process may make the same swap in
     between."""

@@ -204,8 +204,13 @@ def test_fifteen_hundred_clients_leave_nothing_behind(lab: Lab) -> None:
 
 
 @check(
-    points=1, read="a-thread-for-each-client", causes=SERVERS, hidden=True, after="each_client_has_a_thread"
-, slow=True)
+    points=1,
+    read="a-thread-for-each-client",
+    causes=SERVERS,
+    hidden=True,
+    after="each_client_has_a_thread",
+    slow=True,
+)
 def test_ten_thousand_clients_leave_nothing_behind(lab: Lab) -> None:
     """What is lost once per client ends a server after days; here after seconds."""
     come_and_go(lab.server("upper_server", variant=""), 10_000, b"x", b"X")

@@ -591,7 +591,9 @@ def test_a_scan_costs_the_passing_server_nothing(lab: Lab) -> None:
 # --- a shortage of descriptors
 
 
-@check(points=4, read="all-busy", causes=shortage.CAUSES, after="ten_children_wait_before_any_client", slow=True)
+@check(
+    points=4, read="all-busy", causes=shortage.CAUSES, after="ten_children_wait_before_any_client", slow=True
+)
 def test_a_shortage_of_descriptors_is_rested_from(lab: Lab) -> None:
     """accept fails while no descriptor is free, and the client waits in the backlog. That is said once, and
     it passes.

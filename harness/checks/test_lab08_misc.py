@@ -1414,7 +1414,13 @@ def test_the_twin_keeps_the_order(lab: Lab) -> None:
     the_order_is_the_same_for_all(lab, TWIN)
 
 
-@check(points=2, read="the-twin", causes=TALK | shortage.CAUSES, after="the_twin_talks_as_the_chat_does", slow=True)
+@check(
+    points=2,
+    read="the-twin",
+    causes=TALK | shortage.CAUSES,
+    after="the_twin_talks_as_the_chat_does",
+    slow=True,
+)
 def test_the_twin_bears_the_same_clients(lab: Lab) -> None:
     """A client that does not read, silent ones, rude ones, a hundred of them."""
     a_slow_reader_is_cut_off(lab, TWIN)
