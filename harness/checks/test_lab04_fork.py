@@ -244,7 +244,13 @@ def test_a_client_leaves_no_process_behind(lab: Lab) -> None:
     )
 
 
-@check(points=2, read="a-child-for-each-client", causes=REAPING | COPIES, alone=True)
+@check(
+    points=2,
+    read="a-child-for-each-client",
+    causes=REAPING | COPIES,
+    after="children_that_die_together_are_all_reaped",
+    alone=True,
+)
 def test_three_hundred_silent_clients_make_no_other_wait(lab: Lab) -> None:
     """Each of them has a child that waits. The server goes on to accept: it has no limit of its own."""
     server = lab.server("upper_server")
@@ -731,7 +737,12 @@ def test_sixteen_clients_count_to_eight_thousand(lab: Lab) -> None:
     count_together(server)
 
 
-@check(points=3, read="shared-memory", causes=MEMORY)
+@check(
+    points=3,
+    read="shared-memory",
+    causes=MEMORY,
+    after="of_two_children_that_make_the_same_swap_one_wins",
+)
 def test_a_child_that_is_killed_leaves_the_register_usable(lab: Lab) -> None:
     """A child can be killed between any two instructions: it must not leave a lock behind that others wait
     for."""

@@ -112,7 +112,7 @@ def test_every_character_is_printed_once_and_all_readers_end(lab: Lab) -> None:
             expect(last == wanted_last, what, otherwise=str(last), cause="left_early")
 
 
-@check(points=2, read="polling", causes=READERS)
+@check(points=2, read="polling", causes=READERS, after="idle_readers_are_woken_for_each_line_and_for_the_end")
 def test_only_polling_wakes_up_for_nothing(lab: Lab) -> None:
     """Nothing is typed: there is nothing to do. The polling readers wake up fifty times a second to see
     that."""

@@ -109,7 +109,12 @@ def test_a_thread_that_waits_for_the_lock_does_not_wake_up(lab: Lab) -> None:
     expect_no_wakeups([driver.program], clock, cause="polls")
 
 
-@check(points=1, read="readers-and-writers", causes=LOCK)
+@check(
+    points=1,
+    read="readers-and-writers",
+    causes=LOCK,
+    after="readers_share_and_a_writer_is_alone",
+)
 def test_what_a_writer_wrote_every_later_reader_sees(lab: Lab) -> None:
     """The lock puts a write before the reads after it: without that, the sanitizer sees a race."""
     driver = register(lab, variant="tsan")
