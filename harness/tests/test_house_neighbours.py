@@ -1,4 +1,4 @@
-"""Neighbours differ by their lesson: ARCHITECTURE.md tells by how many lines, and this holds it to that."""
+"""Neighbours differ by their lesson, and programs are short: ARCHITECTURE.md has the numbers, held here."""
 
 from __future__ import annotations
 
@@ -26,3 +26,21 @@ def test_the_table_of_neighbours_is_current() -> None:
         if (now := differing(ROOT / one, ROOT / other)) != int(lines)
     ]
     assert not stale, "\n".join(stale)
+
+
+def code_lines(program: Path) -> int:
+    """The lines of a source that are no comment, no #include and not empty."""
+    lines = (line.strip() for line in program.read_text().splitlines())
+    return sum(bool(line) and not line.startswith(("//", "#include")) for line in lines)
+
+
+def test_the_programs_of_more_than_eighty_lines_are_listed_with_their_reasons() -> None:
+    table = (ROOT / "ARCHITECTURE.md").read_text()
+    told = {
+        name: int(lines) for name, lines in re.findall(r"^\| `(lab\S+)` \| (\d+) \| \w", table, re.MULTILINE)
+    }
+    programs = {
+        str(path.relative_to(ROOT).with_suffix("")): code_lines(path) for path in ROOT.glob("lab0*/*.cpp")
+    }
+    assert len(programs) > 100
+    assert told == {name: lines for name, lines in programs.items() if lines > 80}
