@@ -306,7 +306,7 @@ def test_upper_server_changes_ascii_letters_and_no_other_byte(lab: Lab) -> None:
             ann.expect(bytes([after]), cause={"bytes": "text_only", "answer": "text_only"})
 
 
-@check(points=3, read="who-waits", after="upper_server_answers_in_upper_case")
+@check(points=3, read="one-client-at-a-time", after="upper_server_answers_in_upper_case")
 def test_the_second_client_waits_while_the_first_is_served(lab: Lab) -> None:
     """An iterative server comes back to accept when it has finished with a client, and not before."""
     server = lab.server("upper_server")
@@ -326,9 +326,9 @@ def test_the_second_client_waits_while_the_first_is_served(lab: Lab) -> None:
     server.expect_logged("connected", bob)
 
 
-@check(points=4, read="who-waits", causes=CLIENTS, after="upper_server_answers_in_upper_case")
+@check(points=4, read="one-client-at-a-time", causes=CLIENTS, after="upper_server_answers_in_upper_case")
 def test_two_hundred_clients_wait_and_all_are_served(lab: Lab) -> None:
-    """Who waits in the backlog is served in the order of arrival; and when all have gone, nothing of them is
+    """Clients that wait in the backlog are served in the order of arrival; and when all have gone, nothing of them is
     left.
     """
     server = lab.server("upper_server")
@@ -603,7 +603,7 @@ def test_echo_many_starts_clients_at_once_and_waits_for_all(lab: Lab) -> None:
 # --- compare and swap
 
 
-@check(points=0, read="pass-1", causes=AS_PRINTED)
+@check(points=0, read="a-piece-is-not-a-line", causes=AS_PRINTED)
 def test_cas_server_takes_each_recv_for_a_line(lab: Lab) -> None:
     """Wrong on purpose: one line in one piece is served, anything else is not; and its line ends are turned
     round.
@@ -683,7 +683,7 @@ def test_the_cas_clients_send_what_they_should(lab: Lab) -> None:
         split.expect_output(b"Bad Syntax\n\r" * 4)
 
 
-@check(points=7, read="pass-2", causes=LINES | ONE_SEND)
+@check(points=7, read="lines-from-pieces", causes=LINES | ONE_SEND)
 def test_cas_server_lines_assembles_lines(lab: Lab) -> None:
     """One line in four pieces is one request; three lines in one piece are three; half a line at the end is
     none.
@@ -715,7 +715,7 @@ def test_cas_server_lines_assembles_lines(lab: Lab) -> None:
     server.stop()
 
 
-@check(points=3, read="pass-2", causes=LINES | ONE_SEND, after="cas_server_lines_assembles_lines")
+@check(points=3, read="lines-from-pieces", causes=LINES | ONE_SEND, after="cas_server_lines_assembles_lines")
 def test_one_register_serves_all_clients(lab: Lab) -> None:
     """What one client has stored the next one finds."""
     server = lab.server("cas_server_lines")
@@ -821,7 +821,7 @@ def test_a_line_without_end_takes_no_memory(lab: Lab) -> None:
     server.stop()
 
 
-@check(points=4, read="pass-2", causes=LINES | ONE_SEND, after="cas_server_lines_assembles_lines")
+@check(points=4, read="lines-from-pieces", causes=LINES | ONE_SEND, after="cas_server_lines_assembles_lines")
 def test_any_cutting_of_the_stream_gets_the_same_replies(lab: Lab) -> None:
     """Where the stream is cut is the network's business, and may not be seen in the replies."""
     server = lab.server("cas_server_lines")

@@ -100,7 +100,7 @@ def one_child(server: Server, cause: str | None = None) -> int:
 # --- fork
 
 
-@check(points=0, read="once-called-twice-returned")
+@check(points=0, read="called-once-returns-twice")
 def test_fork_returns_twice(lab: Lab) -> None:
     """fork is called once and returns in two processes: with the child's PID in the parent, with 0 in the
     child."""
@@ -185,7 +185,7 @@ def test_a_silent_client_makes_no_other_wait(lab: Lab) -> None:
     expect(len(living(server)) == 2, "both clients still have their child", cause="silence_ends")
 
 
-@check(points=6, read="who-closes-what", causes=COPIES)
+@check(points=6, read="copies-of-descriptors", causes=COPIES)
 def test_a_client_that_half_closes_sees_the_end(lab: Lab) -> None:
     """The connection is open in two processes after fork. The client sees its end when both have closed
     it."""
@@ -199,7 +199,7 @@ def test_a_client_that_half_closes_sees_the_end(lab: Lab) -> None:
     ann.expect_eof(cause=lambda: why_open(server))
 
 
-@check(points=6, read="who-closes-what", causes=COPIES)
+@check(points=6, read="copies-of-descriptors", causes=COPIES)
 def test_each_process_keeps_only_what_it_needs(lab: Lab) -> None:
     """The parent needs the listening socket, the child its connection. Every other copy should be closed."""
     server = lab.server("upper_server")
@@ -470,7 +470,7 @@ def test_the_children_end_with_the_server(lab: Lab) -> None:
 
 @check(
     points=4,
-    read="who-closes-what",
+    read="copies-of-descriptors",
     hidden=True,
     causes=REAPING | COPIES,
     after="a_client_that_half_closes_sees_the_end",

@@ -322,7 +322,7 @@ def test_silent_clients_delay_no_other_and_cost_nothing(lab: Lab) -> None:
     server.expect_asleep()
 
 
-@check(points=5, read="who-leaves", causes=LOOP, after="select_serves_every_client")
+@check(points=5, read="clients-that-leave", causes=LOOP, after="select_serves_every_client")
 def test_a_client_that_leaves_is_forgotten(lab: Lab) -> None:
     """A connection that has ended is readable for ever: it must leave the set, or select never waits."""
     server = lab.server("upper_server")
@@ -341,7 +341,7 @@ def test_a_client_that_leaves_is_forgotten(lab: Lab) -> None:
     answers(bob, b"me, too", cause="not_watched")
 
 
-@check(points=3, read="who-leaves", causes=LOOP, after="select_serves_every_client")
+@check(points=3, read="clients-that-leave", causes=LOOP, after="select_serves_every_client")
 def test_a_reset_ends_one_connection(lab: Lab) -> None:
     """A pending error makes a socket ready, too. It ends this client's connection, and no other."""
     server = lab.server("upper_server")
@@ -855,7 +855,7 @@ def four_have_gone(server: Server) -> None:
     server.expect_alive()
 
 
-@check(points=2, read="who-leaves", after="select_serves_every_client")
+@check(points=2, read="clients-that-leave", after="select_serves_every_client")
 def test_no_client_ends_a_server(lab: Lab) -> None:
     """Connect and leave, reset at once, close with replies unread: it ends that client's connection alone."""
     for name in SERVERS:

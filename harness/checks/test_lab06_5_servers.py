@@ -60,7 +60,7 @@ def test_each_client_has_a_thread(lab: Lab) -> None:
             client.expect(client.name.upper().encode(), cause=waits)
 
 
-@check(points=1, read="whose-connection", causes=SERVERS)
+@check(points=1, read="a-global-connection", causes=SERVERS)
 def test_what_threads_use_is_their_own_or_locked(lab: Lab) -> None:
     """A thread may run long after its start, when what it refers to is another client's: it needs its own
     copy."""
@@ -98,7 +98,7 @@ def test_lines_printed_in_pieces_are_garbled(lab: Lab) -> None:
             current.outcome = f"{garbled} garbled lines in the last run"
 
 
-@check(points=0, read="whose-connection", causes=BROKEN)
+@check(points=0, read="a-global-connection", causes=BROKEN)
 def test_upper_server_global_answers_the_wrong_client(lab: Lab) -> None:
     """One global connection for all threads: replies go to the client that came last."""
     for variant in (None, "tsan"):

@@ -720,13 +720,13 @@ def a_leaver_is_survived(lab: Lab, program: str) -> None:
     server.stop()
 
 
-@check(points=2, read="who-leaves-half-way", causes=FILES)
+@check(points=2, read="a-client-that-leaves-half-way", causes=FILES)
 def test_a_client_that_leaves_half_way_ends_nobody_else_by_copy(lab: Lab) -> None:
     """A client asks for a large file and leaves in the middle. That ends its connection, and no other."""
     a_leaver_is_survived(lab, COPY)
 
 
-@check(points=3, read="who-leaves-half-way", causes=FILES | {"sigpipe": FILES["killed_by_leaver"]})
+@check(points=3, read="a-client-that-leaves-half-way", causes=FILES | {"sigpipe": FILES["killed_by_leaver"]})
 def test_a_client_that_leaves_half_way_ends_nobody_else_by_sendfile(lab: Lab) -> None:
     """sendfile to a client that has gone raises SIGPIPE, and it has no flag to prevent that."""
     a_leaver_is_survived(lab, SENDFILE)
