@@ -62,7 +62,7 @@ bool serve(client& one, std::uint32_t events) {
         const std::span chunk{buffer.data(), static_cast<std::size_t>(received)};
         to_upper(chunk);
         reply = chunk;
-        // A short read has drained it (man 7 epoll, question 9), unless more than data was reported: the end
+        // A short read has drained it (epoll(7), last question), unless more than data was reported: the end
         // of the input, or urgent data, where recv stops.
         one.again = chunk.size() == buffer.size() || (events & ~(EPOLLIN | EPOLLOUT)) != 0;
     }
