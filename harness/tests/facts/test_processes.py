@@ -100,7 +100,7 @@ def test_fork_copies_only_the_thread_that_calls_it() -> None:
 
 @alone()
 def test_the_end_of_a_stream_is_seen_when_the_last_copy_is_closed() -> None:
-    """lab04#copies-of-descriptors: a client sees the end when no process has a copy of the connection any more."""
+    """lab04#copies-of-descriptors: a client sees the end when no process has a copy of the connection."""
     listener = listening()
     client = socket.create_connection(listener.getsockname())
     server, _ = listener.accept()
