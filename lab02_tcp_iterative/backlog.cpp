@@ -38,7 +38,7 @@ std::string_view state_of(const unique_fd& connection) {
     return state == TCP_ESTABLISHED ? "ESTABLISHED" : state == TCP_SYN_SENT ? "SYN_SENT" : "another state";
 }
 
-/// Counts the handshakes with this port that the kernel has begun and not completed; proc_pid_net(5).
+/// Counts the handshakes with this port that the kernel has begun and not completed; proc(5), /proc/net/tcp.
 int half_open(int port) {
     std::ifstream table{"/proc/net/tcp"};
     int count = 0;

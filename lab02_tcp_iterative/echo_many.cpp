@@ -52,7 +52,7 @@ int main(int argc, char* argv[]) try {
 
     struct sigaction stop = {};
     stop.sa_handler = on_stop;
-    // waitpid goes on after the handler: main waits for all clients all the same.
+    // waitpid goes on after the handler, so main still waits for all clients.
     stop.sa_flags = SA_RESTART;
     check("sigaction", sigaction(SIGINT, &stop, nullptr));
     check("sigaction", sigaction(SIGTERM, &stop, nullptr));

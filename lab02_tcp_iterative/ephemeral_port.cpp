@@ -2,10 +2,11 @@
 //
 //   ./ephemeral_port
 //
-// Look at the two addresses of the last connection: they are the same. A client gets a port of the ephemeral
-// range, and when the server it calls is to listen in that range and does not yet run, the client's own port
-// is sooner or later the one that it calls: two SYNs cross, and TCP takes that for a connection. So a
-// server's port lies outside the range: 4444 and 22222 do, 50007 does not.
+// Look at the two addresses of the last connection: they are the same. The kernel gives a client a port of
+// the ephemeral range. If the port that the client calls is in that range, too, and no server listens there,
+// then sooner or later the client gets this very port. Its SYN arrives at its own socket, and TCP makes a
+// connection of it (a simultaneous open). So choose a server's port outside the range: 4444 and 22222 are
+// outside, 50007 is not.
 #include <err.h>
 #include <netinet/in.h>
 #include <sys/socket.h>

@@ -14,8 +14,8 @@ inline bool is_passing_accept_error(int error) {
 }
 
 /// To be called when accept has returned -1. Returns at once if one client has gone. Otherwise descriptors or
-/// memory are exhausted, the clients wait in the backlog, and accept would fail again at once: says so, once
-/// for a shortage, and rests for a second.
+/// memory are exhausted, the clients wait in the backlog, and accept would fail again at once: logs the
+/// error, once for each shortage, and sleeps for a second.
 inline void rest_after_failed_accept() {
     if (is_passing_accept_error(errno)) return;
     using clock = std::chrono::steady_clock;

@@ -5,7 +5,8 @@
 //
 // Look at the first row: a request in two small writes. The second waits for the acknowledgement of the
 // first, and the server's kernel holds that back for 40 ms, in the hope of sending it along with a reply. The
-// application's part in it is the second write: with one write a request, or with TCP_NODELAY, nobody waits.
+// cause in the application is the second write: with one write for each request, or with TCP_NODELAY, there
+// is no wait.
 #include <err.h>
 #include <linux/tcp.h>
 #include <netinet/in.h>

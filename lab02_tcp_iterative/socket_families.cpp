@@ -4,7 +4,7 @@
 //   sudo ./socket_families              as root
 //
 // Look at the errors: a family that the kernel does not have, a type that the family does not have, and a
-// right that is missing are three different things. And at the three greetings: only the address differs.
+// missing capability are three different errors. And look at the three greetings: only the address differs.
 #include <err.h>
 #include <linux/netlink.h>
 #include <sys/socket.h>
@@ -46,7 +46,8 @@ void try_all() {
     }
 }
 
-/// Returns the address of a local socket: a name that lives in no directory, chosen by the kernel; unix(7).
+/// Returns the address of a Unix domain socket: a name that is in no directory, chosen by the kernel;
+/// unix(7).
 endpoint local_address() {
     endpoint address;
     address.storage.ss_family = AF_LOCAL;

@@ -3,8 +3,9 @@
 //   ./upper_server                      in one terminal
 //   ./upper_client localhost            in another; type lines, an empty one ends
 //
-// Look at ask: a reply may come in pieces of any size, and recv returns what is there. How much to wait for
-// the client knows only because this service answers each byte with one byte; other ways: framing_demo.
+// Look at ask: a reply may come in pieces of any size, and recv returns what is there. The client knows how
+// many bytes to wait for, because this service answers each byte with one byte. framing_demo shows other
+// ways.
 #include <err.h>
 #include <sys/socket.h>
 

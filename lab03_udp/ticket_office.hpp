@@ -1,4 +1,4 @@
-// The memory of take_server: who asked for what, so that a repeated request is not served twice.
+// The memory of take_server: the last request of each client, so that a repeated request is not served twice.
 #pragma once
 
 #include <algorithm>

@@ -3,8 +3,9 @@
 //   ./udp_upper_server                  in one terminal
 //   ./udp_upper_client localhost        in another; type lines, an empty one ends
 //
-// Look at three silences: no server at all (the kernel reports it), a server stopped with ^Z (nothing does),
-// and a lossy_relay in between (a lost reply and a lost request look the same). Next: udp_upper_client_retry.
+// Look at three reasons for no reply: no server at all (the kernel reports it), a server stopped with ^Z
+// (nothing reports it), and a lossy_relay in between (a lost reply and a lost request look the same). Next:
+// udp_upper_client_retry.
 #include <err.h>
 #include <sys/socket.h>
 #include <sys/time.h>

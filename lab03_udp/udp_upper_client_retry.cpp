@@ -5,7 +5,8 @@
 //   ./udp_upper_client_retry -p 4445 localhost                                 in a third; type lines
 //
 // Look at how often it asks, and that each reply belongs to the line above it. A request whose reply was lost
-// is served twice: no matter for upper case. take_server, next, serves each request exactly once.
+// is served twice, which does no harm to the upper service. Next: take_server, which serves each request
+// exactly once.
 #include <err.h>
 #include <poll.h>
 #include <sys/socket.h>

@@ -1,5 +1,5 @@
-// The bytes service: a client sends a line with a number N, and gets N stars. Labs 4 to 7 compare their ways
-// to serve many clients by it. Here it is a child per client.
+// The bytes service: a client sends a line with a number N, and gets N stars. Labs 4 to 7 serve it in
+// different ways, so that you can compare these. Here each client gets a child.
 //
 //   ./bytes_server                      in one terminal
 //   echo 10 | nc localhost 2000         in another: ten stars

@@ -5,8 +5,8 @@
 //   ps --forest -o pid,ppid,stat,cmd -C echo_server_noexit       in a third: children of children
 //
 // Look at the diff to echo_server: the child neither closes the listener nor exits. Each client leaves one
-// more process, and any of them may serve the next client. lab07 has several processes share one accept on
-// purpose, and knows how many they are.
+// more process, and any of them may serve the next client. In lab07 several processes wait in accept on
+// purpose, and their number is fixed.
 #include <err.h>
 #include <signal.h>
 #include <sys/socket.h>

@@ -4,9 +4,9 @@
 //   nc localhost 4444                   in a second and a third: both are served at once
 //   ps --forest -o pid,ppid,stat,cmd -C upper_server      in a fourth
 //
-// Start from lab02's upper_server. The diff to it is the lecture: fork, which process closes which copy of a
-// descriptor, which one exits, and how the children are reaped. The next programs, echo_server and its
-// variants, show one of these each.
+// Start from lab02's upper_server. The diff shows what is new: fork, which process closes which copy of a
+// descriptor, which process exits, and how the children are reaped. The next programs, echo_server and its
+// variants, show these one by one.
 #include <err.h>
 #include <signal.h>
 #include <sys/prctl.h>

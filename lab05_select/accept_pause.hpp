@@ -1,5 +1,5 @@
 // What a server with one loop does when accept has failed: man 2 accept, "Error handling". It must not sleep,
-// for all its clients would wait.
+// since all its clients would wait.
 #pragma once
 
 #include <err.h>

@@ -5,7 +5,7 @@
 //
 // Look at serve: no other client is served between the comparison and the swap. What needs shared memory in
 // lab04 and a lock in lab06, the loop does by serving one client after the other. Half a line cannot wait in
-// a local variable of serve, for serve returns after each chunk: each client has a line_buffer.
+// a local variable of serve, since serve returns after each chunk: so each client has a line_buffer.
 #include <err.h>
 #include <sys/select.h>
 #include <sys/socket.h>

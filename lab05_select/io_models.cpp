@@ -87,7 +87,7 @@ void signal_driven(int fd) {
     news = 1;
     for (ssize_t size = -1; size != 0;) {
         while (news == 0) work();
-        // Before recv: bytes that come after it send another signal.
+        // Before recv, since bytes that come after this line send another signal.
         news = 0;
         while ((size = receive(fd)) > 0) continue;
     }

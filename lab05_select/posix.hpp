@@ -1,5 +1,5 @@
-// What every program needs and no lecture is about: a checked call, a descriptor that closes itself, an
-// address as text. The calls that are taught stay in the programs, under their own names.
+// What every program needs, but no lab teaches: a checked call, a descriptor that closes itself, an address
+// as text. The calls that are taught stay in the programs, under their own names.
 #pragma once
 
 #include <netdb.h>
@@ -22,7 +22,7 @@ Result check(const char* call, Result result) {
     return result;
 }
 
-/// Owns a file descriptor: closes it at the end, can be moved and not copied.
+/// Owns a file descriptor, and closes it in its destructor. It can be moved, but not copied.
 class unique_fd {
  public:
     unique_fd() = default;

@@ -1,10 +1,11 @@
-// One process, many clients: select waits for all of them at once, and says whom to serve without waiting.
+// One process, many clients: select waits for all of them at once, and says which of them can be served
+// without waiting.
 //
 //   ./upper_server                      in one terminal
 //   nc localhost 4444                   in two others; type a line here, a line there
 //
-// Look at the diff to lab02's upper_server: the loop of serve has moved to main, and goes around all clients.
-// Try a client that asks for much and reads nothing (`yes | nc localhost 4444 | sleep 60`): the blocking send
+// Look at the diff to lab02's upper_server: the loop of serve has moved to main, and serves all clients. Try
+// a client that asks for much and reads nothing (`yes | nc localhost 4444 | sleep 60`): the blocking send
 // waits for it, and all others wait, too. The next programs are upper_server_slow, which shows what else
 // makes all wait, and upper_server_poll, whose send does not block.
 #include <err.h>

@@ -3,9 +3,9 @@
 //   ./upper_server_epoll_edge           in one terminal
 //   nc localhost 4444                   in others
 //
-// Look at the diff to upper_server_epoll: what an event has announced must be used up, though not all in one
-// turn, since the others wait. So a client that is not drained is re-armed, and so is the listener. In return
-// no system call changes what a client is watched for. The next program is echo_server.
+// Look at the diff to upper_server_epoll: what an event has announced must be used up, but not all in one
+// turn, since other clients wait. So a client that is not drained is re-armed, and so is the listener. In
+// return no system call changes what a client is watched for. The next program is echo_server.
 #include <err.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -62,7 +62,7 @@ bool serve(client& one, std::uint32_t events) {
         const std::span chunk{buffer.data(), static_cast<std::size_t>(received)};
         to_upper(chunk);
         reply = chunk;
-        // A short read has drained it (man 7 epoll, question 9), unless more than data was reported: the end
+        // A short read has drained it (epoll(7), last question), unless more than data was reported: the end
         // of the input, or urgent data, where recv stops.
         one.again = chunk.size() == buffer.size() || (events & ~(EPOLLIN | EPOLLOUT)) != 0;
     }

@@ -2,10 +2,10 @@
 //
 //   ./fork_with_threads
 //
-// Look at the child: it has one thread, and a locked mutex whose owner it has not. To lock it is to wait for
-// ever. malloc and printf have locks of their own. So the child of a process with threads calls
-// async-signal-safe functions only, until it calls exec; fork(2). A server forks first and starts threads
-// afterwards, or never.
+// Look at the child: it has one thread, and a locked mutex, but not the thread that locked it. If it locks
+// this mutex, it waits for ever. malloc and printf have locks of their own. So the child of a process with
+// threads calls async-signal-safe functions only, until it calls exec; fork(2). A server forks first and
+// starts threads afterwards, or never.
 #include <err.h>
 #include <sys/wait.h>
 #include <unistd.h>

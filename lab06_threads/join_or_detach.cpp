@@ -5,7 +5,7 @@
 //
 // Look at how a join with a time limit is made. std::thread has none: the thread tells its end by a future,
 // and wait_for waits for that. There is no other way to wait for a detached thread; when main returns, the
-// thread is cut off, wherever it is. In the next program, race, ten threads get in each other's way.
+// thread is cut off, wherever it is. In the next program, race, ten threads disturb each other.
 #include <err.h>
 
 #include <chrono>

@@ -4,9 +4,9 @@
 //   make tsan/lock_order && tsan/lock_order
 //
 // Look at transfer: it locks both accounts. If one thread holds ann's and wants bob's, and another holds
-// bob's and wants ann's, both wait for ever: a deadlock. That takes bad luck, but ThreadSanitizer reports the
-// two orders without it, with the line of each lock. The next program, semaphore_pool, lets in more than one
-// thread, but not all.
+// bob's and wants ann's, both wait for ever: a deadlock. That needs bad luck. But ThreadSanitizer reports the
+// two orders even without a deadlock, with the line of each lock. The next program, semaphore_pool, lets in
+// more than one thread, but not all.
 #include <err.h>
 
 #include <exception>

@@ -3,9 +3,10 @@
 //   ./multiprint_condition -n 3           type a line; an empty line or end of file ends all
 //   pidstat -w -p $(pgrep multiprint) 1   in another terminal, while you type nothing: no switch
 //
-// Look at the diff to multiprint_polling: one call unlocks the mutex, sleeps, and locks it again when woken.
-// One condition variable serves the readers, which wait for characters, and the producer, which waits until
-// none is left: a thread that changes the buffer cannot know which kind it wakes. Next: multiprint_queue.
+// Look at the diff to multiprint_polling: one call unlocks the mutex, sleeps, and locks it again after the
+// wake-up. One condition variable serves the readers, which wait for characters, and the producer, which
+// waits until none is left: a thread that changes the buffer cannot know which kind it wakes. Next:
+// multiprint_queue.
 #include <err.h>
 
 #include <chrono>

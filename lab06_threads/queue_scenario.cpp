@@ -2,9 +2,8 @@
 //
 //   ./queue_scenario fifo 'put 1; put 2' 'get; get'     ann puts, bob gets
 //
-// The calls are queue_driver's, > their beginning and < their return. Run it ten times: the order differs, or
-// it does not, as luck will have it. In the suite's directory, try all orders that there are, up to two
-// preemptions:
+// The calls are queue_driver's, > their beginning and < their return. Run it ten times: the order may differ
+// from run to run. In the suite's directory, try all possible orders with at most two preemptions:
 //
 //   make schedules-lab06 PROGRAM=queue_scenario ARGUMENTS="-c 1 fifo 'put 1; put 2' 'get; get'"
 #include <err.h>

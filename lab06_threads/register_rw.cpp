@@ -6,8 +6,9 @@
 //   cat read                            cat must not overtake bob, or readers that come and go starve him
 //   ann done                            ann is done; bob is next
 //
-// Look at > and <: the beginning and the return of a call. std::shared_mutex leaves open who is next; glibc's
-// prefers readers, and a writer may wait for ever. rw_lock.hpp is yours to write. Next: queue_driver.
+// Look at > and <: the beginning and the return of a call. C++ does not say which thread gets a
+// std::shared_mutex next. With glibc readers go first, and a writer may wait for ever. You write rw_lock.hpp.
+// Next: queue_driver.
 #include <err.h>
 
 #include <exception>

@@ -5,8 +5,8 @@
 #include <mutex>
 
 /// Any number of readers may hold it at the same time, or one writer. No thread overtakes: a reader that
-/// comes while a writer waits, waits until that writer has held the lock, and a writer that comes while
-/// readers wait, waits until those have. std::shared_lock takes it as a reader, std::unique_lock as a writer.
+/// comes while a writer waits gets the lock after that writer, and a writer that comes while readers wait
+/// gets it after those readers. std::shared_lock takes it as a reader, std::unique_lock as a writer.
 class rw_lock {
  public:
     /// Waits for its turn, and until no writer holds the lock; then holds it as a reader.

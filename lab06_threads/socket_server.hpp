@@ -1,5 +1,5 @@
-// A small class library for servers, in the shape of Python's SocketServer: what to do for a client is a
-// handler, how to do it for many at once is a mix-in, and neither knows the other.
+// A small class library for servers, in the shape of Python's SocketServer: a handler serves one client, a
+// mix-in decides how many are served at once, and neither knows the other.
 #pragma once
 
 #include <err.h>

@@ -5,8 +5,8 @@
 //   nc localhost 4444                   in a third
 //
 // Look at where TWO arrives. The variable is atomic, so this is no data race, and ThreadSanitizer (make tsan)
-// finds nothing: a value can be read and written without a race and still be another client's.
-// The cure is upper_server's: what belongs to one client is passed to its thread, and to no other.
+// finds nothing: a value can be read and written without a race, and still belong to another client. The cure
+// is upper_server's: what belongs to one client is passed to its thread, and to no other.
 #include <err.h>
 #include <sys/socket.h>
 

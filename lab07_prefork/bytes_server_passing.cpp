@@ -4,8 +4,9 @@
 //   ./bytes_server_passing              in one terminal
 //   ./load_client localhost             in another
 //
-// Look at who is woken: one child, which the parent chooses. The price is in the figures of load_client: two
-// more messages between processes for each client. Next: bytes_server_reuseport, where the kernel chooses.
+// Look at which child is woken: the one that the parent chooses. The price is in the figures of load_client:
+// two more messages between processes for each client. Next: bytes_server_reuseport, where the kernel
+// chooses.
 #include <err.h>
 #include <poll.h>
 #include <signal.h>

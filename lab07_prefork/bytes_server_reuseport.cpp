@@ -1,5 +1,5 @@
-// A listening socket for each child, all on one port: with SO_REUSEPORT the kernel deals new connections to
-// the sockets by a hash of their addresses. No child shares a queue with another.
+// A listening socket for each child, all on one port: with SO_REUSEPORT the kernel distributes new
+// connections to the sockets by a hash of their addresses. No child shares a queue with another.
 //
 //   ./bytes_server_reuseport            in one terminal
 //   ./load_client localhost             in another

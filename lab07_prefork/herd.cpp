@@ -1,6 +1,6 @@
 // A connection arrives: how many of the processes that wait for it are woken? One is enough; more is a
 // "thundering herd". Counted from outside: a process that is woken and finds nothing to do sleeps again, and
-// the kernel counts how often each process went to sleep of its own will.
+// the kernel counts how often each process went to sleep by itself.
 //
 //   ./herd                       10 children, 100 connections for each way of waiting
 //
@@ -60,7 +60,7 @@ void wait_readable(std::string_view way, const unique_fd& listener, const unique
     while (true) {
         wait_readable(way, listener, epoll);
         const unique_fd connection{accept(listener.get(), nullptr, nullptr)};
-        // EAGAIN: another child was faster, and this one was woken in vain.
+        // EAGAIN: another child was faster, and this one was woken for nothing.
         if (connection.get() == -1 && errno != EAGAIN) check("accept", -1);
     }
 } catch (const std::exception& error) {
@@ -79,7 +79,7 @@ unique_fd make_listener(endpoint& here, bool blocking) {
     return listener;
 }
 
-/// Returns how often the process has gone to sleep of its own will, or -1 if it is awake; proc(5).
+/// Returns how often the process has gone to sleep by itself, or -1 if it is awake; proc(5).
 long sleeps(pid_t pid) {
     std::ifstream status{"/proc/" + std::to_string(pid) + "/status"};
     for (std::string word; status >> word;) {

@@ -6,7 +6,8 @@
 //
 // `-m upper` asks an upper server instead (`-m echo` one that sends the same bytes back), with -k over kept
 // connections. `-q 1000` holds that many silent connections meanwhile. Look at p99 beside p50, and at the
-// note about this client's own CPU: what it uses up is not the server's speed.
+// note about this client's own CPU: if it has used a whole CPU, the figures show the client's limit, and not
+// the server's.
 #include <err.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>

@@ -60,7 +60,7 @@ struct client {
     std::string input{};
     // What waits to be sent.
     std::string output{};
-    // It gets what waits, then the end of file, and then it is waited for: a lingering close.
+    // It gets what waits, then the end of file. Then the server waits for its end: a lingering close.
     bool leaving = false;
     clock_type::time_point left_at{};
     bool all_sent = false;

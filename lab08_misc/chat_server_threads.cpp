@@ -169,8 +169,8 @@ class room {
     std::map<std::string, client*> names_;
 };
 
-/// What a client's reader does: it takes lines until the client leaves. Returns the last words for it, if
-/// there are any. Throws std::system_error if the connection breaks.
+/// What a client's reader does: it takes lines until the client leaves. Returns the last line for it, if
+/// there is one. Throws std::system_error if the connection breaks.
 std::string converse(room& chat, client& one) {
     chat.tell(one, "* Your name?");
     std::string input;

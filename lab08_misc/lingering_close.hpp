@@ -1,4 +1,4 @@
-// Lingering close: how a server ends a connection so that its last words arrive.
+// Lingering close: how a server ends a connection so that its last bytes arrive.
 #pragma once
 
 #include <sys/socket.h>

@@ -4,8 +4,8 @@
 //   ./sigpipe localhost                 in another
 //
 // Look at SO_LINGER with a time of zero: close then discards what is not sent yet, and sends a reset. The
-// kernel also resets by itself, when a socket is closed that holds unread bytes. What a client makes of a
-// reset is sigpipe's lesson.
+// kernel also resets by itself, when a socket is closed that holds unread bytes. sigpipe shows what a client
+// makes of a reset.
 #include <err.h>
 #include <sys/socket.h>
 

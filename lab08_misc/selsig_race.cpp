@@ -1,4 +1,4 @@
-// A signal that comes just before select is lost: its handler has run, and select waits all the same.
+// A signal that comes just before select is lost: its handler has run, and select waits nevertheless.
 //
 //   ./selsig_race                       in one terminal: prints its PID, and sleeps for 10 seconds
 //   kill -USR1 PID                      in another, while it sleeps: no "Got signal", ever

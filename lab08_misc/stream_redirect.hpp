@@ -39,7 +39,7 @@ inline unique_fd connect_to(meeting_point& there) {
     return connection;
 }
 
-/// As long as it lives, std::cin, std::cout or both are a connected socket.
+/// While the object lives, std::cin, std::cout or both read and write a connected socket.
 class redirection {
  public:
     enum streams { out, in, both };

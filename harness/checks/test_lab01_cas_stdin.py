@@ -15,7 +15,7 @@ REGISTER = {
 SYNTAX = {
     "blanks_missed": "Blanks are space, tab, CR, VT and FF, any number of them: before, between and after "
     "the numbers.",
-    "garbage_accepted": "Behind the second number only blanks may stand.",
+    "garbage_accepted": "Only blanks may follow the second number.",
     "sign_accepted": "A number is digits and nothing else: no sign, no 0x, no point.",
     "numbers_not_parted": "Between the two numbers there has to be a blank.",
     "two_numbers_needed": "One number is no request.",
@@ -24,24 +24,25 @@ SYNTAX = {
 RANGE = {
     "wrapped": "A number above 2^64 - 1 was cut to 64 bits silently.",
     "largest_refused": "2^64 - 1 is the largest number allowed, and was refused.",
-    "stored_half": "One number out of range, and yet the register was changed.",
+    "stored_half": "One number was out of range, but the register was changed.",
     "octal": "A leading zero means nothing: 007 is 7, 010 is 10, and a hundred zeros in front are still "
     "allowed.",
     "syntax_comes_first": "A line that is no request at all is Bad Syntax, however large its numbers.",
 }
 STREAM = {
-    "last_line_lost": "The last line may come without its newline, and is a line all the same.",
-    "block_boundary": "A line that lies across two blocks of the input was taken for two.",
-    "middle_lost": "Of a long line the beginning and the end were looked at, and not all that stands "
-    "between.",
-    "not_flushed": "The replies have to be written before a read that waits: somebody may be waiting for "
-    "them to type on.",
+    "last_line_lost": "The last line may come without its newline. It is still a line.",
+    "block_boundary": "A line that lies across two blocks of the input was treated as two lines.",
+    "middle_lost": "The program looked at the beginning and the end of a long line, but not at everything "
+    "between them.",
+    "not_flushed": "The replies have to be written before a read that waits: a user may be waiting for "
+    "them.",
     "failure_unnoticed": "The replies could not be written, and the program did not say so: the last bytes "
-    "leave with a flush, which can fail, too.",
+    "are written by a flush, and that can fail, too.",
 }
 DRIVER = {
     "matched_whole": "The expression is matched at the start of the line only: `1 2 x` passes here.",
-    "regex_overflow": "A long line is too deep for std::regex, which matches by recursion: refuse it before.",
+    "regex_overflow": "std::regex matches by recursion, and a long line overflows the stack: refuse such a "
+    "line before.",
 }
 
 
@@ -57,7 +58,7 @@ def asked(
 
 @check(points=8, read="one-line-one-reply", causes=REGISTER)
 def test_a_line_is_answered_with_the_value_before(lab: Lab) -> None:
-    """Whoever knows the present value may change it; the answer is the value that was there before."""
+    """A client that knows the present value may change it. The reply is the value that was there before."""
     first = lab.run("stdin_cas", input=b"5 5\n").expect_status()
     first.expect_output(
         b"0\n", cause=lambda: "no_request_seen" if first.stdout == b"Bad Syntax\n" else "not_zero_first"
@@ -68,7 +69,7 @@ def test_a_line_is_answered_with_the_value_before(lab: Lab) -> None:
 
 @check(points=12, read="compare-and-swap", causes=REGISTER)
 def test_a_wrong_guess_changes_nothing(lab: Lab) -> None:
-    """Who does not know the present value learns it, and nothing else happens."""
+    """A client that does not know the present value learns it, and the value does not change."""
     asked(lab, "stdin_cas", [("1 2", "0")], cause="no_request_seen")
     asked(
         lab,
@@ -148,7 +149,7 @@ def test_leading_zeros_mean_nothing(lab: Lab) -> None:
 
 @check(points=5, read="the-end", causes=STREAM)
 def test_the_last_line_may_lack_its_newline(lab: Lab) -> None:
-    """At the end of the input half a line is a whole one; where nothing was asked, nothing is answered."""
+    """At the end of the input a line without a newline is a line. An empty input gets no reply."""
     lab.run("stdin_cas", input=b"0 7\n7 8").expect_status().expect_output(b"0\n7\n", cause="last_line_lost")
     lab.run("stdin_cas", input=b"").expect_status().expect_output(b"")
     lab.run("stdin_cas", input=b"\n").expect_status().expect_output(b"Bad Syntax\n")
@@ -180,9 +181,8 @@ def test_a_block_may_end_anywhere(lab: Lab) -> None:
 
 @check(points=5, read="blocks", causes=STREAM)
 def test_a_reply_comes_before_the_next_line_is_typed(lab: Lab) -> None:
-    """Output in blocks is fast, and useless to somebody who waits for it: before it waits, the program
-    writes.
-    """
+    """Output in blocks is fast, but a user must not wait for it: before the program waits for input, it
+    writes its replies."""
     program = lab.start("stdin_cas", stdin=True)
     program.type("0 7\n")
     program.expect_text("0\n", cause="not_flushed")
@@ -212,7 +212,7 @@ def test_ten_million_lines_are_no_trouble(lab: Lab) -> None:
 
 @check(points=5, read="blocks", causes=STREAM | RANGE, hidden=True)
 def test_a_line_of_a_hundred_megabytes_is_no_trouble(lab: Lab) -> None:
-    """It takes its time and its memory, and then its reply, as any other."""
+    """A line of a hundred megabytes takes time and memory, and gets its reply like any other."""
     long = b"0" * 50_000_000 + b" " * 50_000_000
     lines = lab.file("long", long + b"7\n7" + b" " * 70_000 + b"8\n" + b"9" * 1_000_000 + b" 1\n8 9")
     lab.run("stdin_cas", input=lines).expect_status().expect_output(
@@ -228,7 +228,7 @@ def test_a_line_of_a_hundred_megabytes_is_no_trouble(lab: Lab) -> None:
 
 @check(points=5, read="another-driver", causes=REGISTER | DRIVER)
 def test_the_other_driver_answers_the_same(lab: Lab) -> None:
-    """The same service by a regular expression: the same answers to what is a request."""
+    """The same service by a regular expression: a correct request gets the same reply."""
     lines = [
         ("0 7", "0"),
         ("\t7\v 8\r", "7"),
@@ -252,9 +252,8 @@ def test_the_other_driver_answers_the_same(lab: Lab) -> None:
 
 @check(points=5, read="another-driver", causes=DRIVER)
 def test_the_other_driver_matches_at_the_start_only(lab: Lab) -> None:
-    """An expression without an anchor at its end is content with a beginning: `1 2 x` passes; and no line is
-    a crash.
-    """
+    """An expression without an anchor at its end matches the beginning of a line: `1 2 x` passes. And no line
+    makes the program crash."""
     asked(
         lab,
         "stdin_cas_regex",

@@ -20,8 +20,8 @@ ONE_SEND = {
     "short_send_ignored": "send took fewer bytes than it was given, and the rest was forgotten: repeat it "
     "until all are sent.",
     "too_much_sent": "More bytes were sent than had been received: the buffer is larger than what is in it.",
-    "sent_again": "send was repeated, but not with what was left: some bytes were sent twice, or others in "
-    "their place.",
+    "sent_again": "send was called again, but not with the bytes that were left: some bytes were sent "
+    "twice, or wrong bytes were sent.",
 }
 CLIENTS = {
     "empty_recv_misread": "recv returned 0, the client's end of file, and the server went on asking.",
@@ -34,7 +34,8 @@ CLIENTS = {
 }
 ADDRESSES = {
     "no_reuseaddr": "The port of an old connection stays taken for a minute: SO_REUSEADDR, before bind.",
-    "exits_wrongly": "A failed call is told on stderr as `program: call: reason`, and the exit status is 1.",
+    "exits_wrongly": "A failed call is reported on stderr as `program: call: reason`, and the exit status "
+    "is 1.",
 }
 BYTES = {
     "ends_at_zero": "A zero byte was taken for the end of the text: it is a byte of the line like any other.",
@@ -45,7 +46,7 @@ BYTES = {
     "first_address_only": "A name may stand for several addresses, and the server listens at one of them: "
     "only the "
     "first was tried.",
-    "one_recv": "One recv was taken for the whole reply. It returns what is there, one byte at the least.",
+    "one_recv": "One recv was taken for the whole reply. It returns what is there, at least one byte.",
 }
 LINES = {
     "recv_taken_for_line": "What one recv returned was taken for one line. TCP cuts the stream anywhere: "
@@ -55,25 +56,22 @@ LINES = {
     "forgotten.",
     "half_line_served": "Half a line, without its newline, was served at the end of the connection.",
     "limit_wrong": "A line may have 65 536 bytes before its newline, and not one more.",
-    "unbounded_line": "A line without an end is kept as long as it comes: refuse it at 65 536 bytes.",
-    "lingers_for_ever": "A client that goes on sending after its refusal keeps the server: the two "
-    "seconds are for "
-    "all that it sends, and not for each piece of it.",
-    "reset_too_early": "The connection was closed while there were bytes to read: that is a reset, and the "
-    "last reply is lost. "
-    "Say that no more will come (shutdown), read the rest, then close.",
-    "register_per_client": "The register started again: it belongs to the server, not to one client.",
+    "unbounded_line": "A line without an end was kept in memory without a limit: refuse it at 65 536 bytes.",
+    "lingers_for_ever": "A client that goes on sending after its refusal keeps the server busy: the two "
+    "seconds are for everything that it sends, and not for each piece.",
+    "reset_too_early": "The connection was closed while there were unread bytes: this sends a reset, and "
+    "the last reply is lost. Say that no more will come (shutdown), read the rest, then close.",
+    "register_per_client": "The register began with 0 again: it belongs to the server, not to one client.",
 }
 FRAMES = {
     "nothing_found": "No message was found, although some are all there.",
-    "too_early": "A message was given away before its last byte had come.",
+    "too_early": "A message was returned before its last byte had come.",
     "only_one": "One piece may hold the end of one message and the whole of the next.",
     "empty_lost": "Two separators in a row have an empty message between them, and it was skipped.",
     "separator_kept": "The separator is no part of the message.",
     "prefix_in_one_piece": "The two bytes of the length may come in two pieces.",
-    "prefix_lost": "The length was taken off the stream before the whole message was there: at the next "
-    "call its "
-    "first bytes pass for a length.",
+    "prefix_lost": "The length was taken off the stream before the whole message was there: the next call "
+    "takes its first bytes for a length.",
     "signed_prefix": "A length byte above 127 was taken for a negative number.",
 }
 NAMES = {
@@ -306,7 +304,7 @@ def test_upper_server_changes_ascii_letters_and_no_other_byte(lab: Lab) -> None:
             ann.expect(bytes([after]), cause={"bytes": "text_only", "answer": "text_only"})
 
 
-@check(points=3, read="who-waits", after="upper_server_answers_in_upper_case")
+@check(points=3, read="one-client-at-a-time", after="upper_server_answers_in_upper_case")
 def test_the_second_client_waits_while_the_first_is_served(lab: Lab) -> None:
     """An iterative server comes back to accept when it has finished with a client, and not before."""
     server = lab.server("upper_server")
@@ -326,11 +324,10 @@ def test_the_second_client_waits_while_the_first_is_served(lab: Lab) -> None:
     server.expect_logged("connected", bob)
 
 
-@check(points=4, read="who-waits", causes=CLIENTS, after="upper_server_answers_in_upper_case")
+@check(points=4, read="one-client-at-a-time", causes=CLIENTS, after="upper_server_answers_in_upper_case")
 def test_two_hundred_clients_wait_and_all_are_served(lab: Lab) -> None:
-    """Who waits in the backlog is served in the order of arrival; and when all have gone, nothing of them is
-    left.
-    """
+    """Clients that wait in the backlog are served in the order of arrival. When all have gone, no descriptor
+    of them is left."""
     server = lab.server("upper_server")
     before = server.descriptors()
     clients = server.connect_all(*(f"client {i}" for i in range(200)))
@@ -354,9 +351,8 @@ def test_two_hundred_clients_wait_and_all_are_served(lab: Lab) -> None:
 
 @check(points=5, read="rude-clients", causes=CLIENTS, after="upper_server_answers_in_upper_case")
 def test_no_client_ends_upper_server(lab: Lab) -> None:
-    """A client may reset the connection, leave replies unread or say nothing: that is no reason to stop
-    serving.
-    """
+    """A client may reset the connection, leave replies unread or say nothing: the server must go on
+    serving."""
     server = lab.server("upper_server")
 
     def talk(peer: Peer) -> None:
@@ -375,7 +371,8 @@ def test_no_client_ends_upper_server(lab: Lab) -> None:
     after="upper_server_answers_in_upper_case",
 )
 def test_a_client_that_never_reads_stops_upper_server_only_while_it_is_there(lab: Lab) -> None:
-    """Its replies fill the buffers, then send waits, and everybody else. When it goes, the server goes on."""
+    """Its replies fill the buffers. Then the server waits in send, and all other clients wait, too. When this
+    client leaves, the server goes on."""
     server = lab.server("upper_server")
     a_client_that_never_reads(server, b"ping\n" * 200)
     late = server.connect("a client that reads late", receive_buffer=4096)
@@ -402,9 +399,8 @@ def test_a_client_that_never_reads_stops_upper_server_only_while_it_is_there(lab
 
 @check(points=4, read="time-wait", causes=ADDRESSES, alone=True, after="upper_server_answers_in_upper_case")
 def test_upper_server_starts_again_at_once_on_its_port(lab: Lab) -> None:
-    """The side that closes first keeps the port for a minute (TIME_WAIT): a server that starts again asks for
-    it.
-    """
+    """The side that closes first keeps the port for a minute (TIME_WAIT): a server that starts again needs
+    this port."""
     for name, request, reply in (("upper_server", b"x", b"X"), ("cas_server_lines", b"0 0\n", b"0\n")):
         server = lab.server(name)
         ann = server.connect("ann")
@@ -533,7 +529,7 @@ def test_echo_server_sends_each_chunk_back_with_the_date(lab: Lab) -> None:
     slow=True,
 )
 def test_no_client_ends_echo_server(lab: Lab) -> None:
-    """What holds for the first server holds for every server: one client's end is nobody else's."""
+    """As in the first server, the end of one client must not disturb any other client."""
     server = lab.server("echo_server")
 
     def talk(peer: Peer) -> None:
@@ -556,7 +552,7 @@ def test_no_client_ends_echo_server(lab: Lab) -> None:
 
 @check(points=2, read="echo", causes=BYTES)
 def test_echo_client_waits_for_the_date(lab: Lab) -> None:
-    """A reply is longer than the question; it is whole when its date is."""
+    """A reply is longer than its request. It is complete when its date is complete."""
     listener = lab.listen()
     client = lab.start("echo_client", "-p", str(listener.port))
     server = listener.accept("the server", client)
@@ -580,7 +576,7 @@ def test_echo_client_waits_for_the_date(lab: Lab) -> None:
 
 @check(points=0, read="echo")
 def test_echo_many_starts_clients_at_once_and_waits_for_all(lab: Lab) -> None:
-    """Five clients knock before the first is served, and each one's end is told."""
+    """Five clients connect before the first one is served, and the program reports how each of them ended."""
     lab.require("echo_client")  # which echo_many starts
     server = lab.server("echo_server")
     with server.paused():
@@ -604,11 +600,10 @@ def test_echo_many_starts_clients_at_once_and_waits_for_all(lab: Lab) -> None:
 # --- compare and swap
 
 
-@check(points=0, read="pass-1", causes=AS_PRINTED)
+@check(points=0, read="a-piece-is-not-a-line", causes=AS_PRINTED)
 def test_cas_server_takes_each_recv_for_a_line(lab: Lab) -> None:
-    """Wrong on purpose: one line in one piece is served, anything else is not; and its line ends are turned
-    round.
-    """
+    """Wrong on purpose: it serves one line in one piece, and nothing else. And it ends its lines with \\n\\r
+    instead of \\r\\n."""
     server = lab.server("cas_server")
     ann = server.connect("ann")
     ann.send(b"0 7\n")
@@ -632,7 +627,7 @@ def test_cas_server_takes_each_recv_for_a_line(lab: Lab) -> None:
 
 @check(points=0, read="rude-clients", causes=CLIENTS, slow=True)
 def test_no_client_ends_cas_server(lab: Lab) -> None:
-    """It is wrong about lines, and about nothing else: no client ends it."""
+    """Only its handling of lines is wrong: no client can end it."""
     server = lab.server("cas_server")
 
     def talk(peer: Peer) -> None:
@@ -650,7 +645,7 @@ def test_no_client_ends_cas_server(lab: Lab) -> None:
     got = a_hundred_megabytes(server)
     expect(
         got.replace(b"Bad Syntax\n\r", b"") == b"",
-        "each piece of a hundred megabytes is bad syntax",
+        "each piece of a hundred megabytes gets Bad Syntax",
         otherwise="other replies came",
     )
     server.stop()
@@ -684,11 +679,10 @@ def test_the_cas_clients_send_what_they_should(lab: Lab) -> None:
         split.expect_output(b"Bad Syntax\n\r" * 4)
 
 
-@check(points=7, read="pass-2", causes=LINES | ONE_SEND)
+@check(points=7, read="lines-from-pieces", causes=LINES | ONE_SEND)
 def test_cas_server_lines_assembles_lines(lab: Lab) -> None:
-    """One line in four pieces is one request; three lines in one piece are three; half a line at the end is
-    none.
-    """
+    """One line in four pieces is one request. Three lines in one piece are three requests. Half a line at the
+    end is no request."""
     server = lab.server("cas_server_lines")
     ann = server.connect("ann")
     ann.send(b"0 7\n")
@@ -716,9 +710,9 @@ def test_cas_server_lines_assembles_lines(lab: Lab) -> None:
     server.stop()
 
 
-@check(points=3, read="pass-2", causes=LINES | ONE_SEND, after="cas_server_lines_assembles_lines")
+@check(points=3, read="lines-from-pieces", causes=LINES | ONE_SEND, after="cas_server_lines_assembles_lines")
 def test_one_register_serves_all_clients(lab: Lab) -> None:
-    """What one client has stored the next one finds."""
+    """The next client finds the value that a client has stored."""
     server = lab.server("cas_server_lines")
     for number, name in enumerate(("ann", "bob", "cat")):
         client = server.connect(name)
@@ -794,7 +788,7 @@ def test_a_line_too_long_is_refused_and_the_refusal_arrives(lab: Lab) -> None:
 
     with step("gus sends a byte again and again", quiet=True):
         poll(accepted_though_gus_sends, deadline())  # about two seconds are allowed
-        wait_until(accepted_though_gus_sends, "dan is accepted all the same", cause="lingers_for_ever")
+        wait_until(accepted_though_gus_sends, "dan is accepted nevertheless", cause="lingers_for_ever")
     dan.send(b"5 5\n")
     dan.expect(b"0\n")
     server.stop()
@@ -802,7 +796,8 @@ def test_a_line_too_long_is_refused_and_the_refusal_arrives(lab: Lab) -> None:
 
 @check(points=3, read="too-long", causes=LINES, hidden=True, after="cas_server_lines_assembles_lines")
 def test_a_line_without_end_takes_no_memory(lab: Lab) -> None:
-    """A hundred megabytes and no newline: a server that keeps them for one has none left for the next."""
+    """A hundred megabytes without a newline: a server that keeps them for one client has no memory left for
+    others."""
     server = lab.server("cas_server_lines")
     before = kernel.memory(server.pid)
     ann = server.connect("ann")
@@ -822,9 +817,15 @@ def test_a_line_without_end_takes_no_memory(lab: Lab) -> None:
     server.stop()
 
 
-@check(points=4, read="pass-2", causes=LINES | ONE_SEND, after="cas_server_lines_assembles_lines", slow=True)
+@check(
+    points=4,
+    read="lines-from-pieces",
+    causes=LINES | ONE_SEND,
+    after="cas_server_lines_assembles_lines",
+    slow=True,
+)
 def test_any_cutting_of_the_stream_gets_the_same_replies(lab: Lab) -> None:
-    """Where the stream is cut is the network's business, and may not be seen in the replies."""
+    """The network may cut the stream anywhere. The replies must not depend on it."""
     server = lab.server("cas_server_lines")
     value, lines, replies = 0, [], []
     for _ in range(60):
@@ -931,14 +932,15 @@ def expect_framed(
 
 @check(points=3, read="framing", causes=FRAMES)
 def test_messages_of_fixed_length_are_found(lab: Lab) -> None:
-    """Eight bytes are a message, whatever recv made of them."""
+    """Eight bytes are a message, however many recv returned at a time."""
     expect_framed(lab, "fixed", b"start   connect rest", [b"start   ", b"connect "], b"rest")
     expect_framed(lab, "fixed", b"12345678", [b"12345678"], b"")
 
 
 @check(points=3, read="framing", causes=FRAMES)
 def test_messages_before_a_separator_are_found(lab: Lab) -> None:
-    """Up to the newline it is a message, be it empty; behind the last newline there is none yet."""
+    """The bytes up to a newline are a message, even an empty one. Behind the last newline there is no message
+    yet."""
     expect_framed(lab, "separator", b"start\nconnect\n", [b"start", b"connect"], b"")
     expect_framed(lab, "separator", b"a\n\0\r\nb\n\xffend", [b"a", b"\0\r", b"b"], b"\xffend")
     expect_framed(lab, "separator", b"\n\0\r\n\n\xffend", [b"", b"\0\r", b""], b"\xffend")
@@ -967,7 +969,7 @@ def test_a_connection_may_carry_one_message(lab: Lab) -> None:
     expect((messages, rest) == ([b"startconnect"], b""), "the end of the connection ends the one message")
     messages, rest = framed(lab, "none", b"startconnect", [7, 9])
     expect(
-        (messages, rest) == ([b"startco", b"nnect"], b""), "without framing each piece passes for a message"
+        (messages, rest) == ([b"startco", b"nnect"], b""), "without framing each piece is taken for a message"
     )
 
 
@@ -1002,7 +1004,7 @@ def test_addresses_binds_to_a_name(lab: Lab) -> None:
     )
     expect(
         len(told) == len(found),
-        "each address stands there once",
+        "each address is printed once",
         otherwise=printed,
         cause="not_streams_only" if any(told.count(one) == 3 for one in found) else None,
     )
@@ -1072,7 +1074,7 @@ def test_socket_options_shows_what_the_kernel_made_of_them(lab: Lab) -> None:
 
 @check(points=0, read="socket-families")
 def test_socket_families_tries_them_all(lab: Lab) -> None:
-    """Streams and datagrams of IPv4 and of local sockets exist everywhere, and carry a greeting."""
+    """Streams and datagrams of IPv4 and of Unix domain sockets exist everywhere, and carry a greeting."""
     run = lab.run("socket_families").expect_status()
     for family in ("AF_INET", "AF_LOCAL"):
         for kind in ("SOCK_STREAM", "SOCK_DGRAM"):
@@ -1089,9 +1091,7 @@ def test_socket_families_tries_them_all(lab: Lab) -> None:
 
 @check(points=0, read="ephemeral-port")
 def test_a_client_can_connect_to_itself(lab: Lab) -> None:
-    """A port in the range of the clients' own ports is a bad one for a server: the client may meet itself
-    there.
-    """
+    """A server should not use a port of the ephemeral range: a client may connect to itself there."""
     run = lab.run("ephemeral_port").expect_status()
     port = int(run.expect_match(r"^bound to port 0, and got 127\.0\.0\.1:(\d+)$")[1])
     expect(port != 0, "the kernel chose a port")
@@ -1102,9 +1102,8 @@ def test_a_client_can_connect_to_itself(lab: Lab) -> None:
 
 @check(points=0, read="nagle")
 def test_a_request_in_two_writes_waits_for_an_acknowledgement(lab: Lab) -> None:
-    """Two small writes: the second waits until the first is acknowledged, which the other side is in no hurry
-    to do.
-    """
+    """Two small writes: the second waits until the first is acknowledged, and the other side delays its
+    acknowledgement."""
     run = lab.run("nagle").expect_status()
     rows = re.findall(rb"^(\w+ writes?.*?)  +(\d+) +(\d+) +([\d.]+) ms$", run.stdout, re.M)
     expect(

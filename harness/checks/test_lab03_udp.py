@@ -222,7 +222,7 @@ def test_the_udp_server_speaks_ipv6_and_ends_when_told(lab: Lab) -> None:
 
 @check(points=4, read="goodbye", causes=CLIENT)
 def test_the_client_prints_each_reply_and_says_goodbye(lab: Lab) -> None:
-    """The client asks, prints the reply, and leaves with an empty datagram, the only goodbye there is."""
+    """The client asks, prints the reply, and leaves with an empty datagram. UDP has no other goodbye."""
     server = lab.datagrams("the server")
     client = udp_client(lab, "udp_upper_client", server.port, "-w", "3600")
     for line in ("hello", "x" * 1000):
@@ -553,7 +553,7 @@ def take(client: Datagrams, key: str, request: int, count: int, first: int, caus
 
 @check(points=5, read="exactly-once", causes=TAKE)
 def test_each_ticket_is_handed_out_once(lab: Lab) -> None:
-    """Two clients take tickets by turns: each number goes to one of them, and none is left out."""
+    """Two clients take tickets in turn: each number goes to one of them, and none is left out."""
     server = take_server(lab)
     ann, bob = (lab.datagrams(name, server, server.port) for name in ("ann", "bob"))
     hers, his = welcomed(ann), welcomed(bob)
@@ -623,8 +623,8 @@ def test_a_restart_is_told_from_a_repeat(lab: Lab) -> None:
 
 @check(points=3, read="exactly-once", causes=TAKE)
 def test_the_client_that_was_silent_longest_is_forgotten(lab: Lab) -> None:
-    """The memory for replies is bounded: -n clients. One that was forgotten is told so, and gets no
-    tickets."""
+    """The memory for replies is bounded: -n clients. A client that was forgotten gets the reply `forgotten`,
+    and no tickets."""
     server = take_server(lab, "-n", "3")
     ann, bob, cat, dan, eve = (
         lab.datagrams(name, server, server.port) for name in ("ann", "bob", "cat", "dan", "eve")

@@ -32,7 +32,8 @@ REAPING = {
     "one_signal_one_death": "One SIGCHLD was taken for one death. Signals do not queue: reap in a loop.",
     "waits_for_the_living": "waitpid waited for a child that still has a client: with WNOHANG it returns at "
     "once.",
-    "reason_invented": "The log gives the reason of another failure: this one's stands in errno.",
+    "reason_invented": "The log gives the reason of another failure: the reason of this failure is in "
+    "errno.",
     "errno_lost": "The handler came between a failed call and the line that reads errno, and left another "
     "value there.",
     "limited": "The server does not accept while it has many children: it has a limit, or waits for one of "
@@ -100,7 +101,7 @@ def one_child(server: Server, cause: str | None = None) -> int:
 # --- fork
 
 
-@check(points=0, read="once-called-twice-returned")
+@check(points=0, read="called-once-returns-twice")
 def test_fork_returns_twice(lab: Lab) -> None:
     """fork is called once and returns in two processes: with the child's PID in the parent, with 0 in the
     child."""
@@ -114,7 +115,7 @@ def test_fork_returns_twice(lab: Lab) -> None:
 
 @check(points=0, read="orphans")
 def test_an_orphan_gets_a_new_parent(lab: Lab) -> None:
-    """A process always has a parent: if its own ends first, process 1 or a nearer subreaper becomes its
+    """A process always has a parent: if its parent ends first, process 1 or a nearer subreaper becomes its
     parent."""
     program = lab.start("fork_orphan")
     program.expect_exit()
@@ -185,7 +186,7 @@ def test_a_silent_client_makes_no_other_wait(lab: Lab) -> None:
     expect(len(living(server)) == 2, "both clients still have their child", cause="silence_ends")
 
 
-@check(points=6, read="who-closes-what", causes=COPIES)
+@check(points=6, read="copies-of-descriptors", causes=COPIES)
 def test_a_client_that_half_closes_sees_the_end(lab: Lab) -> None:
     """The connection is open in two processes after fork. The client sees its end when both have closed
     it."""
@@ -199,7 +200,7 @@ def test_a_client_that_half_closes_sees_the_end(lab: Lab) -> None:
     ann.expect_eof(cause=lambda: why_open(server))
 
 
-@check(points=6, read="who-closes-what", causes=COPIES)
+@check(points=6, read="copies-of-descriptors", causes=COPIES)
 def test_each_process_keeps_only_what_it_needs(lab: Lab) -> None:
     """The parent needs the listening socket, the child its connection. Every other copy should be closed."""
     server = lab.server("upper_server")
@@ -290,7 +291,7 @@ def test_children_that_die_together_are_all_reaped(lab: Lab) -> None:
 
 
 def dies_at_every_point(server: Server, request: bytes, reply: bytes) -> None:
-    """While the server takes a client, the child of another one is killed: at the begin and at the end of
+    """While the server takes a client, the child of another one is killed: at the beginning and at the end of
     each system call that this needs, one client each. Nobody notices, and no zombie is left.
     """
     for point in range(1, MOST_POINTS):
@@ -325,9 +326,8 @@ def why_zombies(server: Server) -> str:
 
 @check(points=2, read="reaping", causes=REAPING, after="children_that_die_together_are_all_reaped")
 def test_a_child_may_die_at_any_moment(lab: Lab) -> None:
-    """SIGCHLD comes when it likes: before accept, while fork is under way, between close and the next
-    accept. A call that it interrupts is called again.
-    """
+    """SIGCHLD may come at any moment: before accept, while fork is under way, between close and the next
+    accept. A call that it interrupts is called again."""
     dies_at_every_point(lab.server("upper_server"), b"one\n", rb"ONE\n")
 
 
@@ -476,7 +476,7 @@ def test_the_children_end_with_the_server(lab: Lab) -> None:
 
 @check(
     points=4,
-    read="who-closes-what",
+    read="copies-of-descriptors",
     hidden=True,
     causes=REAPING | COPIES,
     after="a_client_that_half_closes_sees_the_end",
@@ -584,7 +584,7 @@ def test_the_handler_reaps_all_that_died_together(lab: Lab) -> None:
 
 @check(points=1, read="reaping", causes=REAPING, after="the_handler_reaps_all_that_died_together")
 def test_the_handler_may_come_at_any_moment(lab: Lab) -> None:
-    """SIGCHLD comes when it likes, and a call that it interrupts is called again."""
+    """SIGCHLD may come at any moment, and a call that it interrupts is called again."""
     server = lab.server("echo_server_sigchld", "-d", "0")
     dies_at_every_point(server, b"one", rb"Echo=>one at " + DATE)
 
@@ -800,8 +800,8 @@ def test_bytes_server_sends_as_many_as_were_asked_for(lab: Lab) -> None:
     causes={"all_at_once": "The whole reply was made before the first byte of it was sent."},
 )
 def test_a_gibibyte_costs_no_gibibyte(lab: Lab) -> None:
-    """The reply is sent from one block, again and again. A client that does not read it makes no other
-    wait."""
+    """The reply is sent from one block, again and again. A client that does not read its reply makes no other
+    client wait."""
     server = lab.server("bytes_server")
     ann = server.connect("ann", receive_buffer=4096)
     ann.send(LARGEST)

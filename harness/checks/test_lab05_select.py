@@ -322,7 +322,7 @@ def test_silent_clients_delay_no_other_and_cost_nothing(lab: Lab) -> None:
     server.expect_asleep()
 
 
-@check(points=5, read="who-leaves", causes=LOOP, after="select_serves_every_client")
+@check(points=5, read="clients-that-leave", causes=LOOP, after="select_serves_every_client")
 def test_a_client_that_leaves_is_forgotten(lab: Lab) -> None:
     """A connection that has ended is readable for ever: it must leave the set, or select never waits."""
     server = lab.server("upper_server")
@@ -341,7 +341,7 @@ def test_a_client_that_leaves_is_forgotten(lab: Lab) -> None:
     answers(bob, b"me, too", cause="not_watched")
 
 
-@check(points=3, read="who-leaves", causes=LOOP, after="select_serves_every_client")
+@check(points=3, read="clients-that-leave", causes=LOOP, after="select_serves_every_client")
 def test_a_reset_ends_one_connection(lab: Lab) -> None:
     """A pending error makes a socket ready, too. It ends this client's connection, and no other."""
     server = lab.server("upper_server")
@@ -393,8 +393,8 @@ def test_select_refuses_a_client_that_its_sets_have_no_place_for(lab: Lab) -> No
 
 @check(points=3, read="no-descriptor-left", causes=FULL)
 def test_select_rests_when_it_is_full(lab: Lab) -> None:
-    """A client without a descriptor stays in the backlog, and the listener stays ready: that is no reason to
-    spin."""
+    """While no descriptor is free, a client stays in the backlog, and the listener stays ready. The server
+    must not spin."""
     a_full_server_rests(lab, "upper_server")
     a_server_tries_again(lab, "upper_server")
 
@@ -412,8 +412,8 @@ def test_poll_waits_for_no_single_client(lab: Lab) -> None:
 
 @check(points=4, read="no-descriptor-left", causes=FULL)
 def test_poll_rests_when_it_is_full(lab: Lab) -> None:
-    """A client without a descriptor stays in the backlog, and the listener stays ready: that is no reason to
-    spin."""
+    """While no descriptor is free, a client stays in the backlog, and the listener stays ready. The server
+    must not spin."""
     a_full_server_rests(lab, "upper_server_poll")
     a_server_tries_again(lab, "upper_server_poll")
 
@@ -460,7 +460,7 @@ def test_epoll_rests_when_it_is_full(lab: Lab) -> None:
 
 @check(points=3, read="ten-thousand")
 def test_epoll_serves_ten_thousand_clients(lab: Lab) -> None:
-    """Ten thousand clients are ten thousand entries on the kernel's list, and no work as long as they are
+    """Ten thousand clients are ten thousand entries on the kernel's list. They cost no work while they are
     silent."""
     ten_thousand_clients(lab, "upper_server_epoll")
 
@@ -490,7 +490,8 @@ def test_edge_triggered_epoll_answers_every_client(lab: Lab) -> None:
 
 @check(points=5, read="edges", causes=EDGES)
 def test_what_one_event_has_announced_is_drained(lab: Lab) -> None:
-    """An edge is reported once. More has arrived than one recv takes, and no further event will tell."""
+    """An edge is reported once. More bytes have arrived than one recv takes, and no further event reports
+    them."""
     server = lab.server("upper_server_epoll_edge")
     ann = server.connect("ann")
     answers(ann, b"hello")
@@ -503,8 +504,8 @@ def test_what_one_event_has_announced_is_drained(lab: Lab) -> None:
 
 @check(points=3, read="edges", causes=EDGES)
 def test_an_end_that_comes_with_the_data_is_seen(lab: Lab) -> None:
-    """Data and end of file, or data and an urgent byte, may arrive as one edge: nothing must be left behind
-    it."""
+    """Data and end of file, or data and an urgent byte, may arrive as one edge: the server must not leave one
+    of them unread."""
     server = lab.server("upper_server_epoll_edge")
     ann, bob = server.connect_all("ann", "bob")
     answers(ann, b"hello")
@@ -523,7 +524,7 @@ def test_an_end_that_comes_with_the_data_is_seen(lab: Lab) -> None:
 
 @check(points=4, read="fairness", causes=EDGES)
 def test_every_client_gets_a_turn(lab: Lab) -> None:
-    """To drain one client without a bound starves all others: each gets a piece, and then the next one."""
+    """To drain one client without a bound starves all others: serve a piece of each client in turn."""
     server = lab.server("upper_server_epoll_edge")
     loud = server.connect("loud")
     answers(loud, b"hello")
@@ -553,7 +554,8 @@ def test_edge_triggered_epoll_waits_for_no_single_client(lab: Lab) -> None:
 
 @check(points=3, read="no-descriptor-left", causes=FULL, slow=True)
 def test_edge_triggered_epoll_rests_when_it_is_full(lab: Lab) -> None:
-    """An edge-triggered server that is full must remember that clients wait: no event will tell it again."""
+    """An edge-triggered server that is full must remember that clients wait: no further event reports
+    them."""
     a_full_server_rests(lab, "upper_server_epoll_edge")
     a_server_tries_again(lab, "upper_server_epoll_edge")
 
@@ -691,7 +693,8 @@ def test_half_a_line_is_kept_for_each_client(lab: Lab) -> None:
 
 @check(points=2, read="bytes-in-turns", causes=WRITES)
 def test_a_gigabyte_that_is_not_read_stalls_no_other_client(lab: Lab) -> None:
-    """A reply is sent as its client takes it, a piece in a turn: its state is data, and little of it."""
+    """In each turn the server sends a piece of the reply that the client can take. What it keeps for a client
+    is small."""
     server = lab.server("bytes_server")
     eve = server.connect("eve")
     before = kernel.memory(server.pid)
@@ -792,8 +795,7 @@ def test_the_library_rests_when_it_is_full(lab: Lab) -> None:
 
 @check(points=0, read="five-models")
 def test_five_ways_to_wait(lab: Lab) -> None:
-    """Blocked, asking, waiting for several, called by a signal, told when all is done: the calls tell them
-    apart."""
+    """Blocking, nonblocking, select, sigio and aio make different calls: the trace shows which."""
     recv = {}
     for model in ("blocking", "nonblocking", "select", "sigio", "aio"):
         run = lab.run("io_models", model).expect_status()
@@ -823,7 +825,8 @@ def test_epoll_events_shows_level_and_edge(lab: Lab) -> None:
 
 @check(points=0, read="urgent")
 def test_the_third_set_is_for_urgent_data(lab: Lab) -> None:
-    """An exceptional condition is one byte out of band: it is announced before what was sent ahead of it."""
+    """An exceptional condition is one byte out of band: it is announced before the bytes that were sent
+    before it."""
     run = lab.run("select_urgent").expect_status()
     run.expect_match(r"^'abc' sent: readable writable$")
     run.expect_match(r"^'!' sent out of band, then 'def': readable writable exceptional$")
@@ -855,7 +858,7 @@ def four_have_gone(server: Server) -> None:
     server.expect_alive()
 
 
-@check(points=2, read="who-leaves", after="select_serves_every_client")
+@check(points=2, read="clients-that-leave", after="select_serves_every_client")
 def test_no_client_ends_a_server(lab: Lab) -> None:
     """Connect and leave, reset at once, close with replies unread: it ends that client's connection alone."""
     for name in SERVERS:

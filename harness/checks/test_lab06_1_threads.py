@@ -46,8 +46,8 @@ def test_threads_share_the_memory_and_have_their_own_stacks(lab: Lab) -> None:
 
 @check(points=0, read="the-end-of-a-thread")
 def test_a_thread_is_joined_or_detached_or_it_ends_everything(lab: Lab) -> None:
-    """A join with a time limit may return early; a detached thread cannot be joined; to forget both is
-    fatal."""
+    """A join with a time limit may return early; a detached thread cannot be joined; if a thread is neither
+    joined nor detached, the program ends."""
     said = "join, no limit: ended\ndetached: joinable() is false\ndetached: it has told its end itself\n"
     late = lab.start("join_or_detach", "-d", "3600", "-w", "0.1")
     late.expect_match(r"\Ajoin, at most 0.1 s: still running\n\Z")
@@ -68,7 +68,7 @@ def obtained(run: Run) -> int:
 
 @check(points=0, read="a-race", causes=BROKEN)
 def test_race_is_one(lab: Lab) -> None:
-    """The sanitizer's report does not depend on luck, as the number does: of twenty runs one at least is
+    """The sanitizer's report does not depend on luck, as the number does: at least one of twenty runs is
     wrong."""
     run = lab.run("race", variant="tsan", reported=True)
     expect(
@@ -141,7 +141,8 @@ def test_transfers_in_both_directions_do_not_deadlock(lab: Lab) -> None:
 
 @check(points=0, read="a-race", causes=BROKEN)
 def test_a_race_is_reported_only_in_the_order_that_shows_it(lab: Lab) -> None:
-    """A lock between two racing writes orders them by luck: no report is no proof."""
+    """A lock between two racing writes may put them in order by luck: no report does not prove that there is
+    no race."""
     lucky = lab.run("race_lucky", "ann", "bob", variant="tsan").expect_status(0)
     lucky.expect_output(b"value 2\n", cause="not_broken")
     run = lab.run("race_lucky", "bob", "ann", variant="tsan", reported=True)
@@ -161,7 +162,7 @@ def test_a_relaxed_flag_orders_nothing_else(lab: Lab) -> None:
 
 @check(points=0, read="the-end-of-a-thread", causes=BROKEN)
 def test_fork_copies_one_thread_and_every_lock(lab: Lab) -> None:
-    """The child has one thread, and a locked mutex whose owner is not there."""
+    """The child has one thread, and a locked mutex, but not the thread that locked it."""
     lab.run("fork_with_threads", variant="").expect_status(0).expect_output(
         b"parent: 2 threads, the mutex is locked\nchild: 1 thread, the mutex is locked\n"
         b"parent: 1 thread, the mutex is free\n",
@@ -191,7 +192,8 @@ def test_a_pool_of_five_has_never_six_users(lab: Lab) -> None:
 
 @check(points=0, read="semaphores-and-events")
 def test_an_event_releases_all_threads(lab: Lab) -> None:
-    """No thread goes on before it is set, all do after; one that comes later does not wait."""
+    """No thread goes on before the event is set, and all go on afterwards. A thread that comes later does not
+    wait."""
     run = lab.run("event", "-n", "5", "-w", "0.1").expect_status(0)
     lines = run.stdout.decode().splitlines()
     expect(
@@ -213,7 +215,7 @@ def test_an_event_releases_all_threads(lab: Lab) -> None:
 
 @check(points=0, read="conditions")
 def test_each_cake_is_eaten_once(lab: Lab) -> None:
-    """One waker, several sleepers: each cake is one eater's, and all eaters go home."""
+    """One baker and several eaters: one eater gets each cake, and all eaters end."""
     for variant in ("tsan", None):
         run = lab.run("condition", "-n", "5", variant=variant).expect_status(0)
         eaten = dict(re.findall(r"^eater (\d): (\d+)$", run.stdout.decode(), re.MULTILINE))

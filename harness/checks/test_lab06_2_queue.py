@@ -16,16 +16,16 @@ QUEUE = {
     "woken_for_nothing": "A get that was woken found no item, and returned without one: another get was "
     "faster, which "
     "may happen at any time, as may a spurious wake-up. Look again, in a loop.",
-    "lost_wakeup": "A thread sleeps on though what it waits for has come.",
-    "stuck": "A call does not return, though it has nothing to wait for: does it lock a mutex that it holds "
-    "already?",
-    "not_all_woken": "The close concerns all threads that wait, and some of them were not woken.",
+    "lost_wakeup": "A thread goes on sleeping although its condition is true.",
+    "stuck": "A call does not return although it has nothing to wait for. Does it lock a mutex that it "
+    "already holds?",
+    "not_all_woken": "close must wake all waiting threads, and some of them were not woken.",
     "no_limit": "The capacity was not kept.",
     "closed_but_open": "A closed queue takes nothing, and gives what is left in it.",
     "done_too_early": "join returned before each item was reported as done, or task_done counted wrong.",
     "no_time_limit": "The time was over, and the call went on waiting, or it did not wait at all.",
     "limit_begins_anew": "The time limit began anew when the thread was woken: compute the deadline once.",
-    "polls": "A thread that waits wakes up again and again though nothing has changed.",
+    "polls": "A thread that waits wakes up again and again although nothing has changed.",
     "items_lost": "Items were lost, or were got twice.",
 }
 
@@ -51,7 +51,7 @@ def test_the_three_queues_have_their_orders(lab: Lab) -> None:
 
 @check(points=2, read="a-queue-that-waits", causes=QUEUE)
 def test_get_waits_for_an_item_and_put_for_room(lab: Lab) -> None:
-    """A get of an empty queue waits, and a put into a full one: each is woken by the other."""
+    """A get from an empty queue waits, and so does a put into a full one. Each wakes the other."""
     driver = queue(lab, "fifo", 1)
     driver.waits("bob", "get")
     driver.does("ann", "put 1", "yes", "stuck")
@@ -65,7 +65,7 @@ def test_get_waits_for_an_item_and_put_for_room(lab: Lab) -> None:
 
 @check(points=1, read="conditions", causes=QUEUE)
 def test_three_items_are_for_three_waiting_threads(lab: Lab) -> None:
-    """One item is for one of those that wait, and the others wait on: also those that were woken with it."""
+    """One of the waiting threads gets an item. The others go on waiting, even if they were woken, too."""
     driver = queue(lab, "fifo")
     threads = ["bob", "cat", "dan"]
     for thread in threads:
@@ -103,7 +103,7 @@ def test_a_thread_that_is_woken_looks_again(lab: Lab) -> None:
 
 @check(points=1, read="conditions", causes=QUEUE)
 def test_two_items_that_come_at_once_wake_two_threads(lab: Lab) -> None:
-    """The second item comes before the first is taken: it is a reason of its own to wake a thread."""
+    """A second item comes before the first is taken: it must wake another thread."""
     driver = queue(lab, "fifo")
     for thread in ("bob", "cat"):
         driver.waits(thread, "get")
@@ -124,7 +124,7 @@ def test_two_items_that_come_at_once_wake_two_threads(lab: Lab) -> None:
 
 @check(points=1, read="a-queue-that-waits", causes=QUEUE)
 def test_a_time_limit_ends_the_waiting(lab: Lab) -> None:
-    """Zero seconds are no waiting at all; an hour is long enough for an item that comes before."""
+    """With zero seconds a call does not wait. With an hour it gets an item that comes before."""
     driver = queue(lab, "fifo", 1)
     for limit in ("0", "0.05"):
         driver.does("bob", f"get {limit}", "nothing", "no_time_limit")
@@ -281,5 +281,5 @@ def test_eight_producers_and_eight_consumers_lose_nothing(lab: Lab) -> None:
 
 @check(points=1, read="a-queue-that-waits", causes=QUEUE, hidden=True, slow=True)
 def test_a_million_items_lose_none(lab: Lab) -> None:
-    """What happens once in a hundred thousand times happens ten times here."""
+    """A million items: what goes wrong once in a hundred thousand times goes wrong ten times here."""
     judge_history(lab.run("queue_load", "-i", "1000000"), 8, 1_000_000)

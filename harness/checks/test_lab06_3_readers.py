@@ -12,12 +12,13 @@ from labkit.threads import expect_no_wakeups
 READERS = {
     "lock_held_while_sleeping": "A reader kept the mutex while it slept: no other could take a character "
     "meanwhile.",
-    "left_early": "A reader that was woken and found nothing took that for the end: look again, in a loop.",
-    "not_all_woken": "The change concerned all threads, and one was woken: the others sleep on.",
-    "lost_wakeup": "A thread sleeps though there is work for it: it was not woken, or it was before it "
-    "slept.",
+    "left_early": "A reader was woken, found no character, and ended: it must look again, in a loop.",
+    "not_all_woken": "The change concerned all threads, but only one was woken: the others go on sleeping.",
+    "lost_wakeup": "A thread sleeps although there is work for it: it was not woken, or it was woken before "
+    "it slept.",
     "characters_lost": "Not every character was printed exactly once.",
-    "polls": "It wakes up again and again though nothing has changed: wait on a condition variable instead.",
+    "polls": "It wakes up again and again although nothing has changed: wait on a condition variable "
+    "instead.",
     "done_too_early": "The next line was handed out while a character of the last one was still being "
     "printed.",
 }
@@ -37,8 +38,8 @@ def characters(program: Program) -> str:
 
 @check(points=2, read="locks", causes=READERS)
 def test_readers_print_at_the_same_time(lab: Lab) -> None:
-    """A reader takes its time for a character, an hour here: without the lock, so that the others take
-    theirs."""
+    """A reader works on a character for a long time, here an hour, and without the lock. So the other readers
+    can work, too."""
     for name in MULTIPRINTS:
         for variant in ("tsan", None):
             program = lab.start(name, "-n", "3", "-d", "3600", stdin=True, variant=variant)
@@ -114,8 +115,7 @@ def test_every_character_is_printed_once_and_all_readers_end(lab: Lab) -> None:
 
 @check(points=2, read="polling", causes=READERS, after="idle_readers_are_woken_for_each_line_and_for_the_end")
 def test_only_polling_wakes_up_for_nothing(lab: Lab) -> None:
-    """Nothing is typed: there is nothing to do. The polling readers wake up fifty times a second to see
-    that."""
+    """Nothing is typed, so there is nothing to do. Only the polling readers wake up, fifty times a second."""
     polling, *others = [lab.start(name, "-n", "3", stdin=True) for name in MULTIPRINTS]
     expect_no_wakeups(others, polling, cause="polls")
 

@@ -14,7 +14,7 @@ LOCK = {
     "ever.",
     "reader_starves": "A writer overtook readers that waited: if writers come and go, the readers wait for "
     "ever.",
-    "polls": "A thread that waits wakes up again and again though nothing has changed.",
+    "polls": "A thread that waits wakes up again and again although nothing has changed.",
     "lost_wakeup": "The lock is free for a thread that waits for it, and the thread was not woken.",
 }
 
@@ -25,7 +25,7 @@ def register(lab: Lab, variant: str | None = None) -> Driver:
 
 @check(points=2, read="readers-and-writers", causes=LOCK)
 def test_readers_share_and_a_writer_is_alone(lab: Lab) -> None:
-    """Readers read at the same time. A writer waits for all of them, and all wait for it."""
+    """Readers read at the same time. A writer waits for all readers, and all readers wait for a writer."""
     driver = register(lab)
     for thread in ("ann", "bob", "cat"):
         driver.does(thread, "read", "0", "readers_wait")

@@ -60,10 +60,10 @@ def test_each_client_has_a_thread(lab: Lab) -> None:
             client.expect(client.name.upper().encode(), cause=waits)
 
 
-@check(points=1, read="whose-connection", causes=SERVERS)
+@check(points=1, read="a-global-connection", causes=SERVERS)
 def test_what_threads_use_is_their_own_or_locked(lab: Lab) -> None:
-    """A thread may run long after its start, when what it refers to is another client's: it needs its own
-    copy."""
+    """A thread may use a variable of the loop long after its start. Then this variable belongs to another
+    client: the thread needs a copy."""
     for name, reply in (("upper_server", b"1 2\n"), ("cas_server", b"0\n")):
         server = lab.server(name, variant="tsan")
         ann, bob = server.connect_all("ann", "bob")
@@ -98,7 +98,7 @@ def test_lines_printed_in_pieces_are_garbled(lab: Lab) -> None:
             current.outcome = f"{garbled} garbled lines in the last run"
 
 
-@check(points=0, read="whose-connection", causes=BROKEN)
+@check(points=0, read="a-global-connection", causes=BROKEN)
 def test_upper_server_global_answers_the_wrong_client(lab: Lab) -> None:
     """One global connection for all threads: replies go to the client that came last."""
     for variant in (None, "tsan"):
@@ -221,8 +221,7 @@ def test_bytes_servers_send_as_many_as_were_asked_for(lab: Lab) -> None:
 
 @check(points=0, read="what-a-thread-costs")
 def test_spawn_cost_measures_both(lab: Lab) -> None:
-    """The ratio of a process's cost to a thread's depends on the memory that the process uses: look
-    yourself."""
+    """How much more a process costs than a thread depends on the memory that the process uses."""
     run = lab.run("spawn_cost", "-n", "5").expect_status(0)
     for memory in (0, 1, 10, 100):
         run.expect_match(rf"^ +{memory} MiB +\d+ us +\d+ us +\d+$")

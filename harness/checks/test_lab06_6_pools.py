@@ -16,7 +16,7 @@ LINGERING = 2.0  # seconds that a client which does not read may keep the server
 
 POOL = {
     "pool_size": "The pool does not have as many threads as -n says.",
-    "pool_shrinks": "A client's error has cost the pool a thread: it is missing ever after.",
+    "pool_shrinks": "A client's error has cost the pool a thread: no other thread takes its place.",
     "pool_grows": "More clients are served at once than the pool has threads.",
     "lock_held_while_serving": "The thread kept the accept lock while it served its client: no other can "
     "accept.",
@@ -24,9 +24,8 @@ POOL = {
     "must do nothing else.",
     "no_backpressure": "The server accepts more clients than it may while its threads are busy: bound the "
     "queue, by -n.",
-    "closed_twice": "A connection ended that no client and no thread of its own has ended: was a descriptor "
-    "closed "
-    "twice? Its number may be the next client's by then.",
+    "closed_twice": "A connection ended although neither its client nor its thread has closed it. Was a "
+    "descriptor closed twice? Its number may be the next client's by then.",
     "out_of_turn": "A client that came later was served first: the queue must be first in, first out.",
     "turned_away": "A client that came while the pool was busy was turned away: it must wait.",
     "spins_when_full": "While the pool is busy the server uses the CPU: it must sleep until there is room.",
@@ -69,7 +68,7 @@ ASKING = (
 
 @check(points=2, read="pools", causes=POOL)
 def test_the_next_client_waits_until_a_thread_is_free(lab: Lab) -> None:
-    """A pool of two serves two at a time; the third is connected, waits, and is then served like any
+    """A pool of two serves two at a time; the third client is connected, waits, and is then served like any
     other."""
     for name, ask, answer in ASKING:
         alone = "serves_where_it_accepts" if name == "upper_server_pool" else "lock_held_while_serving"
@@ -111,7 +110,7 @@ def test_what_the_threads_of_a_pool_use_is_their_own_or_locked(lab: Lab) -> None
 
 @check(points=2, read="pools", causes=POOL, after="the_next_client_waits_until_a_thread_is_free")
 def test_no_client_shrinks_the_pool(lab: Lab) -> None:
-    """Whatever a client does to its thread, the thread comes back: after three rude ones, four are served
+    """No client can end a thread of the pool: after three clients with errors, four clients are still served
     at once."""
     for name, ask, answer in ASKING:
         server = lab.server(name, "-n", "4")
@@ -249,8 +248,8 @@ def test_at_a_clean_end_each_client_is_told_and_each_thread_joined(lab: Lab) -> 
     after="at_a_clean_end_each_client_is_told_and_each_thread_joined",
 )
 def test_no_client_keeps_the_server_from_its_end(lab: Lab) -> None:
-    """A client that asks for much and reads nothing is cut off in the end: the others are told all the
-    same."""
+    """A client that asks for much and reads nothing is cut off in the end: the others still get their
+    Goodbye."""
     server = lab.server("upper_server_graceful")
     rude = [server.connect(f"rude {number}", receive_buffer=4096) for number in range(1, 9)]
     bob = server.connect("bob")

@@ -9,7 +9,7 @@ from labkit import Lab, Server, check, expect, kernel, shortage, step, wait_unti
 from labkit.threads import expect_gone, expect_no_wakeups, threaded
 
 SERVERS = {
-    "polls": "It wakes up again and again though nothing has happened: wait without a time limit.",
+    "polls": "It wakes up again and again although nothing has happened: wait without a time limit.",
     "thread_leak": "Something of each client's thread is left after its end: join it or detach it.",
     "descriptor_leak": "A connection stays open after its client has gone: which thread owns the descriptor?",
     "log_garbled": "Many clients have gone at once, and not each has its line in the log: threads that "
@@ -124,7 +124,7 @@ def test_a_full_server_rests(lab: Lab) -> None:
 
 @check(points=1, read="a-thread-for-each-client", causes=SERVERS, after="each_client_has_a_thread")
 def test_an_idle_server_does_not_wake_up(lab: Lab) -> None:
-    """A server with silent clients has nothing to do: it waits in a system call, without looking again."""
+    """A server with silent clients has nothing to do: it sleeps in one system call, and does not wake up."""
     names = (
         "upper_server",
         "upper_server_pool",
@@ -212,5 +212,5 @@ def test_fifteen_hundred_clients_leave_nothing_behind(lab: Lab) -> None:
     slow=True,
 )
 def test_ten_thousand_clients_leave_nothing_behind(lab: Lab) -> None:
-    """What is lost once per client ends a server after days; here after seconds."""
+    """A server that loses something with each client ends after days. Here it ends after seconds."""
     come_and_go(lab.server("upper_server", variant=""), 10_000, b"x", b"X")

@@ -12,25 +12,25 @@ from exploring.search import Finding
 from labkit import Lab, check, show
 
 QUEUE = CAUSES | {
-    "wrong_result": "The call did not do what it was asked for, or said so.",
+    "wrong_result": "The call did something else than it should, or returned something else.",
     "wrong_order": "The items came in another order than this queue has.",
-    "woken_for_nothing": "A call that was woken did not look again: another thread was faster, or it was "
-    "woken for no "
-    "reason.",
-    "lost_wakeup": "A thread sleeps on though what it waits for has come: nobody told it, another was told, "
-    "or it was "
-    "told before it slept.",
-    "not_all_woken": "The close concerns everybody who waits, and some of them sleep on.",
+    "woken_for_nothing": "A call was woken and did not look again. Another thread may have been faster, or "
+    "the wake-up had no reason.",
+    "lost_wakeup": "A thread goes on sleeping although its condition is true: it was not notified, another "
+    "thread was notified, or it was notified before it slept.",
+    "not_all_woken": "close must wake all waiting threads, and some of them go on sleeping.",
     "no_limit": "The capacity was not kept.",
     "closed_but_open": "A closed queue takes nothing, and gives what is left in it.",
     "done_too_early": "join returned before every item was reported as done.",
-    "no_time_limit": "The time was over, and the call waited on; or it gave up though it had no time limit.",
+    "no_time_limit": "The time was over, and the call went on waiting. Or it gave up although it had no "
+    "time limit.",
     "items_lost": "An item was got twice, or was never put.",
 }
 READERS = CAUSES | {
     "characters_lost": "Not every character was printed exactly once.",
-    "left_early": "A reader that was woken and found nothing took that for the end: look again, in a loop.",
-    "all_asleep": "Every thread sleeps: the one that could go on was not told, or was told before it slept.",
+    "left_early": "A reader was woken, found no character, and ended: it must look again, in a loop.",
+    "all_asleep": "Every thread sleeps: the one that could go on was not notified, or was notified before "
+    "it slept.",
 }
 COUNTERS = CAUSES | {
     "lost_updates": "Additions were lost: between the reading and the writing back another thread did the "
@@ -61,13 +61,15 @@ def test_every_schedule_gives_each_item_to_one_thread(lab: Lab) -> None:
 
 @check(points=3, read="schedules", causes=QUEUE)
 def test_every_schedule_ends_the_waiting_at_the_close(lab: Lab) -> None:
-    """The close may come at any moment: before the waiting, within it, between the waking and the taking."""
+    """The close may come at any moment: before a thread waits, while it waits, or between its waking and its
+    taking of an item."""
     explore(lab, "closed_while_they_get", "closed_while_they_put", "closed_with_an_item")
 
 
 @check(points=2, read="schedules", causes=QUEUE)
 def test_every_schedule_keeps_the_time_limits(lab: Lab) -> None:
-    """The time may be over at any moment, also when the item has just come: then it is somebody else's."""
+    """The time may be over at any moment, also when an item has just come: then another thread gets the
+    item."""
     explore(lab, "in_time_or_not", "timed_and_untimed", "one_in_time_one_for_ever")
 
 

@@ -18,9 +18,9 @@ CHILDREN = {
     "never_replaced": "A child has died and was not replaced: the parent has to reap it and to start "
     "another.",
     "one_signal_one_death": "One SIGCHLD was taken for one death. Signals do not queue: reap in a loop.",
-    "tight_loop": "A child that cannot live is started again at once, without an end.",
+    "tight_loop": "A child that dies at once is started again at once, without an end.",
     "fork_failure_fatal": "A fork failed while a child was replaced, and that ended the whole server.",
-    "fork_failure_untold": "A fork failed, and stderr does not say so, or not for which reason.",
+    "fork_failure_untold": "A fork failed, and stderr does not say so, or does not say the reason.",
     "orphans": "The children outlive their parent: ask the kernel to end them with it (PR_SET_PDEATHSIG).",
     "port_in_use": "The port was still taken when the server had exited: its children held the listener.",
 }
@@ -33,9 +33,9 @@ COUNTING = {
     "anothers_counter": "A connection was counted as another child's: each child has a counter of its own.",
 }
 PASSING = {
-    "not_passed": "No child got the connection: what travels in the control message?",
-    "made_up": "A message had no descriptor, and one was taken from it: look whether there is a control "
-    "message, and of which kind, before its number is used.",
+    "not_passed": "No child got the connection: what is in the control message?",
+    "made_up": "A message had no descriptor, but the program took one from it. Test whether there is a "
+    "control message, and of which type, before you use its number.",
     "copy_kept": "The parent passed the connection and kept its own descriptor: the client never sees the "
     "end.",
     "queue_lost": "The clients in the old version's queue were reset: the new version has a queue of its "
@@ -216,9 +216,8 @@ def test_the_eleventh_client_waits_for_a_free_child(lab: Lab) -> None:
 
 @check(points=5, read="scans", causes=SERVICE, after="ten_children_wait_before_any_client")
 def test_a_scan_costs_no_child(lab: Lab) -> None:
-    """Whoever connects may leave, reset or send rubbish: that ends the connection, not the process that
-    serves it.
-    """
+    """A client may leave, reset its connection or send rubbish. This ends the connection, and not the process
+    that serves it."""
     server = lab.server("bytes_server", "-n", "3")
     children = expect_children(server, 3)
     disturb(server)
@@ -229,7 +228,7 @@ def test_a_scan_costs_no_child(lab: Lab) -> None:
 
 @check(points=6, read="replacing", causes=CHILDREN)
 def test_a_child_that_is_killed_is_replaced(lab: Lab) -> None:
-    """A pool that shrinks at each accident is empty one day."""
+    """If no child is replaced, each accident makes the pool smaller, until it is empty."""
     server = lab.server("bytes_server", "-n", "3")
     before = expect_children(server, 3)
     victim = min(before)
@@ -267,9 +266,8 @@ def test_children_that_die_together_are_all_replaced(lab: Lab) -> None:
 
 @check(points=5, read="replacing", causes=CHILDREN)
 def test_children_that_cannot_live_are_not_started_in_a_tight_loop(lab: Lab) -> None:
-    """A child may die of something that its replacement will die of, too. Here each is killed when it is
-    forked.
-    """
+    """A child may die of a fault that kills its replacement, too. Here each child is killed as soon as it is
+    forked."""
     server = lab.server("bytes_server", "-n", "4", faults={"child": 1_000_000})
     # Four children and at least one more.
     server.expect_match(r"(?s)(a child is killed.*){5}", stream="stderr", cause="never_replaced")
@@ -283,9 +281,8 @@ def test_children_that_cannot_live_are_not_started_in_a_tight_loop(lab: Lab) -> 
 
 @check(points=2, read="replacing", causes=CHILDREN)
 def test_a_fork_that_fails_is_tried_again(lab: Lab) -> None:
-    """fork fails while the machine has no process or memory to spare. That passes; the server should outlast
-    it.
-    """
+    """fork fails while the machine has no process or memory to spare. This ends after a while, and the server
+    should still run then."""
     server = lab.server("bytes_server", "-n", "3", faults={"nth_fork": 4})
     victim = min(expect_children(server, 3))
     server.kill_child(victim)
@@ -303,7 +300,8 @@ def test_a_fork_that_fails_is_tried_again(lab: Lab) -> None:
 
 @check(points=6, read="no-orphans", causes=CHILDREN)
 def test_children_end_with_their_parent_even_by_sigkill(lab: Lab) -> None:
-    """No handler runs at SIGKILL. Children that live on keep the port, and serve for one that is gone."""
+    """No handler runs at SIGKILL. Children that go on running keep the port, and serve clients without a
+    parent."""
     server = lab.server("bytes_server", "-n", "4")
     children = expect_children(server, 4)
     expect_in_accept(server, 4)
@@ -458,7 +456,7 @@ def test_one_child_holds_a_connection_and_the_parent_does_not(lab: Lab) -> None:
 
 @check(points=6, read="all-busy", causes=PASSING)
 def test_clients_wait_their_turn_while_all_children_are_busy(lab: Lab) -> None:
-    """First come, first served: a connection that no child can have is left in the queue, in its place."""
+    """First come, first served: a connection for which no child is free stays in the queue, in its place."""
     server = lab.server("bytes_server_passing", "-n", "2")
     ann, bob = server.connect_all("ann", "bob")
     for client in (ann, bob):
@@ -522,7 +520,7 @@ def test_the_passing_server_serves(lab: Lab) -> None:
 
 @check(points=6, read="passing", causes=PASSING)
 def test_a_child_killed_while_serving_costs_its_client_only(lab: Lab) -> None:
-    """A process of its own for each client is also a wall: behind it, others go on."""
+    """Each process serves its own client: if one process dies, the other clients notice nothing."""
     server = lab.server("bytes_server_passing", "-n", "3")
     ann, bob = server.connect_all("ann", "bob")
     for client in (ann, bob):
@@ -552,9 +550,8 @@ def test_a_child_killed_while_serving_costs_its_client_only(lab: Lab) -> None:
 
 @check(points=4, read="passing", causes=PASSING)
 def test_a_client_whose_child_has_just_died_is_served(lab: Lab) -> None:
-    """Between the accept and the passing, every free child may die. The client is still there, and nobody
-    else has it.
-    """
+    """Between the accept and the passing, every free child may die. The client is still connected, and no
+    child has its connection."""
     server = lab.server("bytes_server_passing", "-n", "2", faults={"pass": 1})
     children = expect_children(server, 2)
     ann = server.connect("ann")
@@ -595,9 +592,8 @@ def test_a_scan_costs_the_passing_server_nothing(lab: Lab) -> None:
     points=4, read="all-busy", causes=shortage.CAUSES, after="ten_children_wait_before_any_client", slow=True
 )
 def test_a_shortage_of_descriptors_is_rested_from(lab: Lab) -> None:
-    """accept fails while no descriptor is free, and the client waits in the backlog. That is said once, and
-    it passes.
-    """
+    """accept fails while no descriptor is free, and the client waits in the backlog. The server logs this
+    once, and goes on when a descriptor is free."""
     for program in ("bytes_server", "bytes_server_counted", "bytes_server_reuseport", "bytes_server_passing"):
         shortage.rests_when_accept_fails(lab, program, "-n", "1", request=b"2\n", reply=b"**")
 
@@ -607,9 +603,8 @@ def test_a_shortage_of_descriptors_is_rested_from(lab: Lab) -> None:
 
 @check(points=0, read="a-listener-for-each-child", causes=QUEUES)
 def test_reuseport_keeps_a_client_in_its_childs_queue(lab: Lab) -> None:
-    """The kernel has dealt the client to one child's socket: it waits there while that child is busy, whoever
-    is free.
-    """
+    """The kernel has given the client to one child's socket. It waits there while this child is busy, even if
+    other children are free."""
     server = lab.server("bytes_server_reuseport", "-n", "2")
     expect_in_accept(server, 2)
     held = server.connect("held")
@@ -642,9 +637,8 @@ def test_reuseport_keeps_a_client_in_its_childs_queue(lab: Lab) -> None:
 
 @check(points=2, read="a-restart", causes=PASSING)
 def test_a_passed_listener_loses_no_client(lab: Lab) -> None:
-    """A listener that is closed resets its queue. One that another process holds, too, stays open, and so
-    does its queue.
-    """
+    """When a listener is closed, its queue is reset. If another process has the same listener, it stays open,
+    and its queue stays, too."""
     run = lab.run("restart").expect_status(0, cause="not_passed")
     lost = re.findall(
         r"^SO_REUSEPORT, two queues: (\d+) of 40 connections are lost$", run.stdout.decode(), re.MULTILINE
@@ -676,7 +670,7 @@ def test_herd_counts_who_is_woken(lab: Lab) -> None:
 
 @check(points=0, read="load", causes=LOAD)
 def test_load_client_gets_every_reply_whole(lab: Lab) -> None:
-    """A reply comes in as many pieces as it likes; the client counts it when all is there."""
+    """A reply may come in any number of pieces. The client counts it when all of it has come."""
     listener = lab.listen()
     client = lab.start("load_client", "-p", str(listener.port), "-c", "1", "-t", "1", "-b", "10", "127.0.0.1")
     peer = listener.accept("the server", client)
@@ -741,7 +735,7 @@ def test_load_client_gets_every_reply_whole(lab: Lab) -> None:
 
 @check(points=0, read="load", causes=LOAD)
 def test_load_client_tells_what_went_wrong(lab: Lab) -> None:
-    """A load whose failures nobody sees measures how fast a server fails."""
+    """If a load client does not report failures, it measures how fast a server fails."""
     listener = lab.listen()
     for reply, error in (
         (b"***", "short reply"),

@@ -39,8 +39,8 @@ WAKE_UPS = {
     "drain_blocks": "The loop that empties the pipe waits for a byte more than there is.",
     "errno_lost": "The handler came between select and the look at its errno, and left its own there: the "
     "full pipe's EAGAIN.",
-    "handler_works": "The handler does more than to write a byte. What it calls may be what it has "
-    "interrupted.",
+    "handler_works": "The handler does more than write a byte. It may have interrupted the very function "
+    "that it calls.",
 }
 FILES = {
     "not_everything": "The call took less than it was given, or at most 2 GiB: it has to be repeated until "
@@ -50,7 +50,8 @@ FILES = {
     "fit into "
     "an int, and off_t holds it.",
     "held_in_memory": "The file is held in memory as a whole: send it piece by piece.",
-    "beyond_the_size": "SIZE was said: a file that grows meanwhile must not make it a lie.",
+    "beyond_the_size": "The server has promised SIZE bytes: if the file grows meanwhile, it must not send "
+    "more.",
     "waits_for_bytes": "The file ended before SIZE bytes were sent, and the loop went on.",
     "killed_by_leaver": "sendfile has no MSG_NOSIGNAL: SIGPIPE has to be ignored.",
     "stalls_others": "One client that does not read delays the others.",
@@ -62,15 +63,15 @@ DIRECTORY = {
     "not_beneath": "The name led out of the directory.",
     "too_strict": "The path stays within the directory: RESOLVE_BENEATH lets it pass.",
     "not_regular": "What was opened is no regular file: fstat tells.",
-    "fifo_waits": "To open a FIFO waits for its writer: O_NONBLOCK does not.",
+    "fifo_waits": "open waits for the writer of a FIFO, except with O_NONBLOCK.",
     "nul_in_name": "A C string ends at the first NUL byte, and the name did not.",
 }
 STREAMS = {
     "byte_is_eof": "A char that is negative became eof(): traits_type::to_int_type makes it a byte.",
-    "never_flushed": "sync has to send what stands between pbase() and pptr().",
+    "never_flushed": "sync has to send the bytes between pbase() and pptr().",
     "sent_twice": "After a flush the put area has to be empty: setp.",
     "byte_lost": "overflow is given a byte that has to be kept, too.",
-    "wrong_length": "A flush has to send what stands between pbase() and pptr(), and nothing else.",
+    "wrong_length": "A flush has to send the bytes between pbase() and pptr(), and nothing else.",
     "error_is_eof": "A failed recv is no end of file: only what is thrown becomes badbit.",
     "short_send": "send took less than it was given: send_all repeats it.",
     "sigpipe_in_stream": "The other side had gone, and the write raised SIGPIPE: MSG_NOSIGNAL.",
@@ -92,19 +93,18 @@ TALK = {
     "told_itself": "A client got back what it said itself.",
     "private_told": "A private line goes to one client alone.",
     "command_wrong": "A command is answered otherwise than the contract says.",
-    "orders_differ": "Two clients heard the same lines in different orders: what is told to all has to be "
-    "told to all before "
-    "the next line is.",
+    "orders_differ": "Two clients heard the same lines in different orders: give a line to all clients "
+    "before you give the next line to any.",
     "recv_taken_for_line": "What one recv returned was taken for one line: keep what has come until a "
     "newline is there.",
     "half_line_said": "Half a line, without its newline, was taken for a line at the end of the connection.",
     "line_limit_wrong": "A line has at most 1024 bytes; a longer one ends the connection, behind what was "
     "said before it.",
-    "reset_too_early": "The connection was closed while there were bytes to read: that is a reset, and the "
-    "last words are lost.",
+    "reset_too_early": "The connection was closed while there were bytes to read: this sends a reset, and "
+    "the last line is lost.",
     "control_byte_passes": "A control byte was let through, or another byte was refused.",
     "slow_reader_delays": "One client does not read, and the others wait for it.",
-    "cut_off_too_early": "Less than 64 KiB waited for a client, and it was cut off.",
+    "cut_off_too_early": "A client was cut off although less than 64 KiB waited for it.",
     "never_cut_off": "A client does not read, and what waits for it grows and grows: cut it off at 64 KiB.",
     "idle_limit_ignored": "A client that sent nothing for longer than -w is still there, or was not told "
     "why it ended.",
@@ -153,7 +153,7 @@ def meets_a_reset(lab: Lab, *options: str) -> Program:
 
 @check(points=0, read="sigpipe", causes=RESETS)
 def test_sigpipe_kills_who_writes_after_a_reset(lab: Lab) -> None:
-    """The first read tells of a reset; the next write is answered by a signal that ends the process."""
+    """The first read reports the reset. The next write raises a signal that ends the process."""
     program = meets_a_reset(lab)
     program.expect_exit(-signal.SIGPIPE)
     program.expect_match(r"\A\[Errno 104\] Connection reset by peer\n\Z", cause="wrong_words")
@@ -233,9 +233,8 @@ def storm(count: int) -> Callable[[Program], None]:
 
 @check(points=0, read="the-race-before-select", causes=WAKE_UPS)
 def test_selsig_race_loses_the_signal(lab: Lab) -> None:
-    """The handler has run, and select waits nevertheless: what came before it leaves nothing that it looks
-    at.
-    """
+    """The handler has run, and select waits nevertheless: a signal that came before select leaves nothing
+    that select could see."""
     program = in_the_gap(lab, "selsig_race", one_signal)
     program.expect_text('Wake up and block in "select"\n')
     program.expect_at_rest()
@@ -369,7 +368,7 @@ def catches_a_signal_in_select(lab: Lab, name: str) -> None:
 
 @check(points=2, read="the-self-pipe", causes=WAKE_UPS)
 def test_self_pipe_gets_a_signal(lab: Lab) -> None:
-    """The handler writes a byte, and select sees it: the signal has become a thing to read."""
+    """The handler writes a byte, and select sees it: now the signal is a byte that can be read."""
     catches_a_signal_in_select(lab, "self_pipe")
 
 
@@ -421,9 +420,7 @@ def test_the_handler_keeps_errno(lab: Lab) -> None:
 
 @check(points=2, read="storms", causes=WAKE_UPS)
 def test_self_pipe_is_drained(lab: Lab) -> None:
-    """Four thousand signals in one select are one piece of news. Then the pipe is empty, and select waits
-    again.
-    """
+    """Four thousand signals wake select once. Then the pipe is empty, and select waits again."""
     with step("in the first select, SIGUSR1 comes 4000 times"):
         program = lab.start("self_pipe", "-r", "2", faults={"select": 4000})
     program.expect_text(f"PID: {shown_pid(program)}\nGot signal\n", cause=lambda: why_silent(program))
@@ -438,9 +435,7 @@ def test_self_pipe_is_drained(lab: Lab) -> None:
 
 @check(points=2, read="storms", causes=WAKE_UPS, slow=True)
 def test_self_pipe_survives_a_storm(lab: Lab) -> None:
-    """Ten thousand signals fill the pipe. The handler returns all the same, and the last signal is not
-    missed.
-    """
+    """Ten thousand signals fill the pipe. The handler still returns, and the last signal is not missed."""
     program = in_the_gap(lab, "self_pipe", storm(10_000), wide=3.0)
     program.expect_text('Wake up and block in "select"\nGot signal\n', cause="signal_lost")
     program.expect_exit(0)
@@ -456,7 +451,7 @@ def test_pselect_wait_loses_no_signal(lab: Lab) -> None:
 
 @check(points=0, read="pselect-and-signalfd", causes=WAKE_UPS)
 def test_signalfd_wait_loses_no_signal(lab: Lab) -> None:
-    """A blocked signal is something to read, from a descriptor that select can watch."""
+    """A blocked signal can be read from a descriptor, and select can watch this descriptor."""
     catches_a_signal_in_select(lab, "signalfd_wait")
     catches_a_signal_in_the_gap(lab, "signalfd_wait")
     catches_a_signal_at_every_point(lab, "signalfd_wait")
@@ -464,9 +459,8 @@ def test_signalfd_wait_loses_no_signal(lab: Lab) -> None:
 
 @check(points=0, read="storms", causes=WAKE_UPS, hidden=True)
 def test_pending_signals_are_one(lab: Lab) -> None:
-    """Ten thousand that come while the signal is blocked are one that is pending: the next round has to wait
-    again.
-    """
+    """Ten thousand signals that come while the signal is blocked are pending as one. The next round has to
+    wait again."""
 
     def ten_thousand(program: Program) -> None:
         with step("SIGUSR1 comes 10000 times"), contextlib.suppress(ProcessLookupError):
@@ -612,7 +606,7 @@ def test_the_other_server_refuses_the_same(lab: Lab) -> None:
 
 @check(points=1, read="three-gibibytes", causes=FILES, slow=True)
 def test_more_than_two_gib_arrive_by_copy(lab: Lab) -> None:
-    """A size past 2 GiB fits into no int, and the file into no memory."""
+    """A size above 2 GiB does not fit into an int, and such a file does not fit into memory."""
     a_large_file_arrives(lab, COPY)
 
 
@@ -688,7 +682,7 @@ def test_a_file_that_shrinks_ends_sendfile(lab: Lab) -> None:
 
 @check(points=1, read="files-that-change", causes=FILES)
 def test_a_file_that_grows_is_sent_as_promised(lab: Lab) -> None:
-    """SIZE was said before the first byte. More than that would be taken for something else."""
+    """SIZE was said before the first byte. The client would take more bytes for something else."""
     for program in (COPY, SENDFILE):
         server, path, content = half_sent(lab, program)
         ann = server.connect("ann", receive_buffer=4096)
@@ -720,13 +714,13 @@ def a_leaver_is_survived(lab: Lab, program: str) -> None:
     server.stop()
 
 
-@check(points=2, read="who-leaves-half-way", causes=FILES)
+@check(points=2, read="a-client-that-leaves-half-way", causes=FILES)
 def test_a_client_that_leaves_half_way_ends_nobody_else_by_copy(lab: Lab) -> None:
     """A client asks for a large file and leaves in the middle. That ends its connection, and no other."""
     a_leaver_is_survived(lab, COPY)
 
 
-@check(points=3, read="who-leaves-half-way", causes=FILES | {"sigpipe": FILES["killed_by_leaver"]})
+@check(points=3, read="a-client-that-leaves-half-way", causes=FILES | {"sigpipe": FILES["killed_by_leaver"]})
 def test_a_client_that_leaves_half_way_ends_nobody_else_by_sendfile(lab: Lab) -> None:
     """sendfile to a client that has gone raises SIGPIPE, and it has no flag to prevent that."""
     a_leaver_is_survived(lab, SENDFILE)
@@ -777,9 +771,8 @@ def spins_or_is_silent(server: Server) -> str:
 
 @check(points=1, read="a-hundred-clients", causes=FILES | shortage.CAUSES, slow=True)
 def test_a_full_server_rests(lab: Lab) -> None:
-    """accept fails while no descriptor is free, and the client waits in the backlog. That is said once, and
-    it passes.
-    """
+    """accept fails while no descriptor is free, and the client waits in the backlog. The server logs this
+    once, and goes on when a descriptor is free."""
     where = directory(lab)
     for program in (COPY, SENDFILE):
         server = lab.server(program, str(where))
@@ -807,7 +800,7 @@ def test_a_full_server_rests(lab: Lab) -> None:
 
 @check(points=2, read="the-copy-loop", causes=FILES, hidden=True)
 def test_requests_that_are_none_do_no_harm(lab: Lab) -> None:
-    """Half a line, a line without end, a visitor who says nothing: each concerns its own connection."""
+    """Half a line, a line without end, a client that sends nothing: each affects its own connection only."""
     where = directory(lab)
     for program in (COPY, SENDFILE):
         server = lab.server(program, str(where))
@@ -834,7 +827,8 @@ def test_requests_that_are_none_do_no_harm(lab: Lab) -> None:
 
 @check(points=0, read="corks")
 def test_cork_counts_segments(lab: Lab) -> None:
-    """Ten small writes are ten segments, or two, or one. The kernel counts them; the sender decides."""
+    """Ten small writes are ten segments, or two, or one: the sender's options decide. The kernel counts
+    them."""
     run = lab.run("cork").expect_status()
 
     def row(name: str, at_once: float = 10_000) -> int:
@@ -1009,9 +1003,8 @@ def test_redirections_race_with_nobody(lab: Lab) -> None:
 
 @check(points=0, read="the-deadlock", causes=REDIRECTIONS)
 def test_unflushed_output_deadlocks(lab: Lab) -> None:
-    """The question waits in a buffer, who asked it waits for the answer, and who should answer waits for the
-    question.
-    """
+    """The question is in a buffer. The process that asks waits for the answer, and the process that should
+    answer waits for the question."""
     program = lab.start("stream_redirect", "deadlock")
     program.expect_match(r"^client \d+: prints, does not flush", stream="stderr")
     wait_until(lambda: len(program.children()) == 1, "there are two processes", cause="no_deadlock")
@@ -1347,7 +1340,8 @@ def rude_clients_concern_themselves(lab: Lab, program: str) -> None:
 
 @check(points=4, read="the-capstone", causes=TALK)
 def test_a_name_is_given_once(lab: Lab) -> None:
-    """Who speaks is told by the name alone: it has to be the client's own, and nothing else than a name."""
+    """Only the name tells who is speaking. So each client needs a name of its own, and a name must contain
+    nothing else."""
     names_are_given_once(lab, CHAT)
 
 
@@ -1377,19 +1371,20 @@ def test_no_text_breaks_the_protocol(lab: Lab) -> None:
 
 @check(points=5, read="the-capstone", causes=TALK, after="what_one_says_all_others_get", slow=True)
 def test_a_client_that_does_not_read_is_cut_off(lab: Lab) -> None:
-    """What waits for a client that does not read needs memory. At 64 KiB it is cut; nobody waits for it."""
+    """The lines for a client that does not read need memory. At 64 KiB its connection is cut, and no other
+    client waits for it."""
     a_slow_reader_is_cut_off(lab, CHAT)
 
 
 @check(points=3, read="the-capstone", causes=TALK, after="what_one_says_all_others_get")
 def test_a_silent_client_is_ended_by_the_limit(lab: Lab) -> None:
-    """With -w, a client that has sent nothing for so long is told, and its connection ends."""
+    """With -w SECONDS, a client that has sent nothing for so long gets a message, and its connection ends."""
     silent_clients_are_told_the_limit(lab, CHAT)
 
 
 @check(points=4, read="the-capstone", causes=TALK, after="what_one_says_all_others_get")
 def test_a_thousand_clients_chat(lab: Lab) -> None:
-    """A thousand clients are a thousand descriptors, and each line is a thousand lines."""
+    """A thousand clients need a thousand descriptors, and each line has to be sent a thousand times."""
     a_crowd_talks(lab, CHAT, 1000)
 
 
@@ -1401,7 +1396,7 @@ def test_rude_clients_end_no_chat(lab: Lab) -> None:
 
 @check(points=2, read="the-twin", causes=TALK)
 def test_the_twin_talks_as_the_chat_does(lab: Lab) -> None:
-    """The same contract by another scheme: names, lines, commands, bytes."""
+    """The same contract, served by another scheme: names, lines, commands, bytes."""
     names_are_given_once(lab, TWIN)
     all_others_get_what_one_says(lab, TWIN)
     lines_are_put_together(lab, TWIN)

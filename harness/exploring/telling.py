@@ -212,7 +212,7 @@ class Story:
         return lines
 
     def end(self) -> list[str]:
-        """Who waits for what, if nobody could run at the end."""
+        """Says which thread waits for what, if no thread could run at the end."""
         if self.run.how != "deadlock":
             return []
         lines = []

@@ -42,9 +42,8 @@ COMMON_CAUSES = {
     "`disconnected HOST:PORT` has the address of its own `connected`.",
     "left_over": "What the last run stored is still there: shared memory with a name, or a file, outlives "
     "its program.",
-    "reset_instead": "The connection was reset (RST), not closed in order (FIN): close with bytes that "
-    "nobody has read does "
-    "so, and SO_LINGER with a time of 0.",
+    "reset_instead": "The connection was reset (RST), not closed in order (FIN): a close with unread bytes "
+    "does so, and so does SO_LINGER with a time of 0.",
     "hung_up": "The connection was closed where an answer was due.",
     "call_failed": "A call failed while this client was served, and the connection was closed. The "
     "program says "
@@ -67,7 +66,7 @@ COMMON_CAUSES = {
     "limit until something does.",
     "sigpipe": "A send to a client that had gone raised SIGPIPE, which ends a process that does not prepare "
     "for it (MSG_NOSIGNAL).",
-    "crashed": "The program made an error in its own memory, or threw what nobody caught.",
+    "crashed": "The program made an error in its own memory, or threw an exception that nothing caught.",
     "interrupted": "A signal interrupted a call, which then failed with EINTR: that is no error. Try again, "
     "or set "
     "SA_RESTART.",
@@ -87,8 +86,8 @@ COMMON_CAUSES = {
     "sanitizer": "The sanitizer found an error in the program: begin with its first report.",
     "data_race": "Two threads used the same memory at once, one of them to write it, and no lock made them "
     "take turns.",
-    "lock_order": "Two locks are taken in both orders: two threads that hold one each wait for the other's "
-    "for ever.",
+    "lock_order": "Two locks are taken in both orders: two threads that hold one lock each wait for each "
+    "other for ever.",
     "thread_leak": "A thread that has ended is neither joined nor detached: its stack is kept for a join "
     "that never comes.",
     "double_lock": "A thread locked a mutex that it holds already: it waits for itself.",
@@ -97,14 +96,11 @@ COMMON_CAUSES = {
     "too_many_processes": "It made more processes than a machine bears: a child that goes on in the parent's "
     "loop forks, too.",
     "disk_hog": "It wrote more files, or larger ones, than the sandbox has room for.",
-    "went_on": "Somebody has continued the program (SIGCONT) while it was to stand still: what was to "
-    "happen to it "
-    "all at once did not.",
+    "went_on": "The program was continued (SIGCONT) while the check held it, so the events did not come all "
+    "at once.",
     "not_disturbed": "The program does not call what was to be disturbed (send, recv, fork, …) from the C "
-    "library, "
-    "or not for all of it: a function of its own of that name, or the bare system call. So nobody can see "
-    "how it "
-    "bears the disturbance.",
+    "library, or not for all of it: a function of its own of that name, or the bare system call. So the "
+    "check cannot see how the program bears the disturbance.",
     "blinds_sanitizer": "The program tells the sanitizer what not to report.",
     "hides": "It has made itself unreadable (prctl PR_SET_DUMPABLE, or a program file that its user may not "
     "read): "

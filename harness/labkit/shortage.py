@@ -12,11 +12,10 @@ CAUSES = {
     "spins_when_full": "accept fails at once while the system has no descriptor, and was called again and "
     "again: a whole CPU "
     "is spent on nothing. Wait before the next call.",
-    "accept_failed_silently": "accept failed, and nothing was said: the operator looks for the "
-    "reason in vain. Tell "
-    "the reason on stderr.",
-    "accept_failed_noisily": "The same shortage was told again at each attempt: a log that fills the disk. "
-    "Tell it once.",
+    "accept_failed_silently": "accept failed, and nothing was said: the operator does not learn the reason. "
+    "Write it to stderr.",
+    "accept_failed_noisily": "The same shortage was logged again at each attempt, which fills the disk. Log "
+    "it once.",
     "child_needs_one_more": "The log tells the shortage for another call than accept: a child needs a "
     "descriptor "
     "more than there is. Close in the child first what only the parent needs.",

@@ -129,7 +129,7 @@ def test_a_plain_file_is_always_ready_for_select_and_refused_by_epoll() -> None:
 
 
 def test_at_the_end_a_socket_is_readable_now_and_always() -> None:
-    """lab05#readiness, #who-leaves: after the other side's last byte a socket is readable, again and again.
+    """lab05#readiness, #clients-that-leave: after the other side's last byte a socket is readable for ever.
     """
     client, server = pair()
     client.close()
@@ -141,7 +141,7 @@ def test_at_the_end_a_socket_is_readable_now_and_always() -> None:
 
 
 def test_a_closed_descriptor_is_ebadf_for_select() -> None:
-    """lab05#who-leaves: a descriptor that is closed and left in the set makes select fail with EBADF."""
+    """lab05#clients-that-leave: a closed descriptor that is left in the set makes select fail: EBADF."""
     reading, writing = os.pipe()
     os.close(reading)
     assert error_of(lambda: select.select([reading], [], [], 0)) == "EBADF"

@@ -85,7 +85,7 @@ def test_a_child_can_ask_for_a_signal_at_its_parents_end() -> None:
 
 @alone()
 def test_fork_copies_only_the_thread_that_calls_it() -> None:
-    """lab04#once-called-twice-returned, lab06#fork-and-threads: the child has one thread."""
+    """lab04#called-once-returns-twice, lab06#fork-and-threads: the child has one thread."""
     end = threading.Event()
     thread = threading.Thread(target=end.wait)
     thread.start()
@@ -100,7 +100,7 @@ def test_fork_copies_only_the_thread_that_calls_it() -> None:
 
 @alone()
 def test_the_end_of_a_stream_is_seen_when_the_last_copy_is_closed() -> None:
-    """lab04#who-closes-what: a client sees the end when no process has a copy of the connection any more."""
+    """lab04#copies-of-descriptors: a client sees the end when no process has a copy of the connection."""
     listener = listening()
     client = socket.create_connection(listener.getsockname())
     server, _ = listener.accept()
@@ -174,7 +174,7 @@ def test_fork_fails_with_eagain_at_the_limit_of_processes() -> None:
 
 @alone()
 def test_buffers_are_copied_with_the_process() -> None:
-    """lab04#once-called-twice-returned: what lies in the C library's buffer at fork is written twice."""
+    """lab04#called-once-returns-twice: what lies in the C library's buffer at fork is written twice."""
     reading, writing = os.pipe()
     middle = os.fork()
     if middle == 0:
@@ -191,6 +191,6 @@ def test_buffers_are_copied_with_the_process() -> None:
 
 @alone()
 def test_posix_spawn_starts_a_program_without_fork() -> None:
-    """lab04#once-called-twice-returned: posix_spawn makes a process that executes a program."""
+    """lab04#called-once-returns-twice: posix_spawn makes a process that executes a program."""
     child = os.posix_spawn("/bin/sh", ["sh", "-c", "exit 7"], os.environ)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
