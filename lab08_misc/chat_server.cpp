@@ -259,8 +259,10 @@ int main(int argc, char* argv[]) try {
         const bool paused = pause.active();
         watched.assign(1, {paused ? -1 : listener.get(), POLLIN, 0});
         room.watch(watched);
-        const int patience = room.patience();
-        check("poll", poll(watched.data(), watched.size(), paused && patience == -1 ? 1000 : patience));
+        int patience = room.patience();
+        // -1 is without a limit. A pause ends within a second.
+        if (paused && (patience == -1 || patience > 1000)) patience = 1000;
+        check("poll", poll(watched.data(), watched.size(), patience));
         room.receive(watched.data() + 1);
         if (watched.front().revents != 0) {
             endpoint address;

@@ -17,7 +17,7 @@ from labkit.instructions import holding
 from labkit.program import Program
 from labkit.steps import CouldNotTell
 from labkit.stillness import waits_for_ever
-from labkit.waiting import poll
+from labkit.waiting import allowing, poll
 
 ASLEEP = "while it sleeps"
 MOST_POINTS = 100  # begins and ends of system calls between one signal and the next
@@ -1336,6 +1336,11 @@ def rude_clients_concern_themselves(lab: Lab, program: str) -> None:
     server.stop()
     ann = joined(lab.server(program, port=port), "ann")
     shortage.rests_when_accept_fails(lab, program, request=b"ann\n", reply=PROMPT + b"* Hello ann\n")
+    server = lab.server(program, "-w", "3600", faults={"nth_accept": 2})
+    joined(server, "ann")
+    bob = server.connect("bob")
+    with allowing(shortage.REST):
+        bob.expect(PROMPT, cause={"accept": "never_again"})
 
 
 @check(points=4, read="the-capstone", causes=TALK)
