@@ -54,6 +54,7 @@ class Peer:
     ) -> None:
         self.name = name
         self.program = program
+        program.clients.append(self)
         self.socket = connection
         self.socket.setblocking(False)
         self.local: kernel.End = connection.getsockname()[:2]

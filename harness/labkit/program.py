@@ -138,6 +138,7 @@ class Program:
         self.asked_to_end = False
         self.flooded = False  # it was killed for printing without end
         self.came = 0  # bytes that have come from it to its clients
+        self.clients: list[object] = []  # a connection stays open, also if the check keeps no name for it
         self.disturbance = around.disturbance
         self._box = box
         given = subprocess.PIPE if stdin else subprocess.DEVNULL
