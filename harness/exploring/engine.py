@@ -258,7 +258,7 @@ class Engine:
         while len(self._buffer) < size:
             if not self._ready.poll(PATIENCE * 1000):
                 raise CouldNotTell("a run under the explorer did not come to its end")
-            chunk = os.read(self._answers.fileno(), 1 << 20)
+            chunk = os.read(self._answers.fileno(), 1 << 16)
             if not chunk:
                 raise self._broken()
             self._buffer += chunk

@@ -23,11 +23,14 @@
 #include <fcntl.h>
 #include <link.h>
 #include <linux/futex.h>
+#include <malloc.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/personality.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 #include <ucontext.h>
 #include <unistd.h>
@@ -158,7 +161,7 @@ std::uintptr_t program_end = 0;
 std::uintptr_t program_base = 0;
 
 long futex(std::uint32_t* word, int operation, std::uint32_t value) {
-    static const auto real = next<long(long, ...)>("syscall");
+    const auto real = real_function<long(long, ...), "syscall">::get();
     return real(SYS_futex, word, operation, value, nullptr, nullptr, 0);
 }
 
@@ -181,7 +184,7 @@ void await_turn() {
     thread& mine = threads[me];
     while (__atomic_load_n(&mine.go, __ATOMIC_ACQUIRE) == 0) futex(&mine.go, FUTEX_WAIT_PRIVATE, 0);
     __atomic_store_n(&mine.go, 0U, __ATOMIC_RELAXED);
-    shared->tid = static_cast<std::int32_t>(gettid());
+    shared->tid = mine.tid;
 }
 
 /// splitmix64
@@ -461,6 +464,12 @@ void point() {
     pass_turn();
 }
 
+void point_unless_locked() {
+    const bool locked = std::any_of(objects.begin(), objects.begin() + object_count,
+                                    [](const object& it) { return it.owner == me; });
+    if (!locked) point();
+}
+
 bool begin_together() {
     return asked.together != 0;
 }
@@ -601,7 +610,7 @@ void come_back() {
     if (free) running = me;
     give_guard();
     if (free)
-        shared->tid = static_cast<std::int32_t>(gettid());
+        shared->tid = threads[me].tid;
     else
         await_turn();
     record(event::returns);
@@ -686,7 +695,11 @@ void forget_thread(int number) {
 
 void thread_begins(int number) {
     me = number;
-    if (number > 0) await_turn();
+    threads[number].tid = static_cast<std::int32_t>(gettid());
+    if (number > 0)
+        await_turn();
+    else
+        shared->tid = threads[number].tid;
     inside = false;
     pthread_setspecific(end_key, &threads[me]);
     record(event::begins);
@@ -738,6 +751,11 @@ bool read_request(const char* line) {
 
 /// What the child does before main.
 void set_out() {
+    // On one processor: the threads take turns, and to wake one on another processor is dear. Best effort.
+    cpu_set_t here;
+    CPU_ZERO(&here);
+    CPU_SET(sched_getcpu(), &here);
+    sched_setaffinity(0, sizeof here, &here);
     chance_state = asked.seed * 0x2545F4914F6CDD1DU + 1;
     for (std::uint64_t& change : changes) change = 1 + chance() % std::max<std::uint64_t>(asked.length, 1);
     pthread_key_create(&end_key, [](void*) { thread_ends(); });
@@ -748,7 +766,6 @@ void set_out() {
     const int number = prepare_thread();
     threads[number].handle = pthread_self();
     running = number;
-    shared->tid = static_cast<std::int32_t>(gettid());
     active = true;
     thread_begins(number);
 }
@@ -757,7 +774,7 @@ double cpu_seconds(pid_t child) {
     clockid_t clock = 0;
     timespec used{};
     if (clock_getcpuclockid(child, &clock) != 0) return 0;
-    static const auto real = next<int(clockid_t, timespec*)>("clock_gettime");
+    const auto real = real_function<int(clockid_t, timespec*), "clock_gettime">::get();
     return real(clock, &used) == 0
                ? static_cast<double>(used.tv_sec) + static_cast<double>(used.tv_nsec) / 1e9
                : 0;
@@ -766,7 +783,7 @@ double cpu_seconds(pid_t child) {
 /// Waits for the end of the child; takes the turn from a thread that only computes, and ends what does
 /// nothing.
 int supervise(pid_t child, const sigset_t& child_ended) {
-    static const auto call = next<long(long, ...)>("syscall");
+    const auto call = real_function<long(long, ...), "syscall">::get();
     int status = 0;
     std::uint64_t seen = 0;
     double computed = 0;
@@ -796,23 +813,32 @@ int supervise(pid_t child, const sigset_t& child_ended) {
 }
 
 int scratch_file() {
-    int file = open(".", O_TMPFILE | O_RDWR | O_APPEND | O_CLOEXEC, 0600);
-    if (file == -1) {
-        char name[] = "explored-XXXXXX";
-        file = mkostemp(name, O_APPEND | O_CLOEXEC);
-        unlink(name);
-    }
+    const int file = memfd_create("explored", MFD_CLOEXEC);
+    if (file != -1) fcntl(file, F_SETFL, O_APPEND);
     return file;
 }
 
 bool write_all(int file, const void* data, std::size_t size) {
     const char* at = static_cast<const char*>(data);
     while (size > 0) {
-        static const auto real = next<ssize_t(int, const void*, std::size_t)>("write");
+        const auto real = real_function<ssize_t(int, const void*, std::size_t), "write">::get();
         const ssize_t written = real(file, at, size);
         if (written <= 0) return false;
         at += written;
         size -= static_cast<std::size_t>(written);
+    }
+    return true;
+}
+
+/// The same for several parts, with one call if possible: whoever reads them wakes up once.
+bool write_all(int file, std::array<iovec, 6>& parts) {
+    const ssize_t written = writev(file, parts.data(), static_cast<int>(parts.size()));
+    std::size_t left_out = written > 0 ? static_cast<std::size_t>(written) : 0;
+    for (const iovec& part : parts) {
+        const std::size_t done = std::min(left_out, part.iov_len);
+        left_out -= done;
+        if (!write_all(file, static_cast<const char*>(part.iov_base) + done, part.iov_len - done))
+            return false;
     }
     return true;
 }
@@ -835,6 +861,13 @@ std::uint32_t size_of(int file) {
         std::min<std::size_t>(static_cast<std::size_t>(status.st_size), most_output));
 }
 
+shared_memory* new_shared_memory() {
+    void* memory = mmap(nullptr, sizeof(shared_memory), PROT_READ | PROT_WRITE,
+                        MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (memory == MAP_FAILED) _exit(3);
+    return static_cast<shared_memory*>(memory);
+}
+
 using main_function = int(int, char**, char**);
 main_function* real_main = nullptr;
 
@@ -844,7 +877,11 @@ main_function* real_main = nullptr;
     const int output = scratch_file();
     const int errors = scratch_file();
     if (output == -1 || errors == -1) _exit(3);
-    const char* input = std::getenv("EXPLORE_INPUT");
+    const char* name = std::getenv("EXPLORE_INPUT");
+    const int input = open(name != nullptr ? name : "/dev/null", O_RDONLY | O_CLOEXEC);
+    if (input == -1) _exit(3);
+    mallopt(M_ARENA_MAX, 1);  // one thread runs at a time, so that one heap is enough for them
+    shared = new_shared_memory();
     sigset_t child_ended;
     sigset_t before;
     sigemptyset(&child_ended);
@@ -855,16 +892,15 @@ main_function* real_main = nullptr;
     std::size_t capacity = 0;
     while (getline(&line, &capacity, lines) > 0) {
         if (!read_request(line)) _exit(4);
-        if (shared != nullptr) munmap(shared, sizeof *shared);
-        shared = static_cast<shared_memory*>(mmap(nullptr, sizeof *shared, PROT_READ | PROT_WRITE,
-                                                  MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
-        if (shared == MAP_FAILED || ftruncate(output, 0) != 0 || ftruncate(errors, 0) != 0) _exit(3);
+        std::memset(shared, 0, offsetof(shared_memory, sleepers));
+        if (size_of(output) > 0 && ftruncate(output, 0) != 0) _exit(3);
+        if (size_of(errors) > 0 && ftruncate(errors, 0) != 0) _exit(3);
+        lseek(input, 0, SEEK_SET);
         const pid_t child = fork();
         if (child == 0) {
             sigprocmask(SIG_SETMASK, &before, nullptr);
-            const int given = open(input != nullptr ? input : "/dev/null", O_RDONLY);
-            dup2(given, STDIN_FILENO);
-            close(given);
+            dup2(input, STDIN_FILENO);
+            close(input);
             dup2(output, STDOUT_FILENO);
             dup2(errors, STDERR_FILENO);
             close(answers);
@@ -886,12 +922,15 @@ main_function* real_main = nullptr;
         said.message = static_cast<std::uint32_t>(strnlen(shared->message, sizeof shared->message));
         said.output = size_of(output);
         said.errors = size_of(errors);
-        if (!write_all(answers, &said, sizeof said) ||
-            !write_all(answers, shared->taken.data(), said.choices * sizeof(choice)) ||
-            !write_all(answers, shared->seen.data() + oldest, (said.events - oldest) * sizeof(entry)) ||
-            !write_all(answers, shared->seen.data(), oldest * sizeof(entry)) ||
-            !write_all(answers, shared->sleepers.data(), said.threads * sizeof(sleeper)) ||
-            !write_all(answers, shared->message, said.message) || !send_file(answers, output, said.output) ||
+        std::array<iovec, 6> parts{{
+            {&said, sizeof said},
+            {shared->taken.data(), said.choices * sizeof(choice)},
+            {shared->seen.data() + oldest, (said.events - oldest) * sizeof(entry)},
+            {shared->seen.data(), oldest * sizeof(entry)},
+            {shared->sleepers.data(), said.threads * sizeof(sleeper)},
+            {shared->message, said.message},
+        }};
+        if (!write_all(answers, parts) || !send_file(answers, output, said.output) ||
             !send_file(answers, errors, said.errors))
             break;
     }
@@ -904,9 +943,8 @@ int explored_main(int argc, char** argv, char** environment) {
     std::array<void*, 4> some{};
     backtrace(some.data(), static_cast<int>(some.size()));  // it loads what it needs the first time
     if (const char* schedule = std::getenv("EXPLORE_SCHEDULE")) {
-        shared = static_cast<shared_memory*>(mmap(nullptr, sizeof *shared, PROT_READ | PROT_WRITE,
-                                                  MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
-        if (shared == MAP_FAILED || !read_request(schedule)) {
+        shared = new_shared_memory();
+        if (!read_request(schedule)) {
             std::fprintf(stderr, "no such schedule\n");
             _exit(2);
         }
@@ -925,7 +963,7 @@ extern "C" __attribute__((visibility("default"))) int __libc_start_main(int (*ma
                                                                         void (*fini)(), void (*loader_fini)(),
                                                                         void* stack_end) {
     using start = int(int (*)(int, char**, char**), int, char**, void (*)(), void (*)(), void (*)(), void*);
-    static const auto real = schedules::next<start>("__libc_start_main");
+    const auto real = schedules::real_function<start, "__libc_start_main">::get();
     std::array<char, 4096> path{};
     const char* program = std::getenv("EXPLORE");  // not what starts it: prlimit, say
     const bool wanted = program != nullptr && readlink("/proc/self/exe", path.data(), path.size() - 1) > 0 &&

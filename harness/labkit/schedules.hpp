@@ -9,7 +9,12 @@
 #include <pthread.h>
 #include <time.h>
 
+#include <algorithm>
+#include <cstddef>
 #include <cstdint>
+
+// What glibc's headers say of a function's arguments is no part of a template's argument.
+#pragma GCC diagnostic ignored "-Wignored-attributes"
 
 namespace schedules {
 
@@ -86,14 +91,32 @@ struct thread {
     std::uint64_t since = 0;              // when its waiting began, for the order of waiters
     std::uint64_t priority = 0;
     pthread_t handle{};
+    std::int32_t tid = 0;
     char name[16]{};
 };
 
-/// The real function of that name: the C library's, or ThreadSanitizer's in a program built with it.
-template <typename Function>
-Function* next(const char* name) {
-    return reinterpret_cast<Function*>(dlsym(RTLD_NEXT, name));
-}
+/// A name that a template can have.
+template <std::size_t size>
+struct text {
+    char characters[size]{};
+    consteval text(const char (&given)[size]) { std::copy(given, given + size, characters); }
+};
+
+/// The real function of that name: the C library's, or ThreadSanitizer's in a program built with it. All are
+/// looked up when the library is loaded, once for all the runs.
+template <typename Function, text name>
+class real_function {
+ public:
+    static Function* get() {
+        (void)early_;
+        if (found_ == nullptr) found_ = reinterpret_cast<Function*>(dlsym(RTLD_NEXT, name.characters));
+        return found_;
+    }
+
+ private:
+    static inline constinit Function* found_ = nullptr;
+    static inline const bool early_ = get() != nullptr;
+};
 
 extern bool active;  // whether this process is being explored
 extern __attribute__((
@@ -114,6 +137,9 @@ std::int64_t deadline_of(const timespec& time, clockid_t clock);
 
 /// A choice: the calling thread could go on, and others run instead.
 void point();
+/// The same, but for a thread that has a mutex: who needs it could not run either, and who does not need it
+/// can run before the thread locks it, or after.
+void point_unless_locked();
 /// Whether a new thread waits until the one that creates it has to wait.
 bool begin_together();
 /// The calling thread waits for `wants` (of `what`) until another gives it, or until the deadline passes.

@@ -53,7 +53,7 @@ void unlock(object& it, const char* what) {
 }
 
 int mutex_lock(pthread_mutex_t* mutex, std::int64_t deadline) {
-    static const auto real = next<int(pthread_mutex_t*)>("pthread_mutex_lock");
+    const auto real = real_function<int(pthread_mutex_t*), "pthread_mutex_lock">::get();
     object& it = find(mutex);
     if (it.owner == me && kind_of(mutex) == recursive) {
         ++it.depth;
@@ -65,14 +65,14 @@ int mutex_lock(pthread_mutex_t* mutex, std::int64_t deadline) {
 }
 
 void mutex_release(pthread_mutex_t* mutex) {
-    static const auto real = next<int(pthread_mutex_t*)>("pthread_mutex_unlock");
+    const auto real = real_function<int(pthread_mutex_t*), "pthread_mutex_unlock">::get();
     object& it = find(mutex);
     unlock(it, "mutex");
     real(mutex);
 }
 
 int condition_wait(pthread_cond_t* condition, pthread_mutex_t* mutex, std::int64_t deadline) {
-    static const auto real = next<int(pthread_mutex_t*)>("pthread_mutex_lock");
+    const auto real = real_function<int(pthread_mutex_t*), "pthread_mutex_lock">::get();
     point();
     object& it = find(mutex);
     if (it.owner != me) finish(outcome::misuse, "%s waits with a mutex that it has not locked", self().name);
@@ -114,7 +114,7 @@ bool is_file(int fd) {
 }
 
 bool ready(int fd, short what) {
-    static const auto real = next<decltype(::poll)>("poll");
+    const auto real = real_function<decltype(::poll), "poll">::get();
     pollfd one{fd, what, 0};
     const int saved = errno;
     const bool now = real(&one, 1, 0) != 0;
@@ -150,8 +150,8 @@ int join(pthread_t handle, std::int64_t deadline) {
 
 #define EXPORT extern "C" __attribute__((visibility("default")))
 // The real function, for a thread that is not explored.
-#define UNLESS_EXPLORED(name, ...)                          \
-    static const auto real = next<decltype(::name)>(#name); \
+#define UNLESS_EXPLORED(name, ...)                                   \
+    const auto real = real_function<decltype(::name), #name>::get(); \
     if (!explored()) return real(__VA_ARGS__)
 
 // --- mutexes
@@ -230,7 +230,7 @@ EXPORT int pthread_spin_unlock(pthread_spinlock_t* mutex) noexcept {
 
 namespace {
 int read_lock(pthread_rwlock_t* mutex, std::int64_t deadline) {
-    static const auto real = next<int(pthread_rwlock_t*)>("pthread_rwlock_rdlock");
+    const auto real = real_function<int(pthread_rwlock_t*), "pthread_rwlock_rdlock">::get();
     object& it = find(mutex);
     if (it.owner != -1) record(event::waits_for_lock, &it, it.owner);
     if (!wait_for(want::share, &it, deadline)) return ETIMEDOUT;
@@ -239,7 +239,7 @@ int read_lock(pthread_rwlock_t* mutex, std::int64_t deadline) {
 }
 
 int write_lock(pthread_rwlock_t* mutex, std::int64_t deadline) {
-    static const auto real = next<int(pthread_rwlock_t*)>("pthread_rwlock_wrlock");
+    const auto real = real_function<int(pthread_rwlock_t*), "pthread_rwlock_wrlock">::get();
     const int error = lock(mutex, deadline);
     return error != 0 ? error : real(mutex);
 }
@@ -333,14 +333,14 @@ EXPORT int pthread_cond_clockwait(pthread_cond_t* condition, pthread_mutex_t* mu
 
 EXPORT int pthread_cond_signal(pthread_cond_t* condition) noexcept {
     UNLESS_EXPLORED(pthread_cond_signal, condition);
-    point();
+    point_unless_locked();
     tell(find(condition), 1);
     return 0;
 }
 
 EXPORT int pthread_cond_broadcast(pthread_cond_t* condition) noexcept {
     UNLESS_EXPLORED(pthread_cond_broadcast, condition);
-    point();
+    point_unless_locked();
     tell(find(condition), INT_MAX);
     return 0;
 }
@@ -379,7 +379,7 @@ EXPORT int pthread_tryjoin_np(pthread_t handle, void** result) noexcept {
     point();
     const int number = find_thread(handle);
     if (number == -1 || of(number).wants != want::over) return EBUSY;
-    static const auto wait = next<int(pthread_t, void**)>("pthread_join");
+    const auto wait = real_function<int(pthread_t, void**), "pthread_join">::get();
     of(number).joined = true;
     return wait(handle, result);
 }
@@ -387,7 +387,7 @@ EXPORT int pthread_tryjoin_np(pthread_t handle, void** result) noexcept {
 EXPORT int pthread_clockjoin_np(pthread_t handle, void** result, clockid_t clock, const timespec* time) {
     UNLESS_EXPLORED(pthread_clockjoin_np, handle, result, clock, time);
     if (const int error = join(handle, deadline_of(*time, clock))) return error;
-    static const auto wait = next<int(pthread_t, void**)>("pthread_join");
+    const auto wait = real_function<int(pthread_t, void**), "pthread_join">::get();
     of(self().joins).joined = true;
     return wait(handle, result);
 }
@@ -486,7 +486,7 @@ EXPORT long syscall(long number, ...) noexcept {
     long words[6];
     for (long& word : words) word = va_arg(values, long);
     va_end(values);
-    static const auto real = next<long(long, ...)>("syscall");
+    const auto real = real_function<long(long, ...), "syscall">::get();
     if (number != SYS_futex || !active || me < 0)
         return real(number, words[0], words[1], words[2], words[3], words[4], words[5]);
     auto* word = reinterpret_cast<int*>(words[0]);
@@ -524,7 +524,7 @@ EXPORT long syscall(long number, ...) noexcept {
 
 namespace {
 int take_permit(sem_t* semaphore, std::int64_t deadline) {
-    static const auto real = next<int(sem_t*)>("sem_trywait");
+    const auto real = real_function<int(sem_t*), "sem_trywait">::get();
     object& it = find(semaphore);
     sem_getvalue(semaphore, &it.value);
     if (!wait_for(want::permit, &it, deadline)) {
@@ -693,8 +693,8 @@ EXPORT pid_t fork() noexcept {
 // --- atomic variables, in a program built with ThreadSanitizer: there each access is a call
 // What follows point() is a jump, so that the sanitizer sees the program as its caller.
 
-#define REAL_ATOMIC(name)                                 \
-    static const auto real = next<decltype(name)>(#name); \
+#define REAL_ATOMIC(name)                                          \
+    const auto real = real_function<decltype(name), #name>::get(); \
     if (active && me >= 0) point()
 
 #define ATOMIC_FETCH(bits, type, operation)                                                      \
