@@ -59,7 +59,7 @@ $(short:%=trace-%):
 
 ## make schedules-lab06  PROGRAM=race ARGUMENTS='-n 2': every schedule of its threads; BOUND=1, SEEDS=100, TSAN=1
 $(short:%=schedules-%):
-	harness/schedules $(@:schedules-%=%) $(PROGRAM) $(if $(TSAN),--tsan) $(if $(BOUND),--bound $(BOUND)) $(if $(SEEDS),--seeds $(SEEDS)) \
+	harness/schedules $(@:schedules-%=%) $(PROGRAM) $(if $(TSAN),--tsan) $(if $(BOUND),--bound $(BOUND)) $(if $(SEEDS),--seeds $(SEEDS)) $(if $(CLIENTS),--clients '$(CLIENTS)') \
 		$(if $(INPUT),--input '$(INPUT)') -- $(ARGUMENTS)
 
 ## make doctor           what this machine can do, and what to do about the rest

@@ -6,6 +6,8 @@
 //   cat read                            cat must not overtake bob, or readers that come and go starve him
 //   ann done                            ann is done; bob is next
 //
+// Or each argument is what one thread does: ./register_rw 'read; done' 'write 7; done'
+//
 // Look at > and <: the beginning and the return of a call. std::shared_mutex leaves open who is next; glibc's
 // prefers readers, and a writer may wait for ever. rw_lock.hpp is yours to write. Next: queue_driver.
 #include <err.h>
@@ -50,8 +52,9 @@ std::string call(const std::string& order) {
 }
 
 int main(int argc, char* argv[]) try {
-    const options given{argc, argv, "", ""};
-    drive(call);
+    const options given{argc, argv, "", "[CALLS...]", 0, 6};
+    if (given.words.empty()) drive(call);
+    play(call, given.words);
 } catch (const std::exception& error) {
     errx(1, "%s", error.what());
 }

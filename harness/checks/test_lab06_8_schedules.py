@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from functools import partial
 
+from exploring import registers, services
 from exploring.checking import CAUSES, ended_well, every_schedule, target
 from exploring.engine import Run
 from exploring.queues import SCENARIOS, Scenario
@@ -36,7 +37,22 @@ COUNTERS = CAUSES | {
     "lost_updates": "Additions were lost: between the reading and the writing back another thread did the "
     "same.",
 }
-GIVEN = CAUSES | {"wrong_result": "The program does not do what it shows."}
+REGISTER = CAUSES | {
+    "not_alone": "A writer held the lock together with somebody else.",
+    "wrong_result": "A reader did not read what was written last.",
+}
+SERVERS = CAUSES | {
+    "no_answer": "A client waited for a reply, and no thread was left that would send it.",
+    "wrong_client": "A client got the reply to another one's request.",
+    "closed_too_early": "The connection was closed before the client had its reply.",
+    "two_winners": "Two clients swapped the same value: between the look and the change of the one came the other.",
+    "wrong_log": "The log must name each client once when it comes, and once when it has gone.",
+    "thread_leak": "The clients have gone, and a thread still waits for one of them.",
+    "not_told": "At the end each client has its replies, then Goodbye, then the end of the stream.",
+    "reply_lost": "What a client had sent before the end of the server was not answered.",
+    "went_on": "All threads have ended, and main was not told, or was told before it could see it.",
+}
+GIVEN = CAUSES | SERVERS | {"wrong_result": "The program does not do what it shows."}
 
 
 def explore(lab: Lab, *names: str) -> None:
@@ -49,7 +65,7 @@ def explore(lab: Lab, *names: str) -> None:
 # --- the queue
 
 
-@check(points=5, read="schedules", causes=QUEUE)
+@check(points=3, read="schedules", causes=QUEUE)
 def test_every_schedule_gives_each_item_to_one_thread(lab: Lab) -> None:
     """The threads may run in any order, and notify may wake any waiter. Each item is got once, and no thread
     sleeps while there is an item for it, or room.
@@ -59,13 +75,13 @@ def test_every_schedule_gives_each_item_to_one_thread(lab: Lab) -> None:
     )
 
 
-@check(points=3, read="schedules", causes=QUEUE)
+@check(points=2, read="schedules", causes=QUEUE)
 def test_every_schedule_ends_the_waiting_at_the_close(lab: Lab) -> None:
     """The close may come at any moment: before the waiting, within it, between the waking and the taking."""
     explore(lab, "closed_while_they_get", "closed_while_they_put", "closed_with_an_item")
 
 
-@check(points=2, read="schedules", causes=QUEUE)
+@check(points=1, read="schedules", causes=QUEUE)
 def test_every_schedule_keeps_the_time_limits(lab: Lab) -> None:
     """The time may be over at any moment, also when the item has just come: then it is somebody else's."""
     explore(lab, "in_time_or_not", "timed_and_untimed", "one_in_time_one_for_ever")
@@ -162,6 +178,55 @@ def test_no_schedule_loses_an_addition_or_stops_for_ever(lab: Lab) -> None:
         every_schedule(lab, f"lock_order {variant or ''}".strip(), explored, coins_stay, bound=-1, seeds=6)
 
 
+# --- readers and a writer
+
+
+@check(points=1, read="schedules", causes=REGISTER)
+def test_every_schedule_leaves_a_writer_alone(lab: Lab) -> None:
+    """Readers and writers come, wait and go in every order, and nobody sleeps for ever."""
+    for name, scenario in registers.SCENARIOS.items():
+        explored = target(lab, "register_rw", scenario, together=True)
+        every_schedule(lab, name, explored, registers.wrong, bound=1, most=2000, seeds=100)
+        sanitized = target(lab, "register_rw", scenario, variant="tsan", together=True)
+        every_schedule(lab, f"{name} with ThreadSanitizer", sanitized, registers.wrong, bound=-1, seeds=6)
+
+
+# --- servers: their clients are threads of the explorer
+
+
+def serve(lab: Lab, service: services.Service, seeds: int, sanitized: int = 0) -> None:
+    """Tries schedules of a server and its clients by chance; a few of them with ThreadSanitizer."""
+    for variant, count in ((None, seeds), ("tsan", sanitized)):
+        if count == 0:
+            continue
+        explored = target(lab, service.program, service.arguments, variant=variant, clients=service.scripts)
+        name = f"{service.program} with ThreadSanitizer" if variant else service.program
+        every_schedule(lab, name, explored, service.judge, bound=-1, seeds=count)
+
+
+@check(points=1, read="schedules", causes=SERVERS)
+def test_every_schedule_answers_each_client(lab: Lab) -> None:
+    """The next client may come before the last one's thread has begun, and both may write at the same time."""
+    for service in services.SERVERS:
+        serve(lab, service, seeds=400, sanitized=6)
+
+
+@check(points=1, read="schedules", causes=SERVERS)
+def test_every_schedule_of_a_pool_answers_each_client(lab: Lab) -> None:
+    """Three clients and two threads; a loop that is told of each reply: whoever is told must find it there."""
+    for service in services.POOLS:
+        serve(lab, service, seeds=500, sanitized=6)
+
+
+@check(points=1, read="schedules", causes=SERVERS)
+def test_every_schedule_says_goodbye(lab: Lab) -> None:
+    """SIGTERM may come at any moment: while a client connects, while its request is at work, while it goes."""
+    for variant, seeds in ((None, 400), ("tsan", 6)):
+        explored = target(lab, "upper_server_graceful", (), variant=variant, clients="|".join(services.GOODBYE))
+        name = "upper_server_graceful" + (" with ThreadSanitizer" if variant else "")
+        every_schedule(lab, name, explored, services.says_goodbye, bound=-1, seeds=seeds)
+
+
 # --- semaphore, event, condition: given programs
 
 
@@ -210,3 +275,5 @@ def test_every_schedule_of_the_given_programs_is_right(lab: Lab) -> None:
     )
     pool = target(lab, "semaphore_pool", ["-n", "6", "-d", "0.1"], together=True)
     every_schedule(lab, "semaphore_pool", pool, at_most_five, bound=0, seeds=100)
+    for service in services.GIVEN:
+        serve(lab, service, seeds=100)

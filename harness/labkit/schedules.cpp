@@ -47,6 +47,7 @@
 namespace schedules {
 
 bool active = false;
+bool small_world = false;
 thread_local int me = -1;
 
 namespace {
@@ -144,6 +145,8 @@ std::array<object, most_objects> objects;
 std::array<std::uint16_t, 2 * most_objects> places;  // by a hash of the address: the object's number + 1
 int object_count = 0;
 int thread_count = 0;
+int clients = 0;  // threads of the explorer's own
+int signal_for_main = 0;
 int running = nobody;
 int yields = 0;  // since a thread has had, told, begun or ended anything
 std::size_t next_planned = 0;
@@ -195,8 +198,20 @@ std::uint64_t chance() {
     return z ^ (z >> 31U);
 }
 
+/// With the system call itself: it is not the program that looks.
+bool any_ready(pollfd* fds, nfds_t count) {
+    const auto real = real_function<long(long, ...), "syscall">::get();
+    const int saved = errno;
+    timespec at_once{0, 0};
+    const bool ready = real(SYS_ppoll, fds, count, &at_once, nullptr, 0) != 0;
+    errno = saved;
+    return ready;
+}
+
 bool enabled(const thread& one) {
     switch (one.wants) {
+        case want::ready:
+            return any_ready(one.fds, one.fd_count) || (&one == threads.data() && signal_for_main != 0);
         case want::nothing:
             return true;
         case want::lock:
@@ -462,6 +477,7 @@ std::int64_t deadline_of(const timespec& time, clockid_t clock) {
 void point() {
     threads[me].wants = want::nothing;
     pass_turn();
+    take_signal();
 }
 
 void point_unless_locked() {
@@ -573,6 +589,48 @@ void yield() {
     pass_turn(true);
 }
 
+bool in_a_small_world() {
+    return small_world;
+}
+
+bool wait_until_ready(pollfd* fds, nfds_t count, std::int64_t deadline) {
+    thread& mine = threads[me];
+    mine.fds = fds;
+    mine.fd_count = count;
+    const bool waits = !any_ready(fds, count);
+    if (waits) record(event::leaves);
+    const bool in_time = wait_for(want::ready, nullptr, deadline);
+    if (waits) record(event::returns);
+    if (take_signal() && !any_ready(fds, count)) {
+        errno = EINTR;
+        return false;
+    }
+    errno = 0;
+    return in_time;
+}
+
+void signal_main(int signal) {
+    signal_for_main = signal;
+}
+
+bool take_signal() {
+    if (me != 0 || signal_for_main == 0) return false;
+    raise(std::exchange(signal_for_main, 0));  // its handler runs here, in its turn
+    return true;
+}
+
+bool is_ready(int fd, short what) {
+    pollfd one{fd, what, 0};
+    return any_ready(&one, 1);
+}
+
+bool waits_for_nothing(int fd) {
+    const int saved = errno;
+    const bool nonblocking = (fcntl(fd, F_GETFL) & O_NONBLOCK) != 0;
+    errno = saved;
+    return nonblocking;
+}
+
 void leave() {
     record(event::leaves);
     thread& mine = threads[me];
@@ -667,6 +725,16 @@ void finish(outcome how, const char* format, ...) {
     _exit(0);
 }
 
+void end_others(const std::vector<int>& but) {
+    for (int i = 0; i < thread_count; ++i)
+        if (i != me && std::find(but.begin(), but.end(), i) == but.end()) threads[i].wants = want::over;
+    for (const int other : but) {
+        if (other == me) continue;
+        threads[me].joins = other;
+        wait_for(want::end, nullptr);
+    }
+}
+
 int prepare_thread() {
     if (thread_count == most_threads) finish(outcome::cannot, "more than %d threads", most_threads);
     thread& one = threads[thread_count];
@@ -674,7 +742,7 @@ int prepare_thread() {
     one.wants = want::nothing;
     one.priority = (1U << 20) + chance() % (1U << 30);
     char name[16];
-    std::snprintf(name, sizeof name, thread_count == 0 ? "main" : "Thread-%d", thread_count);
+    std::snprintf(name, sizeof name, thread_count == 0 ? "main" : "Thread-%d", thread_count - clients);
     shared->threads = static_cast<std::uint32_t>(thread_count + 1);
     name_thread(thread_count, name);
     return thread_count++;
@@ -687,6 +755,11 @@ void name_thread(int number, const char* name) {
         shared->sleepers[number].name[i] = *name;
         if (*name != '\0') ++name;
     }
+}
+
+void name_client(int number, const std::string& name) {
+    ++clients;
+    name_thread(number, name.c_str());
 }
 
 void forget_thread(int number) {
@@ -766,6 +839,7 @@ void set_out() {
     const int number = prepare_thread();
     threads[number].handle = pthread_self();
     running = number;
+    small_world = std::getenv("EXPLORE_CLIENTS") != nullptr;
     active = true;
     thread_begins(number);
 }
@@ -906,7 +980,9 @@ main_function* real_main = nullptr;
             close(answers);
             close(requests);
             set_out();
-            std::exit(real_main(argc, argv, environment));
+            const int status = real_main(argc, argv, environment);
+            end_server();
+            std::exit(status);
         }
         if (child == -1) _exit(3);
         answer said{};

@@ -92,13 +92,14 @@ std::int64_t nanoseconds(const timespec& time) {
     return (time.tv_sec > 8'000'000'000 ? 8'000'000'000 : time.tv_sec) * 1'000'000'000 + time.tv_nsec;
 }
 
-/// A call that may wait for the world outside: at once if it would not, else with the turn given away.
+/// The same for a call that waits for something else than a descriptor.
 template <typename Call>
 auto outside(bool ready, Call call) {
     if (ready) {
         point();
         return call();
     }
+    if (in_a_small_world()) finish(outcome::cannot, "%s waits for what no client does", self().name);
     leave();
     const auto result = call();
     come_back();
@@ -111,15 +112,6 @@ bool is_file(int fd) {
     const bool file = fstat(fd, &status) == 0 && (S_ISREG(status.st_mode) || S_ISCHR(status.st_mode));
     errno = saved;
     return file;
-}
-
-bool ready(int fd, short what) {
-    const auto real = real_function<decltype(::poll), "poll">::get();
-    pollfd one{fd, what, 0};
-    const int saved = errno;
-    const bool now = real(&one, 1, 0) != 0;
-    errno = saved;
-    return now;
 }
 
 /// A thread that is about to begin.
@@ -367,6 +359,22 @@ EXPORT int pthread_create(pthread_t* handle, const pthread_attr_t* attributes, v
     return 0;
 }
 
+namespace schedules {
+int begin_thread(const std::string& name, void* (*function)(void*), void* argument) {
+    const auto real = real_function<decltype(::pthread_create), "pthread_create">::get();
+    const int number = prepare_thread();
+    name_client(number, name);
+    pthread_t handle{};
+    if (real(&handle, nullptr, begin, new beginning{number, function, argument}) != 0)
+        finish(outcome::cannot, "no thread for a client");
+    of(number).joined = true;
+    record(event::creates, nullptr, number);
+    const auto detach = real_function<decltype(::pthread_detach), "pthread_detach">::get();
+    detach(handle);
+    return number;
+}
+}  // namespace schedules
+
 EXPORT int pthread_join(pthread_t handle, void** result) {
     UNLESS_EXPLORED(pthread_join, handle, result);
     if (const int error = join(handle, no_deadline)) return error;
@@ -598,48 +606,38 @@ EXPORT int pthread_barrier_wait(pthread_barrier_t* barrier) noexcept {
 EXPORT ssize_t read(int fd, void* data, size_t size) {
     UNLESS_EXPLORED(read, fd, data, size);
     if (is_file(fd)) return real(fd, data, size);
-    return outside(ready(fd, POLLIN), [&] { return real(fd, data, size); });
+    return outside(fd, POLLIN, [&] { return real(fd, data, size); });
 }
 
 EXPORT ssize_t write(int fd, const void* data, size_t size) {
     UNLESS_EXPLORED(write, fd, data, size);
     if (is_file(fd)) return real(fd, data, size);
-    return outside(ready(fd, POLLOUT), [&] { return real(fd, data, size); });
+    return outside(fd, POLLOUT, [&] { return real(fd, data, size); });
 }
 
 EXPORT ssize_t recv(int fd, void* data, size_t size, int flags) {
     UNLESS_EXPLORED(recv, fd, data, size, flags);
-    return outside(ready(fd, POLLIN), [&] { return real(fd, data, size, flags); });
+    return outside(fd, POLLIN, [&] { return real(fd, data, size, flags); });
 }
 
 EXPORT ssize_t recvfrom(int fd, void* data, size_t size, int flags, sockaddr* from, socklen_t* length) {
     UNLESS_EXPLORED(recvfrom, fd, data, size, flags, from, length);
-    return outside(ready(fd, POLLIN), [&] { return real(fd, data, size, flags, from, length); });
+    return outside(fd, POLLIN, [&] { return real(fd, data, size, flags, from, length); });
 }
 
 EXPORT ssize_t recvmsg(int fd, msghdr* message, int flags) {
     UNLESS_EXPLORED(recvmsg, fd, message, flags);
-    return outside(ready(fd, POLLIN), [&] { return real(fd, message, flags); });
+    return outside(fd, POLLIN, [&] { return real(fd, message, flags); });
 }
 
 EXPORT ssize_t send(int fd, const void* data, size_t size, int flags) {
     UNLESS_EXPLORED(send, fd, data, size, flags);
-    return outside(ready(fd, POLLOUT), [&] { return real(fd, data, size, flags); });
+    return outside(fd, POLLOUT, [&] { return real(fd, data, size, flags); });
 }
 
 EXPORT ssize_t sendmsg(int fd, const msghdr* message, int flags) {
     UNLESS_EXPLORED(sendmsg, fd, message, flags);
-    return outside(ready(fd, POLLOUT), [&] { return real(fd, message, flags); });
-}
-
-EXPORT int accept(int fd, sockaddr* address, socklen_t* size) {
-    UNLESS_EXPLORED(accept, fd, address, size);
-    return outside(ready(fd, POLLIN), [&] { return real(fd, address, size); });
-}
-
-EXPORT int accept4(int fd, sockaddr* address, socklen_t* size, int flags) {
-    UNLESS_EXPLORED(accept4, fd, address, size, flags);
-    return outside(ready(fd, POLLIN), [&] { return real(fd, address, size, flags); });
+    return outside(fd, POLLOUT, [&] { return real(fd, message, flags); });
 }
 
 EXPORT int connect(int fd, const sockaddr* address, socklen_t size) {
@@ -649,6 +647,15 @@ EXPORT int connect(int fd, const sockaddr* address, socklen_t size) {
 
 EXPORT int poll(pollfd* fds, nfds_t count, int patience) {
     UNLESS_EXPLORED(poll, fds, count, patience);
+    if (in_a_small_world()) {
+        const std::int64_t deadline =
+            patience < 0 ? no_deadline : schedules::now() + std::int64_t{patience} * 1'000'000;
+        if (patience == 0)
+            point();
+        else if (!wait_until_ready(fds, count, deadline) && errno == EINTR)
+            return -1;
+        return real(fds, count, 0);
+    }
     const int now = real(fds, count, 0);
     if (now != 0 || patience == 0) {
         point();
@@ -664,7 +671,7 @@ EXPORT int select(int count, fd_set* readable, fd_set* writable, fd_set* excepti
 
 EXPORT int epoll_wait(int fd, epoll_event* events, int most, int patience) {
     UNLESS_EXPLORED(epoll_wait, fd, events, most, patience);
-    return outside(ready(fd, POLLIN), [&] { return real(fd, events, most, patience); });
+    return outside(fd, POLLIN, [&] { return real(fd, events, most, patience); });
 }
 
 EXPORT pid_t waitpid(pid_t child, int* status, int flags) {
