@@ -86,6 +86,10 @@ class Service:
             return Finding(
                 "wrong_log", f"connected: {', '.join(came)}; disconnected: {', '.join(went)}", _last(run)
             )
+        opened = re.search(r"(\d+) connections are open", run.message)
+        if opened and opened[1] != "0":
+            what = f"all clients have gone, and the server still has {opened[1]} of their connections"
+            return Finding("descriptor_leak", what, _last(run))
         left = [thread.name for thread in run.threads if thread.wants != "over" and not is_client(thread.name)]
         if len(left) > self.threads:
             what = f"all clients have gone, and there is still {' and '.join(left)}"
@@ -137,6 +141,7 @@ SERVERS = (
         ((("Echo=>one and the end",), ("Echo=>two and the end",)),),
         ("-d", "0.1"),
     ),
+    Service("upper_server_graceful", ONE, UPPER),
 )
 POOLS = (
     Service("upper_server_pool", (*ONE, "say three; line; leave"), ((*UPPER[0], ("THREE",)),), ("-n", "2"), 3),

@@ -251,6 +251,8 @@ int choose(int count, std::uint32_t costs, int by_chance) {
 }
 
 [[noreturn]] void deadlock() {
+    if (small_world)
+        finish(outcome::deadlock, "no thread can run; %d connections are open", open_connections());
     finish(outcome::deadlock, "no thread can run");
 }
 
@@ -477,7 +479,8 @@ std::int64_t deadline_of(const timespec& time, clockid_t clock) {
 void point() {
     threads[me].wants = want::nothing;
     pass_turn();
-    take_signal();
+    // A signal comes at any moment: here, or at a later one.
+    if (me == 0 && signal_for_main != 0 && choose(2, 0, static_cast<int>(chance() % 2)) == 0) take_signal();
 }
 
 void point_unless_locked() {
@@ -594,6 +597,7 @@ bool in_a_small_world() {
 }
 
 bool wait_until_ready(pollfd* fds, nfds_t count, std::int64_t deadline) {
+    take_signal();  // just before it would wait
     thread& mine = threads[me];
     mine.fds = fds;
     mine.fd_count = count;

@@ -195,6 +195,8 @@ auto outside(int fd, short what, Call call) {
 /// In a small world: the server's process ends. Its sockets are closed, and then only its clients go on,
 /// until they have done what they can.
 void end_server();
+/// How many clients the server has a connection to, as far as it knows.
+int open_connections();
 /// No thread but these and the calling one runs any more; waits for their end, or until none of them can run.
 void end_others(const std::vector<int>& but);
 

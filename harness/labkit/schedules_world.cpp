@@ -171,23 +171,39 @@ void tell_address(const sockaddr_un& from, sockaddr* address, socklen_t* size) {
     *size = sizeof told;
 }
 
+/// The server's sockets.
+std::vector<int> sockets() {
+    std::vector<int> found;
+    const auto clients_end = client_sockets.begin() + client_count;
+    for (int fd = 0; fd < 256; ++fd)
+        if (is_ours(fd) && std::find(client_sockets.begin(), clients_end, fd) == clients_end)
+            found.push_back(fd);
+    return found;
+}
+
 }  // namespace
+
+namespace schedules {
+
+int open_connections() {
+    int count = 0;
+    for (const int fd : sockets()) count += fd != listener ? 1 : 0;
+    return count;
+}
+
+void end_server() {
+    if (!active || !small_world || me < 0) return;
+    const auto real = real_function<decltype(::close), "close">::get();
+    for (const int fd : sockets()) real(fd);
+    end_others(std::vector<int>(client_threads.begin(), client_threads.begin() + client_count));
+}
+
+}  // namespace schedules
 
 #define EXPORT extern "C" __attribute__((visibility("default")))
 #define UNLESS_IN_A_SMALL_WORLD(name, ...)                           \
     const auto real = real_function<decltype(::name), #name>::get(); \
     if (!in_a_small_world() || !explored()) return real(__VA_ARGS__)
-
-namespace schedules {
-void end_server() {
-    if (!active || !small_world || me < 0) return;
-    const auto real = real_function<decltype(::close), "close">::get();
-    const auto clients_end = client_sockets.begin() + client_count;
-    for (int fd = 0; fd < 256; ++fd)
-        if (is_ours(fd) && std::find(client_sockets.begin(), clients_end, fd) == clients_end) real(fd);
-    end_others(std::vector<int>(client_threads.begin(), client_threads.begin() + client_count));
-}
-}  // namespace schedules
 
 /// The server ends: its threads do nothing more, and its clients see that.
 EXPORT void _exit(int status) {
