@@ -18,6 +18,7 @@
 #include <sstream>
 #include <stdexcept>
 #include <string>
+#include <thread>
 
 #include "options.hpp"
 #include "rw_lock.hpp"
@@ -38,11 +39,15 @@ std::string call(const std::string& order) {
     if (holds != (name == "done")) throw std::runtime_error{holds ? "done first" : "done with what?"};
     if (name == "read") {
         reading = std::shared_lock{value_lock};
-        return std::to_string(value);
+        const int seen = value;
+        // Reading takes its time.
+        std::this_thread::yield();
+        return std::to_string(seen);
     }
     if (name == "write") {
         writing = std::unique_lock{value_lock};
         words >> value;
+        std::this_thread::yield();
         return "written";
     }
     if (name != "done") throw std::runtime_error{"no such call"};

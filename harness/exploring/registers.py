@@ -40,5 +40,5 @@ def wrong(run: Run) -> Finding | None:
         value = returned.words[1] if name == "write" else value
         if name == "read" and returned.result != value:
             what = f"{returned.thread} reads {returned.result}, and {value} was written"
-            return Finding("wrong_result", what, (*history[:place], line))
+            return Finding("not_alone", what, (*history[:place], line))
     return ended_well(run)
