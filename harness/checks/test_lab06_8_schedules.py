@@ -45,7 +45,7 @@ SERVERS = CAUSES | {
     "no_answer": "A client waited for a reply, and no thread was left that would send it.",
     "wrong_client": "A client got the reply to another one's request.",
     "closed_too_early": "The connection was closed before the client had its reply.",
-    "two_winners": "Two clients swapped the same value: between the look and the change of the one came the other.",
+    "two_winners": "Two clients swapped the same value: one came between the other's look and change.",
     "wrong_log": "The log must name each client once when it comes, and once when it has gone.",
     "descriptor_leak": "The clients have gone, and the server has not closed each of their connections.",
     "thread_leak": "The clients have gone, and a thread still waits for one of them.",
@@ -207,23 +207,25 @@ def serve(lab: Lab, service: services.Service, seeds: int, sanitized: int = 0) -
 
 @check(points=1, read="schedules", causes=SERVERS)
 def test_every_schedule_answers_each_client(lab: Lab) -> None:
-    """The next client may come before the last one's thread has begun, and both may write at the same time."""
+    """The next client may come before the last one's thread has begun, and both may write at once."""
     for service in services.SERVERS:
         serve(lab, service, seeds=400, sanitized=6)
 
 
 @check(points=1, read="schedules", causes=SERVERS)
 def test_every_schedule_of_a_pool_answers_each_client(lab: Lab) -> None:
-    """Three clients and two threads; a loop that is told of each reply: whoever is told must find it there."""
+    """Three clients and two threads; a loop that is told of each reply, and must find it there."""
     for service in services.POOLS:
         serve(lab, service, seeds=500, sanitized=6)
 
 
 @check(points=1, read="schedules", causes=SERVERS)
 def test_every_schedule_says_goodbye(lab: Lab) -> None:
-    """SIGTERM may come at any moment: while a client connects, while its request is at work, while it goes."""
+    """SIGTERM may come at any moment: while a client connects, while it is served, while it goes."""
     for variant, seeds in ((None, 400), ("tsan", 6)):
-        explored = target(lab, "upper_server_graceful", (), variant=variant, clients="|".join(services.GOODBYE))
+        explored = target(
+            lab, "upper_server_graceful", (), variant=variant, clients="|".join(services.GOODBYE)
+        )
         name = "upper_server_graceful" + (" with ThreadSanitizer" if variant else "")
         every_schedule(lab, name, explored, services.says_goodbye, bound=-1, seeds=seeds)
 

@@ -129,7 +129,16 @@ def located(
         raise CouldNotTell("\n".join([f"there is no {lab}/{program}", *built.errors.get(program, [])]))
     shared = HERE.parent / "build" / "preload" if os.access(HERE.parent, os.W_OK) else scratch
     preloaded = built_library(shared)
-    return Target((str(path), *arguments), scratch, ENVIRONMENT, preloaded, input, together, steps=steps, clients=clients)
+    return Target(
+        (str(path), *arguments),
+        scratch,
+        ENVIRONMENT,
+        preloaded,
+        input,
+        together,
+        steps=steps,
+        clients=clients,
+    )
 
 
 def told(explored: Target, run: Run, finding: Finding | None, lab: str) -> list[str]:

@@ -33,9 +33,13 @@ def wrong(run: Run) -> Finding | None:
             continue
         name = returned.words[0]
         if name == "write" and holds or "write" in holds.values():
-            others = " and ".join(f"{who} {'reads' if does == 'read' else 'writes'}" for who, does in holds.items())
+            others = " and ".join(
+                f"{who} {'reads' if does == 'read' else 'writes'}" for who, does in holds.items()
+            )
             does = "read" if name == "read" else "write"
-            return Finding("not_alone", f"{returned.thread} may {does} while {others}", tuple(history[: place + 1]))
+            return Finding(
+                "not_alone", f"{returned.thread} may {does} while {others}", tuple(history[: place + 1])
+            )
         holds[returned.thread] = name
         value = returned.words[1] if name == "write" else value
         if name == "read" and returned.result != value:

@@ -29,7 +29,7 @@ def answered(run: Run) -> Finding | None:
     if finding.cause != "all_asleep":
         return finding
     verb = "wait" if len(waiting) > 1 else "waits"
-    return Finding("no_answer", f"{' and '.join(waiting)} {verb} for an answer that never comes", _last(run))
+    return Finding("no_answer", f"{' and '.join(waiting)} {verb} for an answer", _last(run))
 
 
 def is_client(name: str) -> bool:
@@ -68,7 +68,7 @@ class Service:
         return "|".join(self.clients)
 
     def judge(self, run: Run) -> Finding | None:
-        """What is wrong with a run: a client waits for ever or gets something else, the log, or who is left."""
+        """What is wrong with a run: a client waits for ever, gets something else; the log; who is left."""
         finding = answered(run)
         if finding is not None:
             return finding
@@ -90,7 +90,9 @@ class Service:
         if opened and opened[1] != "0":
             what = f"all clients have gone, and the server still has {opened[1]} of their connections"
             return Finding("descriptor_leak", what, _last(run))
-        left = [thread.name for thread in run.threads if thread.wants != "over" and not is_client(thread.name)]
+        left = [
+            thread.name for thread in run.threads if thread.wants != "over" and not is_client(thread.name)
+        ]
         if len(left) > self.threads:
             what = f"all clients have gone, and there is still {' and '.join(left)}"
             return Finding("thread_leak", what, _last(run))
@@ -98,7 +100,7 @@ class Service:
 
 
 def says_goodbye(run: Run) -> Finding | None:
-    """upper_server_graceful, with the clients of GOODBYE: what came before SIGTERM is answered, then it ends."""
+    """upper_server_graceful, with the clients of GOODBYE: what came before SIGTERM is answered; it ends."""
     finding = answered(run)
     if finding is not None:
         return finding
@@ -134,7 +136,11 @@ SERVERS = (
         ((("0",), ("1",)), (("2",), ("0",))),
         wrong="two_winners",
     ),
-    Service("bytes_server", ("say 2; end; leave", "say 3; end; leave"), ((("** and the end",), ("*** and the end",)),)),
+    Service(
+        "bytes_server",
+        ("say 2; end; leave", "say 3; end; leave"),
+        ((("** and the end",), ("*** and the end",)),),
+    ),
     Service(
         "echo_server",
         ("say one; done; end", "say two; done; end"),
@@ -144,7 +150,13 @@ SERVERS = (
     Service("upper_server_graceful", ONE, UPPER),
 )
 POOLS = (
-    Service("upper_server_pool", (*ONE, "say three; line; leave"), ((*UPPER[0], ("THREE",)),), ("-n", "2"), 3),
+    Service(
+        "upper_server_pool",
+        (*ONE, "say three; line; leave"),
+        ((("ONE",), ("TWO",), ("THREE",)),),
+        ("-n", "2"),
+        3,
+    ),
     Service("upper_server_slow_pool", HALF, UPPER_HALF, ("-n", "2", "-d", "0"), 3),
 )
 GIVEN = (
