@@ -196,12 +196,16 @@ def test_every_schedule_leaves_a_writer_alone(lab: Lab) -> None:
 
 
 def serve(lab: Lab, service: services.Service, seeds: int, sanitized: int = 0) -> None:
-    """Tries schedules of a server and its clients by chance; a few of them with ThreadSanitizer."""
+    """Tries schedules of a server and its clients, by chance if they are many; a few with ThreadSanitizer."""
+    explored = target(lab, service.program, service.arguments, clients=service.scripts)
+    if service.bound >= 0:
+        every_schedule(lab, service.name, explored, service.judge, bound=service.bound)
+        return
     for variant, count in ((None, seeds), ("tsan", sanitized)):
         if count == 0:
             continue
         explored = target(lab, service.program, service.arguments, variant=variant, clients=service.scripts)
-        name = f"{service.program} with ThreadSanitizer" if variant else service.program
+        name = f"{service.name} with ThreadSanitizer" if variant else service.name
         every_schedule(lab, name, explored, service.judge, bound=-1, seeds=count)
 
 
@@ -222,6 +226,7 @@ def test_every_schedule_of_a_pool_answers_each_client(lab: Lab) -> None:
 @check(points=1, read="schedules", causes=SERVERS)
 def test_every_schedule_says_goodbye(lab: Lab) -> None:
     """SIGTERM may come at any moment: while a client connects, while it is served, while it goes."""
+    serve(lab, services.GOODBYE_TO_ONE, seeds=0)
     for variant, seeds in ((None, 400), ("tsan", 6)):
         explored = target(
             lab, "upper_server_graceful", (), variant=variant, clients="|".join(services.GOODBYE)

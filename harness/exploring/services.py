@@ -62,6 +62,12 @@ class Service:
     arguments: tuple[str, ...] = ()
     threads: int = 1  # that are left when the clients have gone
     wrong: str = "wrong_client"  # the cause of another answer
+    bound: int = -1  # few enough schedules to try all with so many preemptions at most
+
+    @property
+    def name(self) -> str:
+        """Of the scenario: for one client all schedules are tried."""
+        return self.program if self.bound < 0 else f"{self.program}, one client"
 
     @property
     def scripts(self) -> str:
@@ -93,7 +99,7 @@ class Service:
         left = [
             thread.name for thread in run.threads if thread.wants != "over" and not is_client(thread.name)
         ]
-        if len(left) > self.threads:
+        if run.how == "deadlock" and len(left) > self.threads:
             what = f"all clients have gone, and there is still {' and '.join(left)}"
             return Finding("thread_leak", what, _last(run))
         return None
@@ -124,6 +130,13 @@ def says_goodbye(run: Run) -> Finding | None:
 ONE = ("say one; line; leave", "say two; line; leave")
 HALF = ("say one; line; leave", "say two; done; end")
 GOODBYE = ("say one; line; leave", "say two; line; stop; end")
+GOODBYE_TO_ONE = Service(
+    "upper_server_graceful",
+    ("say one; line; stop; end",),
+    ((("ONE", "Goodbye and the end"),),),
+    wrong="not_told",
+    bound=2,
+)
 
 UPPER = ((("ONE",), ("TWO",)),)
 UPPER_HALF = ((("ONE",), ("TWO and the end",)),)
@@ -149,7 +162,10 @@ SERVERS = (
     ),
     Service("upper_server_graceful", ONE, UPPER),
 )
+ALONE = (("ONE",),)
 POOLS = (
+    Service("upper_server_pool", ONE[:1], (ALONE,), ("-n", "1"), 2, bound=2),
+    Service("upper_server_slow_pool", ONE[:1], (ALONE,), ("-n", "1", "-d", "0"), 2, bound=1),
     Service(
         "upper_server_pool",
         (*ONE, "say three; line; leave"),
