@@ -890,8 +890,15 @@ int supervise(pid_t child, const sigset_t& child_ended) {
     return status;
 }
 
+/// A file in memory, or, where a sandbox refuses that, one in the program's directory.
 int scratch_file() {
-    const int file = memfd_create("explored", MFD_CLOEXEC);
+    int file = memfd_create("explored", MFD_CLOEXEC);
+    if (file == -1) file = open(".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    if (file == -1) {
+        char name[] = "explored-XXXXXX";
+        file = mkostemp(name, O_CLOEXEC);
+        unlink(name);
+    }
     if (file != -1) fcntl(file, F_SETFL, O_APPEND);
     return file;
 }
