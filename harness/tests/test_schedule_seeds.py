@@ -68,7 +68,7 @@ def test_there_are_thirty_mistakes_that_need_a_schedule() -> None:
     assert len(MISTAKES) >= 30
 
 
-@pytest.mark.parametrize("mistake", MISTAKES, ids=lambda mistake: mistake.name)
+@pytest.mark.parametrize("mistake", MISTAKES, ids=[mistake.name for mistake in MISTAKES])
 def test_each_seed_kills_it(mistake: Mistake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checking, "_failure", at_once)
     mistake.make(tmp_path)
