@@ -279,7 +279,7 @@ def test_every_schedule_of_the_given_programs_is_right(lab: Lab) -> None:
         target(lab, "event", ["-n", "2", "-w", "0"]),
         all_run_after_the_start,
         bound=1,
-        seeds=100,
+        seeds=600,
     )
     pool = target(lab, "semaphore_pool", ["-n", "6", "-d", "0.1"], together=True)
     every_schedule(lab, "semaphore_pool", pool, at_most_five, bound=0, seeds=100)
