@@ -160,7 +160,7 @@ SERVERS = (
         ((("Echo=>one and the end",), ("Echo=>two and the end",)),),
         ("-d", "0.1"),
     ),
-    Service("upper_server_graceful", ONE[:1], ((("ONE",),),), bound=2),
+    Service("upper_server_graceful", ONE, UPPER),
 )
 ALONE = (("ONE",),)
 POOLS = (
