@@ -57,10 +57,11 @@ $(short:%=hint-%):
 $(short:%=trace-%):
 	harness/trace $(@:trace-%=%) $(PROGRAM) $(if $(CHECK),--check '$(CHECK)')
 
-## make schedules-lab06  PROGRAM=race ARGUMENTS='-n 2': every schedule of its threads; BOUND=1, SEEDS=100, TSAN=1
+## make schedules-lab06  PROGRAM=race ARGUMENTS='-n 2': every schedule of its threads; BOUND=1, SEEDS=100, TSAN=1;
+##                       of a server: CLIENTS='say one; line; leave'
 $(short:%=schedules-%):
 	harness/schedules $(@:schedules-%=%) $(PROGRAM) $(if $(TSAN),--tsan) $(if $(BOUND),--bound $(BOUND)) $(if $(SEEDS),--seeds $(SEEDS)) \
-		$(if $(INPUT),--input '$(INPUT)') -- $(ARGUMENTS)
+		$(if $(CLIENTS),--clients '$(CLIENTS)') $(if $(INPUT),--input '$(INPUT)') -- $(ARGUMENTS)
 
 ## make doctor           what this machine can do, and what to do about the rest
 doctor:

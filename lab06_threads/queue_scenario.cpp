@@ -7,12 +7,9 @@
 //
 //   make schedules-lab06 PROGRAM=queue_scenario ARGUMENTS="-c 1 fifo 'put 1; put 2' 'get; get'"
 #include <err.h>
-#include <pthread.h>
 
 #include <exception>
-#include <sstream>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "blocking_queue.hpp"
@@ -20,31 +17,11 @@
 #include "queue_call.hpp"
 #include "thread_driver.hpp"
 
-/// What one thread does: its calls, with a semicolon between them.
-template <typename Queue>
-void use(Queue& queue, const std::string& name, const std::string& orders) {
-    pthread_setname_np(pthread_self(), name.c_str());
-    std::istringstream list{orders};
-    for (std::string order; std::getline(list >> std::ws, order, ';');) {
-        tell({"> ", name, " ", order});
-        std::string result;
-        try {
-            result = call(queue, order);
-        } catch (const std::exception& error) {
-            result = error.what();
-        }
-        tell({"< ", name, " ", order, ": ", result});
-    }
-}
-
-/// Starts a thread for each of the scenario's arguments, and waits for all of them.
+/// Has the threads of the scenario use one queue.
 template <typename Queue>
 void run(std::size_t capacity, const std::vector<std::string>& scenario) {
-    const std::vector<std::string> names{"ann", "bob", "cat", "dan", "eve", "fay"};
     Queue queue{capacity};
-    std::vector<std::jthread> threads;
-    for (std::size_t i = 0; i < scenario.size(); ++i)
-        threads.emplace_back([&queue, &names, &scenario, i] { use(queue, names[i], scenario[i]); });
+    play([&queue](const std::string& order) { return call(queue, order); }, scenario);
 }
 
 int main(int argc, char* argv[]) try {

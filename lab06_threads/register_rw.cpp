@@ -6,6 +6,8 @@
 //   cat read                            cat must not overtake bob, or readers that come and go starve him
 //   ann done                            ann is done; bob is next
 //
+// Or each argument is what one thread does: ./register_rw 'read; done' 'write 7; done'
+//
 // Look at > and <: the beginning and the return of a call. C++ does not say which thread gets a
 // std::shared_mutex next. With glibc readers go first, and a writer may wait for ever. You write rw_lock.hpp.
 // Next: queue_driver.
@@ -17,6 +19,7 @@
 #include <sstream>
 #include <stdexcept>
 #include <string>
+#include <thread>
 
 #include "options.hpp"
 #include "rw_lock.hpp"
@@ -37,11 +40,15 @@ std::string call(const std::string& order) {
     if (holds != (name == "done")) throw std::runtime_error{holds ? "done first" : "done with what?"};
     if (name == "read") {
         reading = std::shared_lock{value_lock};
-        return std::to_string(value);
+        const int seen = value;
+        // Reading takes its time.
+        std::this_thread::yield();
+        return std::to_string(seen);
     }
     if (name == "write") {
         writing = std::unique_lock{value_lock};
         words >> value;
+        std::this_thread::yield();
         return "written";
     }
     if (name != "done") throw std::runtime_error{"no such call"};
@@ -51,8 +58,9 @@ std::string call(const std::string& order) {
 }
 
 int main(int argc, char* argv[]) try {
-    const options given{argc, argv, "", ""};
-    drive(call);
+    const options given{argc, argv, "", "[CALLS...]", 0, 6};
+    if (given.words.empty()) drive(call);
+    play(call, given.words);
 } catch (const std::exception& error) {
     errx(1, "%s", error.what());
 }

@@ -15,6 +15,7 @@
 #include <string>
 #include <string_view>
 #include <thread>
+#include <vector>
 
 #include "posix.hpp"
 
@@ -27,6 +28,31 @@ inline void tell(std::initializer_list<std::string_view> words) {
     for (const std::string_view word : words) text += word;
     text += '\n';
     check("write", write(STDOUT_FILENO, text.data(), text.size()));
+}
+
+/// Has the calling thread carry out one order, and tells its beginning and its return.
+inline void act(const carry_out& call, const std::string& name, const std::string& order) {
+    tell({"> ", name, " ", order});
+    std::string result;
+    try {
+        result = call(order);
+    } catch (const std::exception& error) {
+        result = error.what();
+    }
+    tell({"< ", name, " ", order, ": ", result});
+}
+
+/// Starts a thread for each of the scenario's words, "put 1; put 2", which carries out its orders; waits for
+/// all.
+inline void play(const carry_out& call, const std::vector<std::string>& scenario) {
+    const std::vector<std::string> names{"ann", "bob", "cat", "dan", "eve", "fay"};
+    std::vector<std::jthread> threads;
+    for (std::size_t i = 0; i < scenario.size(); ++i)
+        threads.emplace_back([&call, &name = names[i], &orders = scenario[i]] {
+            pthread_setname_np(pthread_self(), name.c_str());
+            std::istringstream list{orders};
+            for (std::string order; std::getline(list >> std::ws, order, ';');) act(call, name, order);
+        });
 }
 
 /// Starts a thread that carries out the orders it reads from a pipe, a line each. Returns the other end.
@@ -42,14 +68,7 @@ inline unique_fd start_driven(const carry_out& call, const std::string& name) {
             std::string order{line.data()};
             // The newline.
             order.pop_back();
-            tell({"> ", name, " ", order});
-            std::string result;
-            try {
-                result = call(order);
-            } catch (const std::exception& error) {
-                result = error.what();
-            }
-            tell({"< ", name, " ", order, ": ", result});
+            act(call, name, order);
         }
     }}.detach();
     return unique_fd{ends[1]};

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from functools import partial
 
+from exploring import registers, services
 from exploring.checking import CAUSES, ended_well, every_schedule, target
 from exploring.engine import Run
 from exploring.queues import SCENARIOS, Scenario
@@ -36,7 +37,23 @@ COUNTERS = CAUSES | {
     "lost_updates": "Additions were lost: between the reading and the writing back another thread did the "
     "same.",
 }
-GIVEN = CAUSES | {"wrong_result": "The program does not do what it shows."}
+REGISTER = CAUSES | {
+    "not_alone": "A writer held the lock together with somebody else.",
+    "wrong_result": "The calls do not return what they should.",
+}
+SERVERS = CAUSES | {
+    "no_answer": "A client waited for a reply, and no thread was left that would send it.",
+    "wrong_client": "A client got the reply to another one's request.",
+    "closed_too_early": "The connection was closed before the client had its reply.",
+    "two_winners": "Two clients swapped the same value: one came between the other's look and change.",
+    "wrong_log": "The log must name each client once when it comes, and once when it has gone.",
+    "descriptor_leak": "The clients have gone, and the server has not closed each of their connections.",
+    "thread_leak": "The clients have gone, and a thread still waits for one of them.",
+    "not_told": "At the end each client has its replies, then Goodbye, then the end of the stream.",
+    "reply_lost": "What a client had sent before the end of the server was not answered.",
+    "went_on": "All threads have ended, and main was not told, or was told before it could see it.",
+}
+GIVEN = CAUSES | SERVERS | {"wrong_result": "The program does not do what it shows."}
 
 
 def explore(lab: Lab, *names: str) -> None:
@@ -49,7 +66,7 @@ def explore(lab: Lab, *names: str) -> None:
 # --- the queue
 
 
-@check(points=5, read="schedules", causes=QUEUE)
+@check(points=3, read="schedules", causes=QUEUE)
 def test_every_schedule_gives_each_item_to_one_thread(lab: Lab) -> None:
     """The threads may run in any order, and notify may wake any waiter. Each item is got once, and no thread
     sleeps while there is an item for it, or room.
@@ -59,14 +76,14 @@ def test_every_schedule_gives_each_item_to_one_thread(lab: Lab) -> None:
     )
 
 
-@check(points=3, read="schedules", causes=QUEUE)
+@check(points=2, read="schedules", causes=QUEUE)
 def test_every_schedule_ends_the_waiting_at_the_close(lab: Lab) -> None:
     """The close may come at any moment: before a thread waits, while it waits, or between its waking and its
     taking of an item."""
     explore(lab, "closed_while_they_get", "closed_while_they_put", "closed_with_an_item")
 
 
-@check(points=2, read="schedules", causes=QUEUE)
+@check(points=1, read="schedules", causes=QUEUE)
 def test_every_schedule_keeps_the_time_limits(lab: Lab) -> None:
     """The time may be over at any moment, also when an item has just come: then another thread gets the
     item."""
@@ -164,6 +181,62 @@ def test_no_schedule_loses_an_addition_or_stops_for_ever(lab: Lab) -> None:
         every_schedule(lab, f"lock_order {variant or ''}".strip(), explored, coins_stay, bound=-1, seeds=6)
 
 
+# --- readers and a writer
+
+
+@check(points=1, read="schedules", causes=REGISTER)
+def test_every_schedule_leaves_a_writer_alone(lab: Lab) -> None:
+    """Readers and writers come, wait and go in every order, and nobody sleeps for ever."""
+    for name, scenario in registers.SCENARIOS.items():
+        explored = target(lab, "register_rw", scenario, together=True)
+        every_schedule(lab, name, explored, registers.wrong, bound=1, most=1000, seeds=100)
+        sanitized = target(lab, "register_rw", scenario, variant="tsan", together=True)
+        every_schedule(lab, f"{name} with ThreadSanitizer", sanitized, registers.wrong, bound=-1, seeds=6)
+
+
+# --- servers: their clients are threads of the explorer
+
+
+def serve(lab: Lab, service: services.Service, seeds: int, sanitized: int = 0) -> None:
+    """Tries schedules of a server and its clients, by chance if they are many; a few with ThreadSanitizer."""
+    explored = target(lab, service.program, service.arguments, clients=service.scripts)
+    if service.bound >= 0:
+        every_schedule(lab, service.name, explored, service.judge, bound=service.bound)
+        return
+    for variant, count in ((None, seeds), ("tsan", sanitized)):
+        if count == 0:
+            continue
+        explored = target(lab, service.program, service.arguments, variant=variant, clients=service.scripts)
+        name = f"{service.name} with ThreadSanitizer" if variant else service.name
+        every_schedule(lab, name, explored, service.judge, bound=-1, seeds=count)
+
+
+@check(points=1, read="schedules", causes=SERVERS)
+def test_every_schedule_answers_each_client(lab: Lab) -> None:
+    """The next client may come before the last one's thread has begun, and both may write at once."""
+    for service in services.SERVERS:
+        serve(lab, service, seeds=400, sanitized=6)
+
+
+@check(points=1, read="schedules", causes=SERVERS)
+def test_every_schedule_of_a_pool_answers_each_client(lab: Lab) -> None:
+    """Three clients and two threads; a loop that is told of each reply, and must find it there."""
+    for service in services.POOLS:
+        serve(lab, service, seeds=500, sanitized=6)
+
+
+@check(points=1, read="schedules", causes=SERVERS)
+def test_every_schedule_says_goodbye(lab: Lab) -> None:
+    """SIGTERM may come at any moment: while a client connects, while it is served, while it goes."""
+    serve(lab, services.GOODBYE_TO_ONE, seeds=0)
+    for variant, seeds in ((None, 400), ("tsan", 6)):
+        explored = target(
+            lab, "upper_server_graceful", (), variant=variant, clients="|".join(services.GOODBYE)
+        )
+        name = "upper_server_graceful" + (" with ThreadSanitizer" if variant else "")
+        every_schedule(lab, name, explored, services.says_goodbye, bound=-1, seeds=seeds)
+
+
 # --- semaphore, event, condition: given programs
 
 
@@ -176,7 +249,7 @@ def cakes_are_eaten(run: Run) -> Finding | None:
 
 def all_run_after_the_start(run: Run) -> Finding | None:
     lines = run.output.decode(errors="replace").splitlines()
-    right = lines[:2] == ["waited 0.1 s: not set", "start!"] and sorted(lines[2:4]) == [
+    right = lines[:2] == ["waited 0 s: not set", "start!"] and sorted(lines[2:4]) == [
         "runner 1: off",
         "runner 2: off",
     ]
@@ -205,10 +278,12 @@ def test_every_schedule_of_the_given_programs_is_right(lab: Lab) -> None:
     every_schedule(
         lab,
         "event",
-        target(lab, "event", ["-n", "2", "-w", "0.1"]),
+        target(lab, "event", ["-n", "2", "-w", "0"]),
         all_run_after_the_start,
         bound=1,
-        seeds=100,
+        seeds=600,
     )
     pool = target(lab, "semaphore_pool", ["-n", "6", "-d", "0.1"], together=True)
     every_schedule(lab, "semaphore_pool", pool, at_most_five, bound=0, seeds=100)
+    for service in services.GIVEN:
+        serve(lab, service, seeds=100)

@@ -67,7 +67,7 @@ def built_library(directory: Path) -> Path:
     """The compiled explorer, somewhere in the directory. Throws CouldNotTell if it cannot be built."""
     here = HERE / "labkit"
     flags = ("-g", "-fno-threadsafe-statics", "-fno-tree-loop-distribute-patterns")  # see schedules.cpp
-    more = (here / "schedules_calls.cpp", here / "schedules.hpp")
+    more = (here / "schedules_calls.cpp", here / "schedules_world.cpp", here / "schedules.hpp")
     built = compiled(here / "schedules.cpp", directory, *more, flags=flags)
     if built is None:
         raise CouldNotTell("the library that explores schedules could not be built")
@@ -90,12 +90,21 @@ def target(
     variant: str | None = None,
     together: bool = False,
     steps: int = STEPS,
+    clients: str = "",
 ) -> Target:
-    """A program of the lab, to be explored."""
+    """A program of the lab, to be explored. `clients`: what a server's clients do (schedules_world.cpp)."""
     path = lab.require(program, variant)
     given = lab.file("input", input)
     return Target(
-        (str(path), *arguments), lab.scratch, ENVIRONMENT, library(lab), given, together, lab.box, steps
+        (str(path), *arguments),
+        lab.scratch,
+        ENVIRONMENT,
+        library(lab),
+        given,
+        together,
+        lab.box,
+        steps,
+        clients,
     )
 
 
@@ -109,6 +118,7 @@ def located(
     input: Path,
     together: bool,
     steps: int,
+    clients: str = "",
 ) -> Target:
     """A program of a tree, built now, to be explored outside a check. Throws CouldNotTell if it cannot be."""
     if lab not in LABS:
@@ -119,7 +129,16 @@ def located(
         raise CouldNotTell("\n".join([f"there is no {lab}/{program}", *built.errors.get(program, [])]))
     shared = HERE.parent / "build" / "preload" if os.access(HERE.parent, os.W_OK) else scratch
     preloaded = built_library(shared)
-    return Target((str(path), *arguments), scratch, ENVIRONMENT, preloaded, input, together, steps=steps)
+    return Target(
+        (str(path), *arguments),
+        scratch,
+        ENVIRONMENT,
+        preloaded,
+        input,
+        together,
+        steps=steps,
+        clients=clients,
+    )
 
 
 def told(explored: Target, run: Run, finding: Finding | None, lab: str) -> list[str]:
@@ -140,6 +159,7 @@ def closing(explored: Target, story: Story, finding: Finding | None, lab: str) -
     place = f"tsan/{program.name}" if program.parent.name == "tsan" else program.name
     again = [
         "harness/replay",
+        *(["--clients", explored.clients] if explored.clients else []),
         f"{lab}/{place}",
         as_text(story.run.schedule, explored.together),
         *explored.argv[1:],

@@ -33,7 +33,7 @@ KINDS = (
     "wakes_one wakes_all "
     "woken spurious times_out yields sleeps leaves returns runs posts waited"
 ).split()
-WANTS = ("nothing", "lock", "share", "permit", "end", "told", "time", "outside", "over")
+WANTS = ("nothing", "lock", "share", "permit", "end", "told", "time", "outside", "ready", "over")
 
 _ANSWER = struct.Struct("<IiIIQIIIIII")
 _EVENT = struct.Struct("<BBhiqII8Q")
@@ -158,6 +158,7 @@ class Target:
     )
     box: Box = field(default_factory=Box)
     steps: int = STEPS
+    clients: str = ""  # of a server: their scripts, as in schedules_world.cpp
 
     def surroundings(self) -> dict[str, str]:
         return self.env | {
@@ -165,6 +166,7 @@ class Target:
             "LD_BIND_NOW": "1",
             "EXPLORE": os.path.realpath(self.argv[0]),
             "EXPLORE_INPUT": str(self.input),
+            **({"EXPLORE_CLIENTS": self.clients} if self.clients else {}),
         }
 
     def debugged(self, request: Request) -> dict[str, str]:
@@ -174,6 +176,7 @@ class Target:
             "LD_PRELOAD": str(self.library),
             "EXPLORE": os.path.realpath(self.argv[0]),
             "EXPLORE_SCHEDULE": line,
+            **({"EXPLORE_CLIENTS": self.clients} if self.clients else {}),
         }
 
 
@@ -258,7 +261,7 @@ class Engine:
         while len(self._buffer) < size:
             if not self._ready.poll(PATIENCE * 1000):
                 raise CouldNotTell("a run under the explorer did not come to its end")
-            chunk = os.read(self._answers.fileno(), 1 << 20)
+            chunk = os.read(self._answers.fileno(), 1 << 16)
             if not chunk:
                 raise self._broken()
             self._buffer += chunk

@@ -250,6 +250,8 @@ class Story:
 
 def _printed(line: str, who: str) -> str:
     """A line that the program printed: the calls of a history in words."""
+    if line.startswith(f"{who} "):  # what the explorer's clients do
+        return line.removeprefix(f"{who} ")
     call = re.fullmatch(r"([<>]) (\S+) ([^:]+?)(?:: (.*))?", line)
     if call and call[2] == who:
         return f"calls {call[3]}" if call[1] == ">" else f"{call[3]} returns: {call[4]}"

@@ -23,11 +23,14 @@
 #include <fcntl.h>
 #include <link.h>
 #include <linux/futex.h>
+#include <malloc.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/personality.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 #include <ucontext.h>
 #include <unistd.h>
@@ -44,6 +47,7 @@
 namespace schedules {
 
 bool active = false;
+bool small_world = false;
 thread_local int me = -1;
 
 namespace {
@@ -141,6 +145,8 @@ std::array<object, most_objects> objects;
 std::array<std::uint16_t, 2 * most_objects> places;  // by a hash of the address: the object's number + 1
 int object_count = 0;
 int thread_count = 0;
+int clients = 0;  // threads of the explorer's own
+int signal_for_main = 0;
 int running = nobody;
 int yields = 0;  // since a thread has had, told, begun or ended anything
 std::size_t next_planned = 0;
@@ -158,7 +164,7 @@ std::uintptr_t program_end = 0;
 std::uintptr_t program_base = 0;
 
 long futex(std::uint32_t* word, int operation, std::uint32_t value) {
-    static const auto real = next<long(long, ...)>("syscall");
+    const auto real = real_function<long(long, ...), "syscall">::get();
     return real(SYS_futex, word, operation, value, nullptr, nullptr, 0);
 }
 
@@ -181,7 +187,7 @@ void await_turn() {
     thread& mine = threads[me];
     while (__atomic_load_n(&mine.go, __ATOMIC_ACQUIRE) == 0) futex(&mine.go, FUTEX_WAIT_PRIVATE, 0);
     __atomic_store_n(&mine.go, 0U, __ATOMIC_RELAXED);
-    shared->tid = static_cast<std::int32_t>(gettid());
+    shared->tid = mine.tid;
 }
 
 /// splitmix64
@@ -192,8 +198,20 @@ std::uint64_t chance() {
     return z ^ (z >> 31U);
 }
 
+/// With the system call itself: it is not the program that looks.
+bool any_ready(pollfd* fds, nfds_t count) {
+    const auto real = real_function<long(long, ...), "syscall">::get();
+    const int saved = errno;
+    timespec at_once{0, 0};
+    const bool ready = real(SYS_ppoll, fds, count, &at_once, nullptr, 0) != 0;
+    errno = saved;
+    return ready;
+}
+
 bool enabled(const thread& one) {
     switch (one.wants) {
+        case want::ready:
+            return any_ready(one.fds, one.fd_count) || (&one == threads.data() && signal_for_main != 0);
         case want::nothing:
             return true;
         case want::lock:
@@ -233,6 +251,8 @@ int choose(int count, std::uint32_t costs, int by_chance) {
 }
 
 [[noreturn]] void deadlock() {
+    if (small_world)
+        finish(outcome::deadlock, "no thread can run; %d connections are open", open_connections());
     finish(outcome::deadlock, "no thread can run");
 }
 
@@ -459,6 +479,14 @@ std::int64_t deadline_of(const timespec& time, clockid_t clock) {
 void point() {
     threads[me].wants = want::nothing;
     pass_turn();
+    // A signal comes at any moment: here, or at a later one.
+    if (me == 0 && signal_for_main != 0 && choose(2, 0, static_cast<int>(chance() % 2)) == 0) take_signal();
+}
+
+void point_unless_locked() {
+    const bool locked = std::any_of(objects.begin(), objects.begin() + object_count,
+                                    [](const object& it) { return it.owner == me; });
+    if (!locked) point();
 }
 
 bool begin_together() {
@@ -564,6 +592,49 @@ void yield() {
     pass_turn(true);
 }
 
+bool in_a_small_world() {
+    return small_world;
+}
+
+bool wait_until_ready(pollfd* fds, nfds_t count, std::int64_t deadline) {
+    take_signal();  // just before it would wait
+    thread& mine = threads[me];
+    mine.fds = fds;
+    mine.fd_count = count;
+    const bool waits = !any_ready(fds, count);
+    if (waits) record(event::leaves);
+    const bool in_time = wait_for(want::ready, nullptr, deadline);
+    if (waits) record(event::returns);
+    if (take_signal() && !any_ready(fds, count)) {
+        errno = EINTR;
+        return false;
+    }
+    errno = 0;
+    return in_time;
+}
+
+void signal_main(int signal) {
+    signal_for_main = signal;
+}
+
+bool take_signal() {
+    if (me != 0 || signal_for_main == 0) return false;
+    raise(std::exchange(signal_for_main, 0));  // its handler runs here, in its turn
+    return true;
+}
+
+bool is_ready(int fd, short what) {
+    pollfd one{fd, what, 0};
+    return any_ready(&one, 1);
+}
+
+bool waits_for_nothing(int fd) {
+    const int saved = errno;
+    const bool nonblocking = (fcntl(fd, F_GETFL) & O_NONBLOCK) != 0;
+    errno = saved;
+    return nonblocking;
+}
+
 void leave() {
     record(event::leaves);
     thread& mine = threads[me];
@@ -601,7 +672,7 @@ void come_back() {
     if (free) running = me;
     give_guard();
     if (free)
-        shared->tid = static_cast<std::int32_t>(gettid());
+        shared->tid = threads[me].tid;
     else
         await_turn();
     record(event::returns);
@@ -658,6 +729,16 @@ void finish(outcome how, const char* format, ...) {
     _exit(0);
 }
 
+void end_others(const std::vector<int>& but) {
+    for (int i = 0; i < thread_count; ++i)
+        if (i != me && std::find(but.begin(), but.end(), i) == but.end()) threads[i].wants = want::over;
+    for (const int other : but) {
+        if (other == me) continue;
+        threads[me].joins = other;
+        wait_for(want::end, nullptr);
+    }
+}
+
 int prepare_thread() {
     if (thread_count == most_threads) finish(outcome::cannot, "more than %d threads", most_threads);
     thread& one = threads[thread_count];
@@ -665,7 +746,7 @@ int prepare_thread() {
     one.wants = want::nothing;
     one.priority = (1U << 20) + chance() % (1U << 30);
     char name[16];
-    std::snprintf(name, sizeof name, thread_count == 0 ? "main" : "Thread-%d", thread_count);
+    std::snprintf(name, sizeof name, thread_count == 0 ? "main" : "Thread-%d", thread_count - clients);
     shared->threads = static_cast<std::uint32_t>(thread_count + 1);
     name_thread(thread_count, name);
     return thread_count++;
@@ -680,13 +761,22 @@ void name_thread(int number, const char* name) {
     }
 }
 
+void name_client(int number, const std::string& name) {
+    ++clients;
+    name_thread(number, name.c_str());
+}
+
 void forget_thread(int number) {
     if (number == thread_count - 1) --thread_count;
 }
 
 void thread_begins(int number) {
     me = number;
-    if (number > 0) await_turn();
+    threads[number].tid = static_cast<std::int32_t>(gettid());
+    if (number > 0)
+        await_turn();
+    else
+        shared->tid = threads[number].tid;
     inside = false;
     pthread_setspecific(end_key, &threads[me]);
     record(event::begins);
@@ -738,6 +828,11 @@ bool read_request(const char* line) {
 
 /// What the child does before main.
 void set_out() {
+    // On one processor: the threads take turns, and to wake one on another processor is dear. Best effort.
+    cpu_set_t here;
+    CPU_ZERO(&here);
+    CPU_SET(sched_getcpu(), &here);
+    sched_setaffinity(0, sizeof here, &here);
     chance_state = asked.seed * 0x2545F4914F6CDD1DU + 1;
     for (std::uint64_t& change : changes) change = 1 + chance() % std::max<std::uint64_t>(asked.length, 1);
     pthread_key_create(&end_key, [](void*) { thread_ends(); });
@@ -748,7 +843,7 @@ void set_out() {
     const int number = prepare_thread();
     threads[number].handle = pthread_self();
     running = number;
-    shared->tid = static_cast<std::int32_t>(gettid());
+    small_world = std::getenv("EXPLORE_CLIENTS") != nullptr;
     active = true;
     thread_begins(number);
 }
@@ -757,7 +852,7 @@ double cpu_seconds(pid_t child) {
     clockid_t clock = 0;
     timespec used{};
     if (clock_getcpuclockid(child, &clock) != 0) return 0;
-    static const auto real = next<int(clockid_t, timespec*)>("clock_gettime");
+    const auto real = real_function<int(clockid_t, timespec*), "clock_gettime">::get();
     return real(clock, &used) == 0
                ? static_cast<double>(used.tv_sec) + static_cast<double>(used.tv_nsec) / 1e9
                : 0;
@@ -766,7 +861,7 @@ double cpu_seconds(pid_t child) {
 /// Waits for the end of the child; takes the turn from a thread that only computes, and ends what does
 /// nothing.
 int supervise(pid_t child, const sigset_t& child_ended) {
-    static const auto call = next<long(long, ...)>("syscall");
+    const auto call = real_function<long(long, ...), "syscall">::get();
     int status = 0;
     std::uint64_t seen = 0;
     double computed = 0;
@@ -795,24 +890,40 @@ int supervise(pid_t child, const sigset_t& child_ended) {
     return status;
 }
 
+/// A file in memory, or, where a sandbox refuses that, one in the program's directory.
 int scratch_file() {
-    int file = open(".", O_TMPFILE | O_RDWR | O_APPEND | O_CLOEXEC, 0600);
+    int file = memfd_create("explored", MFD_CLOEXEC);
+    if (file == -1) file = open(".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
     if (file == -1) {
         char name[] = "explored-XXXXXX";
-        file = mkostemp(name, O_APPEND | O_CLOEXEC);
+        file = mkostemp(name, O_CLOEXEC);
         unlink(name);
     }
+    if (file != -1) fcntl(file, F_SETFL, O_APPEND);
     return file;
 }
 
 bool write_all(int file, const void* data, std::size_t size) {
     const char* at = static_cast<const char*>(data);
     while (size > 0) {
-        static const auto real = next<ssize_t(int, const void*, std::size_t)>("write");
+        const auto real = real_function<ssize_t(int, const void*, std::size_t), "write">::get();
         const ssize_t written = real(file, at, size);
         if (written <= 0) return false;
         at += written;
         size -= static_cast<std::size_t>(written);
+    }
+    return true;
+}
+
+/// The same for several parts, with one call if possible: whoever reads them wakes up once.
+bool write_all(int file, std::array<iovec, 6>& parts) {
+    const ssize_t written = writev(file, parts.data(), static_cast<int>(parts.size()));
+    std::size_t left_out = written > 0 ? static_cast<std::size_t>(written) : 0;
+    for (const iovec& part : parts) {
+        const std::size_t done = std::min(left_out, part.iov_len);
+        left_out -= done;
+        if (!write_all(file, static_cast<const char*>(part.iov_base) + done, part.iov_len - done))
+            return false;
     }
     return true;
 }
@@ -835,6 +946,13 @@ std::uint32_t size_of(int file) {
         std::min<std::size_t>(static_cast<std::size_t>(status.st_size), most_output));
 }
 
+shared_memory* new_shared_memory() {
+    void* memory = mmap(nullptr, sizeof(shared_memory), PROT_READ | PROT_WRITE,
+                        MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (memory == MAP_FAILED) _exit(3);
+    return static_cast<shared_memory*>(memory);
+}
+
 using main_function = int(int, char**, char**);
 main_function* real_main = nullptr;
 
@@ -844,7 +962,11 @@ main_function* real_main = nullptr;
     const int output = scratch_file();
     const int errors = scratch_file();
     if (output == -1 || errors == -1) _exit(3);
-    const char* input = std::getenv("EXPLORE_INPUT");
+    const char* name = std::getenv("EXPLORE_INPUT");
+    const int input = open(name != nullptr ? name : "/dev/null", O_RDONLY | O_CLOEXEC);
+    if (input == -1) _exit(3);
+    mallopt(M_ARENA_MAX, 1);  // one thread runs at a time, so that one heap is enough for them
+    shared = new_shared_memory();
     sigset_t child_ended;
     sigset_t before;
     sigemptyset(&child_ended);
@@ -855,22 +977,23 @@ main_function* real_main = nullptr;
     std::size_t capacity = 0;
     while (getline(&line, &capacity, lines) > 0) {
         if (!read_request(line)) _exit(4);
-        if (shared != nullptr) munmap(shared, sizeof *shared);
-        shared = static_cast<shared_memory*>(mmap(nullptr, sizeof *shared, PROT_READ | PROT_WRITE,
-                                                  MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
-        if (shared == MAP_FAILED || ftruncate(output, 0) != 0 || ftruncate(errors, 0) != 0) _exit(3);
+        std::memset(shared, 0, offsetof(shared_memory, sleepers));
+        if (size_of(output) > 0 && ftruncate(output, 0) != 0) _exit(3);
+        if (size_of(errors) > 0 && ftruncate(errors, 0) != 0) _exit(3);
+        lseek(input, 0, SEEK_SET);
         const pid_t child = fork();
         if (child == 0) {
             sigprocmask(SIG_SETMASK, &before, nullptr);
-            const int given = open(input != nullptr ? input : "/dev/null", O_RDONLY);
-            dup2(given, STDIN_FILENO);
-            close(given);
+            dup2(input, STDIN_FILENO);
+            close(input);
             dup2(output, STDOUT_FILENO);
             dup2(errors, STDERR_FILENO);
             close(answers);
             close(requests);
             set_out();
-            std::exit(real_main(argc, argv, environment));
+            const int status = real_main(argc, argv, environment);
+            end_server();
+            std::exit(status);
         }
         if (child == -1) _exit(3);
         answer said{};
@@ -886,12 +1009,15 @@ main_function* real_main = nullptr;
         said.message = static_cast<std::uint32_t>(strnlen(shared->message, sizeof shared->message));
         said.output = size_of(output);
         said.errors = size_of(errors);
-        if (!write_all(answers, &said, sizeof said) ||
-            !write_all(answers, shared->taken.data(), said.choices * sizeof(choice)) ||
-            !write_all(answers, shared->seen.data() + oldest, (said.events - oldest) * sizeof(entry)) ||
-            !write_all(answers, shared->seen.data(), oldest * sizeof(entry)) ||
-            !write_all(answers, shared->sleepers.data(), said.threads * sizeof(sleeper)) ||
-            !write_all(answers, shared->message, said.message) || !send_file(answers, output, said.output) ||
+        std::array<iovec, 6> parts{{
+            {&said, sizeof said},
+            {shared->taken.data(), said.choices * sizeof(choice)},
+            {shared->seen.data() + oldest, (said.events - oldest) * sizeof(entry)},
+            {shared->seen.data(), oldest * sizeof(entry)},
+            {shared->sleepers.data(), said.threads * sizeof(sleeper)},
+            {shared->message, said.message},
+        }};
+        if (!write_all(answers, parts) || !send_file(answers, output, said.output) ||
             !send_file(answers, errors, said.errors))
             break;
     }
@@ -904,9 +1030,8 @@ int explored_main(int argc, char** argv, char** environment) {
     std::array<void*, 4> some{};
     backtrace(some.data(), static_cast<int>(some.size()));  // it loads what it needs the first time
     if (const char* schedule = std::getenv("EXPLORE_SCHEDULE")) {
-        shared = static_cast<shared_memory*>(mmap(nullptr, sizeof *shared, PROT_READ | PROT_WRITE,
-                                                  MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
-        if (shared == MAP_FAILED || !read_request(schedule)) {
+        shared = new_shared_memory();
+        if (!read_request(schedule)) {
             std::fprintf(stderr, "no such schedule\n");
             _exit(2);
         }
@@ -925,7 +1050,7 @@ extern "C" __attribute__((visibility("default"))) int __libc_start_main(int (*ma
                                                                         void (*fini)(), void (*loader_fini)(),
                                                                         void* stack_end) {
     using start = int(int (*)(int, char**, char**), int, char**, void (*)(), void (*)(), void (*)(), void*);
-    static const auto real = schedules::next<start>("__libc_start_main");
+    const auto real = schedules::real_function<start, "__libc_start_main">::get();
     std::array<char, 4096> path{};
     const char* program = std::getenv("EXPLORE");  // not what starts it: prlimit, say
     const bool wanted = program != nullptr && readlink("/proc/self/exe", path.data(), path.size() - 1) > 0 &&

@@ -6,10 +6,18 @@
 #pragma once
 
 #include <dlfcn.h>
+#include <poll.h>
 #include <pthread.h>
 #include <time.h>
 
+#include <algorithm>
+#include <cstddef>
 #include <cstdint>
+#include <string>
+#include <vector>
+
+// What glibc's headers say of a function's arguments is no part of a template's argument.
+#pragma GCC diagnostic ignored "-Wignored-attributes"
 
 namespace schedules {
 
@@ -28,6 +36,7 @@ enum class want : std::uint8_t {
     told,     // what: to be told by another thread (condition, futex, barrier)
     time,     // its deadline
     outside,  // it is in a call that waits for the world outside
+    ready,    // fds: one of them, in a small world (schedules_world.cpp)
     over      // it has ended
 };
 
@@ -85,17 +94,38 @@ struct thread {
     std::int64_t late = no_deadline;      // the deadline of a waiting that has ended in time, until it runs
     std::uint64_t since = 0;              // when its waiting began, for the order of waiters
     std::uint64_t priority = 0;
+    pollfd* fds = nullptr;
+    nfds_t fd_count = 0;
     pthread_t handle{};
+    std::int32_t tid = 0;
     char name[16]{};
 };
 
-/// The real function of that name: the C library's, or ThreadSanitizer's in a program built with it.
-template <typename Function>
-Function* next(const char* name) {
-    return reinterpret_cast<Function*>(dlsym(RTLD_NEXT, name));
-}
+/// A name that a template can have.
+template <std::size_t size>
+struct text {
+    char characters[size]{};
+    consteval text(const char (&given)[size]) { std::copy(given, given + size, characters); }
+};
+
+/// The real function of that name: the C library's, or ThreadSanitizer's in a program built with it. All are
+/// looked up when the library is loaded, once for all the runs.
+template <typename Function, text name>
+class real_function {
+ public:
+    static Function* get() {
+        (void)early_;
+        if (found_ == nullptr) found_ = reinterpret_cast<Function*>(dlsym(RTLD_NEXT, name.characters));
+        return found_;
+    }
+
+ private:
+    static inline constinit Function* found_ = nullptr;
+    static inline const bool early_ = get() != nullptr;
+};
 
 extern bool active;  // whether this process is being explored
+extern bool small_world;
 extern __attribute__((
     tls_model("initial-exec"))) thread_local int me;  // this thread's number, -1 if it is not known
 
@@ -114,6 +144,9 @@ std::int64_t deadline_of(const timespec& time, clockid_t clock);
 
 /// A choice: the calling thread could go on, and others run instead.
 void point();
+/// The same, but for a thread that has a mutex: who needs it could not run either, and who does not need it
+/// can run before the thread locks it, or after.
+void point_unless_locked();
 /// Whether a new thread waits until the one that creates it has to wait.
 bool begin_together();
 /// The calling thread waits for `wants` (of `what`) until another gives it, or until the deadline passes.
@@ -129,6 +162,51 @@ void yield();
 void leave();
 void come_back();
 
+/// Whether nothing comes from outside: the clients are threads of the explorer.
+bool in_a_small_world();
+/// There: waits until one of them is ready. Returns false if the deadline passed before, or a signal came:
+/// then errno is EINTR, and 0 otherwise.
+bool wait_until_ready(pollfd* fds, nfds_t count, std::int64_t deadline);
+bool is_ready(int fd, short what);
+bool waits_for_nothing(int fd);  // O_NONBLOCK
+
+/// A call that may wait until `what` can be done with fd: at once if it need not, else with the turn given
+/// away.
+template <typename Call>
+auto outside(int fd, short what, Call call) {
+    if (in_a_small_world()) {
+        pollfd one{fd, what, 0};
+        if (waits_for_nothing(fd))
+            point();
+        else if (!wait_until_ready(&one, 1, no_deadline))
+            return static_cast<decltype(call())>(-1);
+        return call();
+    }
+    if (is_ready(fd, what)) {
+        point();
+        return call();
+    }
+    leave();
+    const auto result = call();
+    come_back();
+    return result;
+}
+
+/// In a small world: the server's process ends. Its sockets are closed, and then only its clients go on,
+/// until they have done what they can.
+void end_server();
+/// How many clients the server has a connection to, as far as it knows.
+int open_connections();
+/// No thread but these and the calling one runs any more; waits for their end, or until none of them can run.
+void end_others(const std::vector<int>& but);
+
+/// The main thread gets a signal when it has its next turn, in a call that waits or between two steps.
+void signal_main(int signal);
+bool take_signal();
+
+/// Starts a thread of the explorer's own, which nobody joins; returns its number.
+int begin_thread(const std::string& name, void* (*function)(void*), void* argument);
+
 void record(event what, const object* of = nullptr, int other = -1, std::int64_t value = 0);
 
 /// Ends the run. `format` as in printf.
@@ -138,6 +216,7 @@ void record(event what, const object* of = nullptr, int other = -1, std::int64_t
 int prepare_thread();
 void forget_thread(int number);
 void name_thread(int number, const char* name);
+void name_client(int number, const std::string& name);
 void thread_begins(int number);
 void thread_ends();
 

@@ -53,7 +53,7 @@ void unlock(object& it, const char* what) {
 }
 
 int mutex_lock(pthread_mutex_t* mutex, std::int64_t deadline) {
-    static const auto real = next<int(pthread_mutex_t*)>("pthread_mutex_lock");
+    const auto real = real_function<int(pthread_mutex_t*), "pthread_mutex_lock">::get();
     object& it = find(mutex);
     if (it.owner == me && kind_of(mutex) == recursive) {
         ++it.depth;
@@ -65,14 +65,14 @@ int mutex_lock(pthread_mutex_t* mutex, std::int64_t deadline) {
 }
 
 void mutex_release(pthread_mutex_t* mutex) {
-    static const auto real = next<int(pthread_mutex_t*)>("pthread_mutex_unlock");
+    const auto real = real_function<int(pthread_mutex_t*), "pthread_mutex_unlock">::get();
     object& it = find(mutex);
     unlock(it, "mutex");
     real(mutex);
 }
 
 int condition_wait(pthread_cond_t* condition, pthread_mutex_t* mutex, std::int64_t deadline) {
-    static const auto real = next<int(pthread_mutex_t*)>("pthread_mutex_lock");
+    const auto real = real_function<int(pthread_mutex_t*), "pthread_mutex_lock">::get();
     point();
     object& it = find(mutex);
     if (it.owner != me) finish(outcome::misuse, "%s waits with a mutex that it has not locked", self().name);
@@ -92,13 +92,14 @@ std::int64_t nanoseconds(const timespec& time) {
     return (time.tv_sec > 8'000'000'000 ? 8'000'000'000 : time.tv_sec) * 1'000'000'000 + time.tv_nsec;
 }
 
-/// A call that may wait for the world outside: at once if it would not, else with the turn given away.
+/// The same for a call that waits for something else than a descriptor.
 template <typename Call>
 auto outside(bool ready, Call call) {
     if (ready) {
         point();
         return call();
     }
+    if (in_a_small_world()) finish(outcome::cannot, "%s waits for what no client does", self().name);
     leave();
     const auto result = call();
     come_back();
@@ -111,15 +112,6 @@ bool is_file(int fd) {
     const bool file = fstat(fd, &status) == 0 && (S_ISREG(status.st_mode) || S_ISCHR(status.st_mode));
     errno = saved;
     return file;
-}
-
-bool ready(int fd, short what) {
-    static const auto real = next<decltype(::poll)>("poll");
-    pollfd one{fd, what, 0};
-    const int saved = errno;
-    const bool now = real(&one, 1, 0) != 0;
-    errno = saved;
-    return now;
 }
 
 /// A thread that is about to begin.
@@ -150,8 +142,8 @@ int join(pthread_t handle, std::int64_t deadline) {
 
 #define EXPORT extern "C" __attribute__((visibility("default")))
 // The real function, for a thread that is not explored.
-#define UNLESS_EXPLORED(name, ...)                          \
-    static const auto real = next<decltype(::name)>(#name); \
+#define UNLESS_EXPLORED(name, ...)                                   \
+    const auto real = real_function<decltype(::name), #name>::get(); \
     if (!explored()) return real(__VA_ARGS__)
 
 // --- mutexes
@@ -230,7 +222,7 @@ EXPORT int pthread_spin_unlock(pthread_spinlock_t* mutex) noexcept {
 
 namespace {
 int read_lock(pthread_rwlock_t* mutex, std::int64_t deadline) {
-    static const auto real = next<int(pthread_rwlock_t*)>("pthread_rwlock_rdlock");
+    const auto real = real_function<int(pthread_rwlock_t*), "pthread_rwlock_rdlock">::get();
     object& it = find(mutex);
     if (it.owner != -1) record(event::waits_for_lock, &it, it.owner);
     if (!wait_for(want::share, &it, deadline)) return ETIMEDOUT;
@@ -239,7 +231,7 @@ int read_lock(pthread_rwlock_t* mutex, std::int64_t deadline) {
 }
 
 int write_lock(pthread_rwlock_t* mutex, std::int64_t deadline) {
-    static const auto real = next<int(pthread_rwlock_t*)>("pthread_rwlock_wrlock");
+    const auto real = real_function<int(pthread_rwlock_t*), "pthread_rwlock_wrlock">::get();
     const int error = lock(mutex, deadline);
     return error != 0 ? error : real(mutex);
 }
@@ -333,14 +325,14 @@ EXPORT int pthread_cond_clockwait(pthread_cond_t* condition, pthread_mutex_t* mu
 
 EXPORT int pthread_cond_signal(pthread_cond_t* condition) noexcept {
     UNLESS_EXPLORED(pthread_cond_signal, condition);
-    point();
+    point_unless_locked();
     tell(find(condition), 1);
     return 0;
 }
 
 EXPORT int pthread_cond_broadcast(pthread_cond_t* condition) noexcept {
     UNLESS_EXPLORED(pthread_cond_broadcast, condition);
-    point();
+    point_unless_locked();
     tell(find(condition), INT_MAX);
     return 0;
 }
@@ -367,6 +359,22 @@ EXPORT int pthread_create(pthread_t* handle, const pthread_attr_t* attributes, v
     return 0;
 }
 
+namespace schedules {
+int begin_thread(const std::string& name, void* (*function)(void*), void* argument) {
+    const auto real = real_function<decltype(::pthread_create), "pthread_create">::get();
+    const int number = prepare_thread();
+    name_client(number, name);
+    pthread_t handle{};
+    if (real(&handle, nullptr, begin, new beginning{number, function, argument}) != 0)
+        finish(outcome::cannot, "no thread for a client");
+    of(number).joined = true;
+    record(event::creates, nullptr, number);
+    const auto detach = real_function<decltype(::pthread_detach), "pthread_detach">::get();
+    detach(handle);
+    return number;
+}
+}  // namespace schedules
+
 EXPORT int pthread_join(pthread_t handle, void** result) {
     UNLESS_EXPLORED(pthread_join, handle, result);
     if (const int error = join(handle, no_deadline)) return error;
@@ -379,7 +387,7 @@ EXPORT int pthread_tryjoin_np(pthread_t handle, void** result) noexcept {
     point();
     const int number = find_thread(handle);
     if (number == -1 || of(number).wants != want::over) return EBUSY;
-    static const auto wait = next<int(pthread_t, void**)>("pthread_join");
+    const auto wait = real_function<int(pthread_t, void**), "pthread_join">::get();
     of(number).joined = true;
     return wait(handle, result);
 }
@@ -387,7 +395,7 @@ EXPORT int pthread_tryjoin_np(pthread_t handle, void** result) noexcept {
 EXPORT int pthread_clockjoin_np(pthread_t handle, void** result, clockid_t clock, const timespec* time) {
     UNLESS_EXPLORED(pthread_clockjoin_np, handle, result, clock, time);
     if (const int error = join(handle, deadline_of(*time, clock))) return error;
-    static const auto wait = next<int(pthread_t, void**)>("pthread_join");
+    const auto wait = real_function<int(pthread_t, void**), "pthread_join">::get();
     of(self().joins).joined = true;
     return wait(handle, result);
 }
@@ -486,7 +494,7 @@ EXPORT long syscall(long number, ...) noexcept {
     long words[6];
     for (long& word : words) word = va_arg(values, long);
     va_end(values);
-    static const auto real = next<long(long, ...)>("syscall");
+    const auto real = real_function<long(long, ...), "syscall">::get();
     if (number != SYS_futex || !active || me < 0)
         return real(number, words[0], words[1], words[2], words[3], words[4], words[5]);
     auto* word = reinterpret_cast<int*>(words[0]);
@@ -524,7 +532,7 @@ EXPORT long syscall(long number, ...) noexcept {
 
 namespace {
 int take_permit(sem_t* semaphore, std::int64_t deadline) {
-    static const auto real = next<int(sem_t*)>("sem_trywait");
+    const auto real = real_function<int(sem_t*), "sem_trywait">::get();
     object& it = find(semaphore);
     sem_getvalue(semaphore, &it.value);
     if (!wait_for(want::permit, &it, deadline)) {
@@ -598,48 +606,38 @@ EXPORT int pthread_barrier_wait(pthread_barrier_t* barrier) noexcept {
 EXPORT ssize_t read(int fd, void* data, size_t size) {
     UNLESS_EXPLORED(read, fd, data, size);
     if (is_file(fd)) return real(fd, data, size);
-    return outside(ready(fd, POLLIN), [&] { return real(fd, data, size); });
+    return outside(fd, POLLIN, [&] { return real(fd, data, size); });
 }
 
 EXPORT ssize_t write(int fd, const void* data, size_t size) {
     UNLESS_EXPLORED(write, fd, data, size);
     if (is_file(fd)) return real(fd, data, size);
-    return outside(ready(fd, POLLOUT), [&] { return real(fd, data, size); });
+    return outside(fd, POLLOUT, [&] { return real(fd, data, size); });
 }
 
 EXPORT ssize_t recv(int fd, void* data, size_t size, int flags) {
     UNLESS_EXPLORED(recv, fd, data, size, flags);
-    return outside(ready(fd, POLLIN), [&] { return real(fd, data, size, flags); });
+    return outside(fd, POLLIN, [&] { return real(fd, data, size, flags); });
 }
 
 EXPORT ssize_t recvfrom(int fd, void* data, size_t size, int flags, sockaddr* from, socklen_t* length) {
     UNLESS_EXPLORED(recvfrom, fd, data, size, flags, from, length);
-    return outside(ready(fd, POLLIN), [&] { return real(fd, data, size, flags, from, length); });
+    return outside(fd, POLLIN, [&] { return real(fd, data, size, flags, from, length); });
 }
 
 EXPORT ssize_t recvmsg(int fd, msghdr* message, int flags) {
     UNLESS_EXPLORED(recvmsg, fd, message, flags);
-    return outside(ready(fd, POLLIN), [&] { return real(fd, message, flags); });
+    return outside(fd, POLLIN, [&] { return real(fd, message, flags); });
 }
 
 EXPORT ssize_t send(int fd, const void* data, size_t size, int flags) {
     UNLESS_EXPLORED(send, fd, data, size, flags);
-    return outside(ready(fd, POLLOUT), [&] { return real(fd, data, size, flags); });
+    return outside(fd, POLLOUT, [&] { return real(fd, data, size, flags); });
 }
 
 EXPORT ssize_t sendmsg(int fd, const msghdr* message, int flags) {
     UNLESS_EXPLORED(sendmsg, fd, message, flags);
-    return outside(ready(fd, POLLOUT), [&] { return real(fd, message, flags); });
-}
-
-EXPORT int accept(int fd, sockaddr* address, socklen_t* size) {
-    UNLESS_EXPLORED(accept, fd, address, size);
-    return outside(ready(fd, POLLIN), [&] { return real(fd, address, size); });
-}
-
-EXPORT int accept4(int fd, sockaddr* address, socklen_t* size, int flags) {
-    UNLESS_EXPLORED(accept4, fd, address, size, flags);
-    return outside(ready(fd, POLLIN), [&] { return real(fd, address, size, flags); });
+    return outside(fd, POLLOUT, [&] { return real(fd, message, flags); });
 }
 
 EXPORT int connect(int fd, const sockaddr* address, socklen_t size) {
@@ -649,6 +647,15 @@ EXPORT int connect(int fd, const sockaddr* address, socklen_t size) {
 
 EXPORT int poll(pollfd* fds, nfds_t count, int patience) {
     UNLESS_EXPLORED(poll, fds, count, patience);
+    if (in_a_small_world()) {
+        const std::int64_t deadline =
+            patience < 0 ? no_deadline : schedules::now() + std::int64_t{patience} * 1'000'000;
+        if (patience == 0)
+            point();
+        else if (!wait_until_ready(fds, count, deadline) && errno == EINTR)
+            return -1;
+        return real(fds, count, 0);
+    }
     const int now = real(fds, count, 0);
     if (now != 0 || patience == 0) {
         point();
@@ -664,7 +671,7 @@ EXPORT int select(int count, fd_set* readable, fd_set* writable, fd_set* excepti
 
 EXPORT int epoll_wait(int fd, epoll_event* events, int most, int patience) {
     UNLESS_EXPLORED(epoll_wait, fd, events, most, patience);
-    return outside(ready(fd, POLLIN), [&] { return real(fd, events, most, patience); });
+    return outside(fd, POLLIN, [&] { return real(fd, events, most, patience); });
 }
 
 EXPORT pid_t waitpid(pid_t child, int* status, int flags) {
@@ -693,8 +700,8 @@ EXPORT pid_t fork() noexcept {
 // --- atomic variables, in a program built with ThreadSanitizer: there each access is a call
 // What follows point() is a jump, so that the sanitizer sees the program as its caller.
 
-#define REAL_ATOMIC(name)                                 \
-    static const auto real = next<decltype(name)>(#name); \
+#define REAL_ATOMIC(name)                                          \
+    const auto real = real_function<decltype(name), #name>::get(); \
     if (active && me >= 0) point()
 
 #define ATOMIC_FETCH(bits, type, operation)                                                      \

@@ -10,13 +10,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from exploring import histories
-from exploring.checking import built_library, ended_well
-from exploring.engine import CHOICES, EVENTS, Engine, Request, Run, Target, as_text, from_text
+from exploring import histories, services
+from exploring.checking import built_library, ended_well, located
+from exploring.engine import CHOICES, EVENTS, STEPS, Engine, Request, Run, Target, as_text, from_text
 from exploring.histories import Queue
 from exploring.queues import SCENARIOS
 from exploring.search import Exploration, Explorer, Finding
 from exploring.telling import Story
+from grading.model import ROOT
 from labkit import CouldNotTell
 
 HERE = Path(__file__).parent
@@ -230,3 +231,40 @@ def test_a_queue_that_is_right_in_another_way_passes(
             assert found.finding is None, (scenario.name, as_text(found.schedule), found.finding)
             found = explorer.by_chance(scenario.judge, range(100))
             assert found.finding is None, (scenario.name, as_text(found.schedule), found.finding)
+
+
+# --- servers
+
+
+@pytest.mark.parametrize("service", services.POOLS, ids=[service.name for service in services.POOLS])
+def test_a_server_and_its_clients_do_the_same_by_the_same_schedule(
+    tmp_path: Path, service: services.Service
+) -> None:
+    """No network is between them, and so nothing that the schedule does not say."""
+    target = located(
+        ROOT,
+        "lab06",
+        service.program,
+        service.arguments,
+        tmp_path,
+        "",
+        Path("/dev/null"),
+        False,
+        STEPS,
+        service.scripts,
+    )
+    with Engine(target) as engine:
+        chosen = engine.run(Request(seed=7, length=60)).schedule
+        runs = list(engine.runs([Request(chosen, wanted=CHOICES | EVENTS)] * 100))
+    assert len({(run.output, bytes(run.choices), tuple(run.events)) for run in runs}) == 1
+    assert service.judge(runs[0]) is None
+
+
+def test_a_client_that_is_never_answered_is_named(tmp_path: Path) -> None:
+    target = located(
+        ROOT, "lab06", "upper_server", (), tmp_path, "", Path("/dev/null"), False, STEPS, "say a; line; line"
+    )
+    with Explorer(target) as explorer:
+        found = explorer.exhaust(services.answered, bound=0)
+    assert found.finding is not None and found.finding.cause == "no_answer"
+    assert "client-1" in found.finding.what
