@@ -95,6 +95,27 @@ class Outcome:
         return "processes are left" if "LEFT: " in self.printed else ""
 
 
+@dataclass(frozen=True)
+class Trick:
+    """A few lines that are to hide a mistake of the kill matrix."""
+
+    name: str
+    source: str
+    mistake: str  # lab06/if_for_while
+    patch: str
+    file: str  # that both of them are in
+    check: str  # which the mistake fails
+
+    @classmethod
+    def read(cls, path: Path) -> Trick:
+        source = path.read_text()
+        (mistake,) = re.findall(r"^// Mistake: (\S+)$", source, re.MULTILINE)
+        patch = (HARNESS / "mistakes" / f"{mistake}.patch").read_text()
+        (file,) = re.findall(r"^\+\+\+ b/(\S+)", patch, re.MULTILINE)
+        (check,) = re.findall(r"^check: (\w+)", patch, re.MULTILINE)
+        return cls(path.stem, source, mistake, patch, file, check)
+
+
 @dataclass
 class Surroundings:
     """What the attacks aim at, and must not reach. tier: 1 or 3 for root that grades there; 0: the best there
@@ -149,37 +170,36 @@ class Surroundings:
 
     def tricks(self, lab: str) -> dict[str, str]:
         """Grades a lab with the mistakes that attacks/tricks hide in it, each in a file of its own; returns
-        the verdicts.
+        the verdicts. Those in the same file come one after the other.
         """
-        submission = self.directory / f"tricks-{lab}"
+        build(HARNESS.parent / LABS[lab])
+        waiting = [trick for trick in map(Trick.read, sorted((ATTACKS / "tricks").glob("*.cpp")))]
+        waiting = [trick for trick in waiting if trick.mistake.startswith(lab)]
+        verdicts: dict[str, str] = {}
+        while waiting:
+            by_file = {trick.file: trick for trick in reversed(waiting)}
+            now = [trick for trick in waiting if trick is by_file[trick.file]]
+            waiting = [trick for trick in waiting if trick not in now]
+            verdicts |= self._tricks_at_once(lab, now, self.directory / f"tricks-{lab}-{len(waiting)}")
+        return verdicts
+
+    def _tricks_at_once(self, lab: str, tricks: list[Trick], submission: Path) -> dict[str, str]:
         directory = submission / LABS[lab]
         directory.mkdir(parents=True)
-        build(HARNESS.parent / LABS[lab])
         for file in (HARNESS.parent / LABS[lab]).glob("*.?pp"):
             shutil.copy(file, directory)
-        checks: dict[str, str] = {}
-        for source in sorted((ATTACKS / "tricks").glob("*.cpp")):
-            mistake = re.search(r"^// Mistake: (\S+)$", source.read_text(), re.MULTILINE)
-            assert mistake is not None, source
-            if not mistake[1].startswith(lab):
-                continue
-            patch = (HARNESS / "mistakes" / f"{mistake[1]}.patch").read_text()
-            subprocess.run(["patch", "-s", "-p1", "-d", submission], input=patch, text=True, check=True)
-            (name,) = re.findall(r"^\+\+\+ b/(\S+)", patch, re.MULTILINE)
-            text = (submission / name).read_text()
-            (submission / name).write_text(
-                text.replace("#pragma once\n", "", 1) if name.endswith(".hpp") else text
-            )
-            _prepend(
-                submission / name, ("#pragma once\n" if name.endswith(".hpp") else "") + source.read_text()
-            )
-            checks[source.stem] = re.findall(r"^check: (\w+)", patch)[0]
-        outcome = self.grade(submission, submission / "out", lab, checks="", names=list(checks.values()))
+        for trick in tricks:
+            command = ["patch", "-s", "-p1", "-d", submission]
+            subprocess.run(command, input=trick.patch, text=True, check=True)
+            path, once = submission / trick.file, "#pragma once\n" if trick.file.endswith(".hpp") else ""
+            path.write_text(once + trick.source + path.read_text().replace(once, "", 1))
+        checks = list(dict.fromkeys(trick.check for trick in tricks))
+        outcome = self.grade(submission, submission / "out", lab, checks="", names=checks)
         assert outcome.results, outcome.printed
         verdicts = {
             test["extra_data"]["check"]: test["extra_data"]["verdict"] for test in outcome.results["tests"]
         }
-        return {trick: verdicts[check] for trick, check in checks.items()}
+        return {trick.name: verdicts[trick.check] for trick in tricks}
 
     def grade(
         self,
@@ -218,10 +238,6 @@ class Surroundings:
         if Path("/tmp/pwned").exists():
             found.append("a submission's Makefile was run")
         return found
-
-
-def _prepend(path: Path, text: str) -> None:
-    path.write_text(text + path.read_text())
 
 
 @contextmanager
