@@ -189,7 +189,7 @@ class Surroundings:
         for file in (HARNESS.parent / LABS[lab]).glob("*.?pp"):
             shutil.copy(file, directory)
         for trick in tricks:
-            command = ["patch", "-s", "-p1", "-d", submission]
+            command = ["patch", "-s", "-p1", "-d", str(submission)]
             subprocess.run(command, input=trick.patch, text=True, check=True)
             path, once = submission / trick.file, "#pragma once\n" if trick.file.endswith(".hpp") else ""
             path.write_text(once + trick.source + path.read_text().replace(once, "", 1))

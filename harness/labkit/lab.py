@@ -157,9 +157,9 @@ class Lab:
         faults: {"send": 7} makes each send take at most 7 bytes (see faults.cpp), and that must come about;
         {} only counts. descriptors: the most that it may have open. raisable: the soft limit of that, which
         it may raise. closed: the standard descriptors that it starts without. env: more for its environment.
-        variant="tsan", where it is asked for, means the sanitized program: a witness proves that its sanitizer
-        reports races (witness.cpp). unlocked: its locks order nothing for the sanitizer, and its report is no
-        failure of the program.
+        variant="tsan", where it is asked for, means the sanitized program: a witness proves that its
+        sanitizer reports races (witness.cpp). unlocked: its locks order nothing for the sanitizer, and its
+        report is no failure of the program.
         """
         environment = ENVIRONMENT | dict(env or {})
         disturbance = None

@@ -22,9 +22,9 @@ def threaded(server: Server, count: int, cause: Cause = None) -> None:
 
 
 def shares_under_locks(run: Run, lab: Lab, cause: Cause) -> None:
-    """What the run has told, it did by threads that share it: it took locks, and without them there is a race.
+    """What the run has told was done by threads that share it: if it took locks, a race is seen without them.
 
-    A program that takes none has to have changed atomic variables as often. Printing what is right is neither.
+    A program that took none has changed atomic variables, which are counted: printing is neither.
     """
     if not run.locks:
         return

@@ -46,8 +46,8 @@ class Witness:
         return True
 
     def expect_proved(self, status: int | None) -> None:
-        """Fails if the sanitizer has missed a race that was made on purpose, or the process has ended by itself
-        (with status 0) without one.
+        """Fails if the sanitizer has missed a race that was made on purpose, or the process has ended by
+        itself (with status 0) without one.
         """
         if not self.begun():
             raise CouldNotTell("the library that proves ThreadSanitizer's reports was not loaded")

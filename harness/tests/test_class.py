@@ -327,8 +327,9 @@ def test_the_time_left_is_right_within_a_fifth_from_the_tenth_on(jobs: int) -> N
 
 @pytest.mark.parametrize(
     "name",
-    ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", " =1", "\u00a0=1", "\u200b=1", "\ufeff=1", "\u2060=1"]
-    + ["\uff1d1", "\ufe661", "\uff0b1", "\u207a1", "\uff0d1", "\u22121", "\uff201", "\ufe6b1", "\u0338=1", "|calc", "%1"],
+    ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", " =1", "\u00a0=1", "\u200b=1", "\ufeff=1"]
+    + ["\u2060=1", "\uff1d1", "\ufe661", "\uff0b1", "\u207a1", "\uff0d1", "\u22121", "\uff201", "\ufe6b1"]
+    + ["\u0338=1", "|calc", "%1"],
 )
 def test_no_cell_is_a_formula_in_any_form_of_unicode(name: str) -> None:
     """A spreadsheet drops blanks and marks that nobody sees, and takes other forms of = + - @ for these."""
