@@ -133,7 +133,7 @@ class Surroundings:
     def attack(self, source: Path) -> Outcome:
         """Makes a submission of an attack, and grades it."""
         submission, out = self.directory / source.stem / LAB, self.directory / source.stem / "out"
-        submission.mkdir(parents=True)
+        copy_of_reference(submission)
         (submission / "upper_server.cpp").write_text(self._filled_in(source, out))
         (submission / "Makefile").write_text(
             "$(shell echo 100 > /tmp/pwned)\nall:\n\techo 100 > /tmp/pwned\n"
@@ -155,7 +155,7 @@ class Surroundings:
     def probe(self) -> dict[str, str]:
         """Grades attacks/probes; returns the answers to each attack and each `control`."""
         submission, out = self.directory / "probes" / LAB, self.directory / "probes" / "out"
-        submission.mkdir(parents=True)
+        copy_of_reference(submission)
         (submission / "upper_server.cpp").write_text(
             self._filled_in(ATTACKS / "probes" / "upper_server.cpp", out)
         )
@@ -184,10 +184,7 @@ class Surroundings:
         return verdicts
 
     def _tricks_at_once(self, lab: str, tricks: list[Trick], submission: Path) -> dict[str, str]:
-        directory = submission / LABS[lab]
-        directory.mkdir(parents=True)
-        for file in (HARNESS.parent / LABS[lab]).glob("*.?pp"):
-            shutil.copy(file, directory)
+        copy_of_reference(submission / LABS[lab])
         for trick in tricks:
             command = ["patch", "-s", "-p1", "-d", str(submission)]
             subprocess.run(command, input=trick.patch, text=True, check=True)
@@ -238,6 +235,15 @@ class Surroundings:
         if Path("/tmp/pwned").exists():
             found.append("a submission's Makefile was run")
         return found
+
+
+def copy_of_reference(directory: Path) -> None:
+    """The sources of a lab in a new directory of its name: a program whose sources are as they were is not
+    built again.
+    """
+    directory.mkdir(parents=True)
+    for file in (HARNESS.parent / directory.name).glob("*.?pp"):
+        shutil.copy(file, directory)
 
 
 @contextmanager
