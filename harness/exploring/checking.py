@@ -93,6 +93,8 @@ def target(
 ) -> Target:
     """A program of the lab, to be explored."""
     path = lab.require(program, variant)
+    if variant == "tsan":
+        lab.prove_sanitizer(program)
     given = lab.file("input", input)
     return Target(
         (str(path), *arguments), lab.scratch, ENVIRONMENT, library(lab), given, together, lab.box, steps

@@ -43,6 +43,7 @@ class Lab:
     # The same as files, of other labs, too: st_mtime_ns.
     binaries: dict[Path, int] = field(default_factory=dict)
     random: Random = field(default_factory=lambda: Random(1))  # --seed: for checks that draw their input
+    proved: set[str] = field(default_factory=set)  # programs whose sanitizer was seen to report a race
     schedule: str | None = None  # --schedule: what checks of every schedule run instead
     replayed: bool = False  # and whether this one did
 
@@ -201,6 +202,15 @@ class Lab:
             raise Failed(f"{name} has {', '.join(words[:4])}", rung="build", cause="blinds_sanitizer")
         self.box.looked_at.add(path)
         return path
+
+    def prove_sanitizer(self, name: str) -> None:
+        """Fails if ThreadSanitizer misses a race made on purpose in this very program: for runs that
+        something else is preloaded into.
+        """
+        if name not in self.proved:
+            with step(f"ThreadSanitizer reports a race that is made on purpose in {name}", quiet=True):
+                self.run(name, "-?", variant="tsan")
+            self.proved.add(name)
 
     def other(self, lab: str, program: str) -> Path | None:
         """A program of another lab (super_server runs lab01's stdin_cas), or None if it is not there."""
