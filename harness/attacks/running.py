@@ -95,6 +95,27 @@ class Outcome:
         return "processes are left" if "LEFT: " in self.printed else ""
 
 
+@dataclass(frozen=True)
+class Trick:
+    """A few lines that are to hide a mistake of the kill matrix."""
+
+    name: str
+    source: str
+    mistake: str  # lab06/if_for_while
+    patch: str
+    file: str  # that both of them are in
+    check: str  # which the mistake fails
+
+    @classmethod
+    def read(cls, path: Path) -> Trick:
+        source = path.read_text()
+        (mistake,) = re.findall(r"^// Mistake: (\S+)$", source, re.MULTILINE)
+        patch = (HARNESS / "mistakes" / f"{mistake}.patch").read_text()
+        (file,) = re.findall(r"^\+\+\+ b/(\S+)", patch, re.MULTILINE)
+        (check,) = re.findall(r"^check: (\w+)", patch, re.MULTILINE)
+        return cls(path.stem, source, mistake, patch, file, check)
+
+
 @dataclass
 class Surroundings:
     """What the attacks aim at, and must not reach. tier: 1 or 3 for root that grades there; 0: the best there
@@ -112,7 +133,7 @@ class Surroundings:
     def attack(self, source: Path) -> Outcome:
         """Makes a submission of an attack, and grades it."""
         submission, out = self.directory / source.stem / LAB, self.directory / source.stem / "out"
-        submission.mkdir(parents=True)
+        copy_of_reference(submission)
         (submission / "upper_server.cpp").write_text(self._filled_in(source, out))
         (submission / "Makefile").write_text(
             "$(shell echo 100 > /tmp/pwned)\nall:\n\techo 100 > /tmp/pwned\n"
@@ -134,7 +155,7 @@ class Surroundings:
     def probe(self) -> dict[str, str]:
         """Grades attacks/probes; returns the answers to each attack and each `control`."""
         submission, out = self.directory / "probes" / LAB, self.directory / "probes" / "out"
-        submission.mkdir(parents=True)
+        copy_of_reference(submission)
         (submission / "upper_server.cpp").write_text(
             self._filled_in(ATTACKS / "probes" / "upper_server.cpp", out)
         )
@@ -149,37 +170,33 @@ class Surroundings:
 
     def tricks(self, lab: str) -> dict[str, str]:
         """Grades a lab with the mistakes that attacks/tricks hide in it, each in a file of its own; returns
-        the verdicts.
+        the verdicts. Those in the same file come one after the other.
         """
-        submission = self.directory / f"tricks-{lab}"
-        directory = submission / LABS[lab]
-        directory.mkdir(parents=True)
         build(HARNESS.parent / LABS[lab])
-        for file in (HARNESS.parent / LABS[lab]).glob("*.?pp"):
-            shutil.copy(file, directory)
-        checks: dict[str, str] = {}
-        for source in sorted((ATTACKS / "tricks").glob("*.cpp")):
-            mistake = re.search(r"^// Mistake: (\S+)$", source.read_text(), re.MULTILINE)
-            assert mistake is not None, source
-            if not mistake[1].startswith(lab):
-                continue
-            patch = (HARNESS / "mistakes" / f"{mistake[1]}.patch").read_text()
-            subprocess.run(["patch", "-s", "-p1", "-d", submission], input=patch, text=True, check=True)
-            (name,) = re.findall(r"^\+\+\+ b/(\S+)", patch, re.MULTILINE)
-            text = (submission / name).read_text()
-            (submission / name).write_text(
-                text.replace("#pragma once\n", "", 1) if name.endswith(".hpp") else text
-            )
-            _prepend(
-                submission / name, ("#pragma once\n" if name.endswith(".hpp") else "") + source.read_text()
-            )
-            checks[source.stem] = re.findall(r"^check: (\w+)", patch)[0]
-        outcome = self.grade(submission, submission / "out", lab, checks="", names=list(checks.values()))
+        waiting = [trick for trick in map(Trick.read, sorted((ATTACKS / "tricks").glob("*.cpp")))]
+        waiting = [trick for trick in waiting if trick.mistake.startswith(lab)]
+        verdicts: dict[str, str] = {}
+        while waiting:
+            by_file = {trick.file: trick for trick in reversed(waiting)}
+            now = [trick for trick in waiting if trick is by_file[trick.file]]
+            waiting = [trick for trick in waiting if trick not in now]
+            verdicts |= self._tricks_at_once(lab, now, self.directory / f"tricks-{lab}-{len(waiting)}")
+        return verdicts
+
+    def _tricks_at_once(self, lab: str, tricks: list[Trick], submission: Path) -> dict[str, str]:
+        copy_of_reference(submission / LABS[lab])
+        for trick in tricks:
+            command = ["patch", "-s", "-p1", "-d", str(submission)]
+            subprocess.run(command, input=trick.patch, text=True, check=True)
+            path, once = submission / trick.file, "#pragma once\n" if trick.file.endswith(".hpp") else ""
+            path.write_text(once + trick.source + path.read_text().replace(once, "", 1))
+        checks = list(dict.fromkeys(trick.check for trick in tricks))
+        outcome = self.grade(submission, submission / "out", lab, checks="", names=checks)
         assert outcome.results, outcome.printed
         verdicts = {
             test["extra_data"]["check"]: test["extra_data"]["verdict"] for test in outcome.results["tests"]
         }
-        return {trick: verdicts[check] for trick, check in checks.items()}
+        return {trick.name: verdicts[trick.check] for trick in tricks}
 
     def grade(
         self,
@@ -220,8 +237,13 @@ class Surroundings:
         return found
 
 
-def _prepend(path: Path, text: str) -> None:
-    path.write_text(text + path.read_text())
+def copy_of_reference(directory: Path) -> None:
+    """The sources of a lab in a new directory of its name: a program whose sources are as they were is not
+    built again.
+    """
+    directory.mkdir(parents=True)
+    for file in (HARNESS.parent / directory.name).glob("*.?pp"):
+        shutil.copy(file, directory)
 
 
 @contextmanager

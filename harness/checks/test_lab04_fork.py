@@ -194,6 +194,7 @@ def test_a_client_that_half_closes_sees_the_end(lab: Lab) -> None:
     ann = server.connect("ann")
     ann.send(b"first\n")
     ann.expect(b"FIRST\n")
+    one_child(server, cause="no_child")
     ann.send(b"the last words\n")
     ann.half_close()
     ann.expect(b"THE LAST WORDS\n", cause={"closed": "closed_too_soon", "reset": "closed_too_soon"})
@@ -617,6 +618,7 @@ def test_what_one_child_stores_the_next_one_finds(lab: Lab) -> None:
     cas(server, "ann", b"0 7\n7 8\n", b"0\n7\n", "not_swapped")
     cas(server, "bob", b"0 0\n", b"8\n", "own_copy")
     bob = server.connect("bob, again,")
+    one_child(server, cause="no_child")
     bob.send(b"8 ")
     bob.send(b"9\nnine ten\n18446744073709551616 1\n9")
     bob.expect(b"8\nBad Syntax\nOut of Range\n")
@@ -734,6 +736,7 @@ def test_sixteen_clients_count_to_eight_thousand(lab: Lab) -> None:
     server = lab.server("cas_server_shared")
     ann, bob = server.connect_all("ann", "bob")
     share_one_register(ann, bob)
+    wait_until(lambda: len(living(server)) == 2, "ann and bob have a child each", cause="no_child")
     count_together(server)
 
 

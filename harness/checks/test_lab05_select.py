@@ -7,7 +7,7 @@ from labkit import Lab, Server, check, expect, kernel, shortage, step, wait_unti
 from labkit.client import Peer, converse
 from labkit.program import Program
 from labkit.services import DATE, LARGEST, counts_out_bytes
-from labkit.steps import Cause
+from labkit.steps import Cause, Failed
 from labkit.waiting import deadline, poll
 
 MUCH = 50 << 20  # bytes: more than the kernel's buffers hold, by far
@@ -66,16 +66,26 @@ EDGES = {
 }
 
 
+def one_loop(server: Program) -> None:
+    """Fails if other threads or processes serve: without them the lesson is another one."""
+    threads, children = server.threads() - 1, len(server.children())
+    if threads > 0 or children > 0:
+        what = f"{server.name} has {threads} more threads and {children} children"
+        raise Failed(what, cause="not_one_loop", details=server.evidence())
+
+
 def answers(peer: Peer, text: bytes, cause: Cause = None) -> None:
-    """The client gets its text in upper case."""
+    """The client gets its text in upper case, from the one loop."""
     peer.send(text, cause=cause)
     peer.expect(text.upper(), cause=cause)
+    one_loop(peer.program)
 
 
 def echoes(peer: Peer, text: bytes, cause: Cause = None) -> None:
     """The client gets its text as the echo service has it."""
     peer.send(text, cause=cause)
     peer.expect_match(rb"Echo=>" + text + rb" at " + DATE, cause=cause)
+    one_loop(peer.program)
 
 
 def unserved(server: Server, cause: str) -> Cause:
@@ -668,6 +678,7 @@ def test_one_loop_needs_no_lock(lab: Lab) -> None:
         return b"%d %d\n" % (present, present + 1)
 
     converse(clients, reply, "each of them increments fifty times")
+    one_loop(server)
     last = server.connect("last")
     last.send(b"400 0\n")
     last.expect(b"400\n")
@@ -683,6 +694,7 @@ def test_half_a_line_is_kept_for_each_client(lab: Lab) -> None:
     bob.expect(b"0\n7\nBad Syntax\nOut of Range\n", cause={"bytes": "one_buffer"})
     ann.send(b"2\n")
     ann.expect(b"8\n")
+    one_loop(server)
     with server.paused():
         ann.send(b"8 8\n8 8\n" + b"9" * 70000)
     ann.expect(b"8\n8\nLine too long\n", cause={"bytes": "replies_dropped"})
@@ -702,6 +714,7 @@ def test_a_gigabyte_that_is_not_read_stalls_no_other_client(lab: Lab) -> None:
     ann = server.connect("ann")
     ann.send(b"10\n")
     ann.expect(b"*" * 10, cause="send_waits")
+    one_loop(server)
     ann.expect_eof()
     bob = server.connect("bob")
     bob.send(b"1000000\n")

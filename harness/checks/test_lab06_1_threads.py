@@ -6,15 +6,19 @@ import re
 import signal
 
 from labkit import Lab, Run, check, expect, kernel, step
+from labkit.threads import shares_under_locks
 
 
 COUNTER = {
     "lost_updates": "Additions were lost: between the reading and the writing back another thread did the "
     "same.",
     "not_counted": "Nothing was added at all.",
+    "not_one_by_one": "The right number was printed, and not counted so: each thread has to add 1 to the one "
+    "counter, and no other thread meanwhile, 50 000 times.",
 }
 LOCKS = {
     "not_held": "A transfer has to hold the mutexes of both accounts.",
+    "not_moved": "The mutexes were locked, and no coin was moved under them.",
     "coins_lost": "The sum changed: two threads moved coins at the same moment.",
     "does_not_end": "Each thread holds one lock and waits for the other's.",
 }
@@ -89,13 +93,17 @@ def test_race_is_one(lab: Lab) -> None:
 @check(points=2, read="two-cures", causes=COUNTER)
 def test_race_lock_loses_nothing(lab: Lab) -> None:
     """One thread at a time reads, adds and writes: every run is right, and the sanitizer finds nothing."""
-    value = obtained(lab.run("race_lock", variant="tsan"))
+    sanitized = lab.run("race_lock", variant="tsan")
+    value = obtained(sanitized)
     expect(
         value == 500_000,
         "500000 additions are 500000",
         otherwise=str(value),
         cause="lost_updates" if value else "not_counted",
     )
+    held = max(sanitized.locks, sanitized.changes)
+    expect(held >= 500_000, "a lock was taken for each", otherwise=f"{held} times", cause="not_one_by_one")
+    shares_under_locks(sanitized, lab, cause="not_one_by_one")
     for run in range(1, 4):
         value = obtained(lab.run("race_lock", "-n", "20", faults={}).expect_threads(20, cause="not_counted"))
         expect(value == 1_000_000, f"run {run}: a million", otherwise=str(value), cause="lost_updates")
@@ -106,9 +114,13 @@ def test_race_atomic_loses_nothing(lab: Lab) -> None:
     """One step of the processor reads, adds and writes. Two steps, each of them atomic, are as wrong as
     race."""
     # Slow enough to interrupt each other on one CPU.
-    value = obtained(lab.run("race_atomic", "-n", "100", variant="tsan"))
+    sanitized = lab.run("race_atomic", "-n", "100", variant="tsan")
+    value = obtained(sanitized)
     expect(value > 0, "something is added", cause="not_counted")
     expect(value == 5_000_000, "100 slow threads lose nothing", otherwise=str(value), cause="lost_updates")
+    changes = sanitized.changes
+    what = "each addition was one step of an atomic variable"
+    expect(changes >= 5_000_000, what, otherwise=f"{changes} were", cause="not_one_by_one")
     value = obtained(lab.run("race_atomic", "-n", "500", faults={}).expect_threads(500, cause="not_counted"))
     expect(value == 25_000_000, "500 threads lose nothing", otherwise=str(value), cause="lost_updates")
 
@@ -133,10 +145,11 @@ def test_transfers_in_both_directions_do_not_deadlock(lab: Lab) -> None:
     for variant in ("tsan", None):
         run = lab.run("lock_order", variant=variant, faults=None if variant else {})
         run.expect_status(0).expect_output(b"ann 100, bob 100\n", cause="coins_lost")
-    told = f"{run.locks} times a mutex was taken"
-    expect(
-        run.locks >= 2 * 200_000, "200000 transfers held two mutexes each", cause="not_held", otherwise=told
-    )
+        run.expect_threads(2, cause="not_held")
+        told = f"{run.locks} times a mutex was taken"
+        what = "200000 transfers held two mutexes each"
+        expect(run.locks >= 2 * 200_000, what, cause="not_held", otherwise=told)
+    shares_under_locks(run, lab, cause="not_moved")
 
 
 @check(points=0, read="a-race", causes=BROKEN)

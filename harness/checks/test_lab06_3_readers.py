@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 
-from labkit import Lab, check, expect, show, wait_until
+from labkit import Lab, check, expect, kernel, show, step, wait_until
+from labkit.instructions import holding
 from labkit.program import Program
 from labkit.threads import expect_no_wakeups
 
@@ -16,6 +18,8 @@ READERS = {
     "not_all_woken": "The change concerned all threads, but only one was woken: the others go on sleeping.",
     "lost_wakeup": "A thread sleeps although there is work for it: it was not woken, or it was woken before "
     "it slept.",
+    "not_by_readers": "Each reader is a thread, and prints for itself: there are too few threads, or another "
+    "thread prints.",
     "characters_lost": "Not every character was printed exactly once.",
     "polls": "It wakes up again and again although nothing has changed: wait on a condition variable "
     "instead.",
@@ -53,6 +57,28 @@ def test_readers_print_at_the_same_time(lab: Lab) -> None:
                 instead=lambda: repr(characters(program)),
             )
             program.expect_alive()
+        if name != "multiprint_polling":
+            only_readers_print(lab, name)
+
+
+def only_readers_print(lab: Lab, name: str) -> None:
+    """Of three readers two are held where they sleep: no more than one character is printed meanwhile."""
+    program = lab.start(name, "-n", "3", "-d", "3600", stdin=True)
+    program.expect_at_rest()
+    expect(program.threads() == 4, f"{name} has three readers", cause="not_by_readers")
+    free, *others = (thread for thread in kernel.thread_ids(program.pid) if thread != program.pid)
+    with contextlib.ExitStack() as held, step("two of the three readers are held"):
+        for reader in others:
+            held.enter_context(holding(reader))
+        program.type("abc\n")
+        wait_until(
+            lambda: program.has_read() and all(map(kernel.waiting_in, (program.pid, free))),
+            "the line is read, and the other threads sleep",
+        )
+        early = characters(program)
+        what = "no more than one character is printed"
+        expect(len(early) <= 1, what, otherwise=f"{early} are", cause="not_by_readers")
+    wait_until(lambda: characters(program) == "abc", "then all three are", cause="lost_wakeup")
 
 
 @check(points=2, read="conditions", causes=READERS)
@@ -62,6 +88,7 @@ def test_idle_readers_are_woken_for_each_line_and_for_the_end(lab: Lab) -> None:
     for name in ("multiprint_condition", "multiprint_queue"):
         program = lab.start(name, "-n", "3", "-d", "0", stdin=True)
         program.expect_at_rest()
+        expect(program.threads() == 4, "it has three readers", cause="not_by_readers")
         for count in range(1, 6):
             program.type("x\n")
             wait_until(
@@ -95,7 +122,8 @@ def test_every_character_is_printed_once_and_all_readers_end(lab: Lab) -> None:
             (2, b"", ""),
             (2, b"\n", ""),
         ):
-            run = lab.run(name, "-n", str(readers), "-d", "0", input=given).expect_status(0)
+            run = lab.run(name, "-n", str(readers), "-d", "0", input=given, faults={}).expect_status(0)
+            run.expect_threads(readers, cause="not_by_readers")
             said = printed(run.stdout.decode())
             got = "".join(character for _, character in said)
             expect(
@@ -118,6 +146,8 @@ def test_only_polling_wakes_up_for_nothing(lab: Lab) -> None:
     """Nothing is typed, so there is nothing to do. Only the polling readers wake up, fifty times a second."""
     polling, *others = [lab.start(name, "-n", "3", stdin=True) for name in MULTIPRINTS]
     expect_no_wakeups(others, polling, cause="polls")
+    for program in others:
+        expect(program.threads() == 4, f"{program.name} has three readers", cause="not_by_readers")
 
 
 @check(points=2, read="a-queue-that-waits", causes=READERS)
@@ -127,6 +157,7 @@ def test_the_next_line_waits_until_the_last_one_is_printed(lab: Lab) -> None:
     program = lab.start("multiprint_queue", "-n", "3", "-d", "3600", stdin=True)
     program.type("a\n")
     wait_until(lambda: characters(program) == "a", "the first line is being printed", cause="lost_wakeup")
+    expect(program.threads() == 4, "it has three readers", cause="not_by_readers")
     program.type("b\n")
     program.expect_at_rest()
     expect(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from labkit import Lab, check, expect, step, wait_until
 from labkit.driven import Driver
-from labkit.threads import expect_no_wakeups
+from labkit.threads import expect_no_wakeups, expect_shared
 
 LOCK = {
     "wrong_result": "The call did not return what it should.",
@@ -16,11 +16,12 @@ LOCK = {
     "ever.",
     "polls": "A thread that waits wakes up again and again although nothing has changed.",
     "lost_wakeup": "The lock is free for a thread that waits for it, and the thread was not woken.",
+    "not_shared": "The results are right, and no lock stands between the threads that use the register.",
 }
 
 
-def register(lab: Lab, variant: str | None = None) -> Driver:
-    return Driver(lab.start("register_rw", stdin=True, variant=variant))
+def register(lab: Lab, variant: str | None = None, unlocked: bool = False) -> Driver:
+    return Driver(lab.start("register_rw", stdin=True, variant=variant, unlocked=unlocked))
 
 
 @check(points=2, read="readers-and-writers", causes=LOCK)
@@ -117,8 +118,7 @@ def test_a_thread_that_waits_for_the_lock_does_not_wake_up(lab: Lab) -> None:
 )
 def test_what_a_writer_wrote_every_later_reader_sees(lab: Lab) -> None:
     """The lock puts a write before the reads after it: without that, the sanitizer sees a race."""
-    driver = register(lab, variant="tsan")
-    for thread, order, wanted in (
+    orders = (
         ("ann", "read", "0"),
         ("ann", "done", "done"),
         ("bob", "write 1", "written"),
@@ -131,8 +131,14 @@ def test_what_a_writer_wrote_every_later_reader_sees(lab: Lab) -> None:
         ("ann", "done", "done"),
         ("eve", "write 3", "written"),
         ("eve", "done", "done"),
-    ):
+    )
+    driver = register(lab, variant="tsan")
+    for thread, order, wanted in orders:
         driver.does(thread, order, wanted, "lost_wakeup")
         driver.program.expect_alive()
     driver.program.end_input()
     driver.program.expect_exit(0)
+    driver = register(lab, variant="tsan", unlocked=True)
+    for thread, order, wanted in orders:
+        driver.does(thread, order, wanted, "lost_wakeup")
+    expect_shared(driver.program, len(orders), cause="not_shared")

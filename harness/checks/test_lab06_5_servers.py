@@ -6,7 +6,7 @@ from labkit import Lab, check, expect, kernel, step, wait_until
 from labkit.counting import count_together
 from labkit.services import DATE, LARGEST, counts_out_bytes
 from labkit.steps import if_silent
-from labkit.threads import threaded
+from labkit.threads import expect_shared, threaded
 
 
 SERVERS = {
@@ -22,6 +22,8 @@ BROKEN = {
 }
 REGISTER = {
     "not_one_register": "The reply is not the value of one register that all clients share.",
+    "one_after_the_other": "A client had no thread: each must have one of its own.",
+    "not_shared": "The replies are right, and no two threads share the register that they come from.",
     "two_winners": "Two clients made the same swap: it must be one step for all other threads.",
 }
 
@@ -67,6 +69,7 @@ def test_what_threads_use_is_their_own_or_locked(lab: Lab) -> None:
     for name, reply in (("upper_server", b"1 2\n"), ("cas_server", b"0\n")):
         server = lab.server(name, variant="tsan")
         ann, bob = server.connect_all("ann", "bob")
+        threaded(server, 2, cause="one_after_the_other")
         for client in (bob, ann):
             client.send(b"1 2\n")
             client.expect(reply, cause=if_silent("one_after_the_other"))
@@ -175,6 +178,7 @@ def test_swaps_of_two_threads_are_never_one(lab: Lab) -> None:
     do it."""
     server = lab.server("cas_server", variant="tsan")
     ann, bob = server.connect_all("ann", "bob")
+    threaded(server, 2, cause="one_after_the_other")
     for client, line, reply in (
         (ann, b"0 1\n", b"0\n"),
         (bob, b"1 2\n", b"1\n"),
@@ -191,6 +195,13 @@ def test_swaps_of_two_threads_are_never_one(lab: Lab) -> None:
     cat.expect(b"Bad Syntax\nBad Syntax\nLine too long\n", cause={"bytes": "replies_dropped"})
     cat.expect_eof()
     server.stop()
+    server = lab.server("cas_server", variant="tsan", unlocked=True)
+    clients = server.connect_all("ann", "bob")
+    with step("ann and bob swap in turn, forty times", quiet=True):
+        for number in range(40):
+            clients[number % 2].send(b"%d %d\n" % (number, number + 1))
+            clients[number % 2].expect(b"%d\n" % number, cause={"bytes": "not_one_register"})
+    expect_shared(server, 40, cause="not_shared")
 
 
 @check(points=2, read="one-register", causes=REGISTER)
@@ -202,14 +213,18 @@ def test_sixteen_clients_count_to_eight_thousand(lab: Lab) -> None:
     count_together(lab.server("cas_server", variant="tsan"), steps=50)
 
 
-@check(points=1, read="what-a-thread-costs")
+@check(points=1, read="what-a-thread-costs", causes=SERVERS)
 def test_bytes_servers_send_as_many_as_were_asked_for(lab: Lab) -> None:
     """A line with a number, so many bytes, the end: also if the line comes in pieces, or another client reads
     nothing."""
     for name in ("bytes_server", "bytes_server_prethreaded"):
         server = lab.server(name, variant="")
+        if name == "bytes_server_prethreaded":
+            threaded(server, 10, cause="one_after_the_other")
         slow = server.connect("a slow client", receive_buffer=4096)
         slow.send(LARGEST)
+        if name == "bytes_server":
+            threaded(server, 1, cause="one_after_the_other")
         counts_out_bytes(server)
         bob = server.connect("bob")
         bob.send(b"10")

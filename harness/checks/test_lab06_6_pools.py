@@ -95,6 +95,7 @@ def test_the_next_client_waits_until_a_thread_is_free(lab: Lab) -> None:
 def test_what_the_threads_of_a_pool_use_is_their_own_or_locked(lab: Lab) -> None:
     """Two threads serve at the same time: a buffer that both use would mix their clients' bytes."""
     server = lab.server("upper_server_pool", variant="tsan")
+    threaded(server, 5, cause="pool_size")
     ann, bob = server.connect_all("ann", "bob")
     for client in (bob, ann):
         client.send(b"1 2\n")

@@ -183,6 +183,7 @@ def test_ten_children_wait_before_any_client(lab: Lab) -> None:
 def test_bytes_are_counted_out_and_rubbish_is_refused(lab: Lab) -> None:
     """The service: a decimal number from 1 to 2^30 and a newline. Everything else is a Bad Request."""
     server = lab.server("bytes_server", "-n", "2")
+    expect_children(server, 2)
     ask(server, "ann", 1)
     ask(server, "bob", 200_000)
     counts_out_bytes(server)
@@ -646,7 +647,12 @@ def test_a_passed_listener_loses_no_client(lab: Lab) -> None:
     expect(len(lost) == 1, "it tells how many two queues lose", otherwise=repr(run.stdout))
     if kernel.setting("net/ipv4/tcp_migrate_req") == "0":
         expect(0 < int(lost[0]) < 40, "two queues lose some", otherwise=lost[0])
-    run.expect_match(r"^passed listener, one queue: 0 of 40 connections are lost$", cause="queue_lost")
+    wanted = "passed listener, one queue: 0 of 40 connections are lost"
+    run.expect_match(f"^{wanted}$", cause="queue_lost")
+    # The message is sent, and comes without its descriptor: then nobody has the old one's queue.
+    without = lab.run("restart", faults={"bare": 1})
+    told = without.stdout.decode(errors="replace")
+    expect(wanted not in told, "without the descriptor it is not said", otherwise=told, cause="not_passed")
 
 
 @check(points=0, read="the-herd")

@@ -94,6 +94,8 @@ def target(
 ) -> Target:
     """A program of the lab, to be explored. `clients`: what a server's clients do (schedules_world.cpp)."""
     path = lab.require(program, variant)
+    if variant == "tsan":
+        lab.prove_sanitizer(program)
     given = lab.file("input", input)
     return Target(
         (str(path), *arguments),

@@ -4,12 +4,14 @@ own.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 
 from labkit import cgroup
 from labkit.box import described, has_landlock, reserve_user, temporary_directory, user
@@ -18,6 +20,8 @@ from .model import ROOT, Unusable
 
 _INSIDE = "HARNESS_TIER"  # set for the harness that has moved
 _kept: list[object] = []  # open files, closed at the end of the process
+_until_the_end = contextlib.ExitStack()
+atexit.register(_until_the_end.close)
 _NAMESPACES = [
     "--net",
     "--pid",
@@ -122,6 +126,8 @@ def enter(*, require: bool, trust: bool) -> int:
         _kept.append(reserve_user())
     if tier >= 3:
         tell_lower(tier)
+        own = _until_the_end.enter_context(temporary_directory("grade-", 0o711))
+        os.environ["TMPDIR"] = tempfile.tempdir = str(own)
         return tier
     sys.exit(_run_inside(tier))
 

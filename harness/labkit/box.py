@@ -26,7 +26,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO
 
@@ -188,10 +188,12 @@ class Box:
                 )
         finally:
             os.close(telling)
-        with os.fdopen(told) as info:
-            text = info.read()
+        with os.fdopen(told, "rb", buffering=0) as info:
+            text = b""
+            while b"}" not in text and (more := info.read(4096)):  # a tracer keeps its end open
+                text += more
         process.boxed = True
-        process.pid = _inner_pid(process, text)
+        process.pid = _inner_pid(process, text.decode())
         _await_program(process)
         return process
 
@@ -205,7 +207,8 @@ class Box:
         nothing = subprocess.DEVNULL
         with scratch_directory(self.tier) as own:
             argv = ["/usr/bin/python3", "-I", "-S", "-c", server]
-            with self.start(argv, Surroundings(own), stdout=nothing, stderr=nothing) as process:
+            untraced = replace(self, traces=None)
+            with untraced.start(argv, Surroundings(own), stdout=nothing, stderr=nothing) as process:
                 try:
                     seen = poll(lambda: kernel.listening(process.pid) or process.status() is not None, 60.0)
                 except CouldNotTell:

@@ -105,6 +105,9 @@ COMMON_CAUSES = {
     "hides": "It has made itself unreadable (prctl PR_SET_DUMPABLE, or a program file that its user may not "
     "read): "
     "nothing can be seen of it.",
+    "not_one_loop": "Threads or child processes serve the clients: here one thread of one process serves "
+    "them all, by turns.",
+    "no_child": "The client is served, and not by a child of its own: fork for each client.",
     "memory_hog": "Its processes together held more memory than they may: what grows without bound?",
     "outlives_its_server": "A child, or another process that the server has started, goes on after the "
     "server "

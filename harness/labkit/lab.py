@@ -23,6 +23,7 @@ from .steps import Cause, CouldNotTell, Failed, show, step
 from .surroundings import ENVIRONMENT, Surroundings, has_ipv6
 from .upper import Upper
 from .waiting import Missed, await_fact, poll
+from .witness import Witness, library
 
 Started = TypeVar("Started", bound=Program)
 
@@ -42,6 +43,7 @@ class Lab:
     # The same as files, of other labs, too: st_mtime_ns.
     binaries: dict[Path, int] = field(default_factory=dict)
     random: Random = field(default_factory=lambda: Random(1))  # --seed: for checks that draw their input
+    proved: set[str] = field(default_factory=set)  # programs whose sanitizer was seen to report a race
     schedule: str | None = None  # --schedule: what checks of every schedule run instead
     replayed: bool = False  # and whether this one did
 
@@ -66,6 +68,7 @@ class Lab:
         variant: str | None = None,
         env: Mapping[str, str] | None = None,
         taken: str = "address_in_use",
+        unlocked: bool = False,
     ) -> Server:
         """Starts a server on a port of the kernel's choice and waits until it listens: a fact of the kernel,
         no probe.
@@ -77,7 +80,7 @@ class Lab:
         """
         sockets = kernel.receiving if datagrams else kernel.listening
         with step(f"{name} {' '.join(arguments)}".strip() + " listens") as current:
-            around = self.around(faults, descriptors, closed, env, raisable)
+            around = self.around(faults, descriptors, closed, env, raisable, variant, unlocked)
             argv = [str(self.require(name, variant)), "-p", str(port), *_possible(arguments)]
             server = self._started(Server(name, self.box, argv, around))
             with contextlib.suppress(Missed):
@@ -97,13 +100,14 @@ class Lab:
         variant: str | None = None,
         env: Mapping[str, str] | None = None,
         path: Path | None = None,
+        unlocked: bool = False,
     ) -> Program:
         """Starts a program; stdin=True for one that is typed to (default: its stdin is empty).
 
         path=PATH starts that file instead. The others are those of around().
         """
         with step(f"{name} {' '.join(arguments)}".strip() + " starts"):
-            around = self.around(faults, descriptors, closed, env)
+            around = self.around(faults, descriptors, closed, env, 0, "" if path else variant, unlocked)
             argv = [str(path or self.require(name, variant)), *_possible(arguments)]
             return self._started(Program(name, self.box, argv, around, stdin))
 
@@ -121,6 +125,7 @@ class Lab:
         path: Path | None = None,
         endless: Cause = "does_not_end",
         moved: Callable[[], int] | None = None,
+        unlocked: bool = False,
     ) -> Run:
         """Runs a program to its end, with `input` (bytes or a file) on stdin; returns its status and output.
 
@@ -130,8 +135,9 @@ class Lab:
         """
         words = f"{name} {' '.join(arguments)}".strip()
         with step(words + (f" with {show(input)}" if input and isinstance(input, bytes) else "")) as current:
-            around = self.around(faults, descriptors, closed, env)
+            around = self.around(faults, descriptors, closed, env, 0, "" if path else variant, unlocked)
             argv = [str(path or self.require(name, variant)), *_possible(arguments)]
+            reported = reported or unlocked
             result = run_to_its_end(name, self.box, argv, around, input, reported, endless, moved)
             raise_if_unwritten(result.stderr.decode(errors="replace"))
             current.outcome = status_name(result.status)
@@ -144,13 +150,17 @@ class Lab:
         closed: tuple[int, ...] = (),
         env: Mapping[str, str] | None = None,
         raisable: int = 0,
+        variant: str | None = None,
+        unlocked: bool = False,
     ) -> Surroundings:
         """What a program of the check is started in.
 
         faults: {"send": 7} makes each send take at most 7 bytes (see faults.cpp), and that must come about;
         {} only counts. descriptors: the most that it may have open. raisable: the soft limit of that, which
         it may raise. closed: the standard descriptors that it starts without. env: more for its environment.
-        variant="tsan", where it is asked for, means the sanitized program.
+        variant="tsan", where it is asked for, means the sanitized program: a witness proves that its
+        sanitizer reports races (witness.cpp). unlocked: its locks order nothing for the sanitizer, and its
+        report is no failure of the program.
         """
         environment = ENVIRONMENT | dict(env or {})
         disturbance = None
@@ -159,12 +169,22 @@ class Lab:
                 raise CouldNotTell("the library that injects faults could not be built")
             disturbance = Disturbance(faults, self.shim, self.scratch)
             environment |= disturbance.environment
-        return Surroundings(self.scratch, environment, descriptors, raisable, closed, disturbance)
+        witness = None
+        if (self.builds[self.name].variant if variant is None else variant) == "tsan":
+            proving = library(self.preloaded or self.scratch)
+            if proving not in self.box.readable:
+                self.box.readable.append(proving)
+            witness = Witness(proving, self.scratch, unlocked)
+            both = f"{environment['LD_PRELOAD']}:{proving}" if disturbance else str(proving)
+            environment |= witness.environment | {"LD_PRELOAD": both}
+        return Surroundings(self.scratch, environment, descriptors, raisable, closed, disturbance, witness)
 
     def _started(self, program: Started) -> Started:
         self.programs.append(program)
         if program.disturbance and not poll(program.disturbance.begun, 10.0):
             raise CouldNotTell("the library that injects faults was not loaded")
+        if program.witness and not poll(program.witness.begun, 10.0):
+            raise CouldNotTell("the library that proves ThreadSanitizer's reports was not loaded")
         return program
 
     def require(self, name: str, variant: str | None = None) -> Path:
@@ -182,6 +202,15 @@ class Lab:
             raise Failed(f"{name} has {', '.join(words[:4])}", rung="build", cause="blinds_sanitizer")
         self.box.looked_at.add(path)
         return path
+
+    def prove_sanitizer(self, name: str) -> None:
+        """Fails if ThreadSanitizer misses a race made on purpose in this very program: for runs that
+        something else is preloaded into.
+        """
+        if name not in self.proved:
+            with step(f"ThreadSanitizer reports a race that is made on purpose in {name}", quiet=True):
+                self.run(name, "-?", variant="tsan")
+            self.proved.add(name)
 
     def other(self, lab: str, program: str) -> Path | None:
         """A program of another lab (super_server runs lab01's stdin_cas), or None if it is not there."""
@@ -239,6 +268,8 @@ class Lab:
                 program.expect_alive()  # it sleeps, or has ended: what it has sent is counted
                 if program.disturbance:
                     program.disturbance.expect_done(program.came)
+                if program.witness:
+                    program.witness.expect_proved(program.status())
             except Failed:
                 with step(f"{program.name} is well at the end"):
                     raise

@@ -28,8 +28,9 @@ class Run:
     stdout: bytes
     stderr: bytes
     report: Failed | None = None  # a sanitizer's, if the run was to have one
-    threads: int = 0  # that it has begun, if that was counted (faults={})
+    threads: int = 0  # that it has begun, if that was counted (faults={}, variant="tsan")
     locks: int = 0  # that it has taken; a mutex taken twice counts twice
+    changes: int = 0  # of atomic variables in one step, in a program with ThreadSanitizer
 
     def expect_status(self, status: int = 0, cause: Cause = None) -> Run:
         with step(f"{self.name} ended with {status_name(status)}") as current:
@@ -146,6 +147,9 @@ def run_to_its_end(
     result.report = sanitizer_report(argv[0], text)
     if result.report and not reported:
         raise result.report
+    if witness := around.witness:
+        result.threads, result.locks, result.changes = map(witness.count, ("threads", "locks", "changes"))
+        witness.expect_proved(result.status)
     if around.disturbance:
         result.threads, result.locks = map(around.disturbance.count, ("threads_begun", "locks"))
         around.disturbance.expect_done()

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from .faults import Disturbance
 from .steps import CouldNotTell
+from .witness import Witness
 
 # The environment of every judged program, and nothing else of the harness's own.
 ENVIRONMENT = {
@@ -61,6 +62,7 @@ class Surroundings:
     raisable: int = 0  # it starts with this soft limit of them, and may raise it; 0 means as above
     closed: tuple[int, ...] = ()  # the standard descriptors that are closed when it starts
     disturbance: Disturbance | None = None  # what the preloaded library is to do to it
+    witness: Witness | None = None  # and what proves that its sanitizer works
 
     def command(self, argv: list[str]) -> list[str]:
         """The command that starts argv with these descriptors closed."""

@@ -86,7 +86,7 @@ def _ask_canary(limit: float) -> float:
     begin = time.monotonic()
     canary = [sys.executable, "-I", "-S", str(Path(__file__).with_name("canary.py"))]
     with contextlib.ExitStack() as after, contextlib.suppress(OSError):
-        place = Path(after.enter_context(tempfile.TemporaryDirectory(prefix="canary-")))
+        place = Path(after.enter_context(tempfile.TemporaryDirectory(prefix="labs-canary-")))
         process = after.enter_context(Process(canary, cwd=place, stdout=subprocess.PIPE))
         client = after.enter_context(socket.socket(socket.AF_UNIX))
         assert process.stdout is not None

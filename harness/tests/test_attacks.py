@@ -8,6 +8,7 @@ import gzip
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -154,6 +155,62 @@ def test_what_a_killed_grading_left_is_swept(tmp_path: Path, monkeypatch: pytest
         assert not left.exists() and strange.exists() and used.exists()
 
 
+@pytest.mark.parametrize("how", ["--require-sandbox", "--no-sandbox"])
+def test_what_is_left_of_a_killed_grading_has_names_that_the_next_sweeps(
+    how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where there is no sandbox, and the temporary directories are in nothing that goes with it."""
+    adopt_orphans()
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    command: list[str | Path] = [HARNESS / "grade", "lab02", "--out", tmp_path / "out", how]
+    command += ["--submission", server_of(HANGS, tmp_path / "work")]
+    grader = subprocess.Popen(command, stdout=subprocess.DEVNULL, env=os.environ | {"TMPDIR": str(temporary)})
+    assert poll(lambda: (tmp_path / "out/results.json").exists(), 240.0), "it has begun to grade"
+    family = kernel.family(grader.pid)
+    for member in reversed(family):
+        os.kill(member, signal.SIGKILL) if kernel.state(member) else None
+    grader.wait()
+    assert poll(lambda: not any(kernel.state(member) not in ("", "Z") for member in family), 60.0)
+    assert {path.name.partition("-")[0] for path in temporary.iterdir()} == {"labs"}
+    monkeypatch.setattr(time, "time", lambda: 1e11)  # all is old
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    box.sweep()
+    assert not list(temporary.iterdir())
+
+
+HANGS = "#include <unistd.h>\nint main() { while (true) pause(); }\n"
+
+
+@pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
+@pytest.mark.parametrize("kind", ["hangs", "ends", "floods"])
+def test_timelines_of_a_failing_server_come_to_an_end(kind: str, tmp_path: Path) -> None:
+    """A tracer outlives what it traces: nothing may wait for the tracer's end."""
+    flood = (HARNESS / "attacks/endless_output.cpp").read_text().replace('"serve.hpp"', "<cstdio>")
+    source = {"hangs": HANGS, "ends": "int main() {}\n", "floods": flood}[kind]
+    command: list[str | Path] = [HARNESS / "grade", "lab02", "--submission"]
+    command += [server_of(source, tmp_path / "work")]
+    command += ["--out", tmp_path / "out", "--checks", HARNESS / "tests/checks", "--timelines", "1"]
+    run = subprocess.run(
+        [*command, "--check", "the_server_answers"], stdout=subprocess.PIPE, text=True, timeout=600
+    )
+    assert run.returncode == 1, run.stdout
+    assert (tmp_path / "out" / "report.html").read_text().count("<svg") == 1
+
+
+def test_the_grading_of_a_submission_has_a_bound_and_says_what_was_not_judged(tmp_path: Path) -> None:
+    command: list[str | Path] = [HARNESS / "grade", "lab02", "--submission"]
+    command += [server_of(HANGS, tmp_path / "work")]
+    command += ["--out", tmp_path / "out", "--checks", HARNESS / "tests/checks"]
+    run = subprocess.run([*command, "--limit", "0"], stdout=subprocess.PIPE, text=True)
+    results = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert "The grading as a whole took too long: 2 checks were not judged." in run.stdout
+    assert {test["extra_data"]["verdict"] for test in results["tests"]} == {"could not tell"}
+    for test in results["tests"]:
+        assert "not judged: the grading as a whole has taken too long" in test["output"]
+    assert results["extra_data"]["complete"] and results["score"] == 0
+
+
 def test_ctrl_c_reaches_all_processes_in_a_box(tmp_path: Path) -> None:
     command: list[str | Path] = [
         HARNESS / "grade",
@@ -205,10 +262,13 @@ def test_an_honest_submission_after_them_has_full_marks(
 
 
 def honest_submission(directory: Path) -> Path:
-    lab = ROOT / running.LAB
-    (directory / running.LAB).mkdir(parents=True)
-    for source in lab.glob("*.?pp"):
-        (directory / running.LAB / source.name).write_text(source.read_text() + "// honest\n")
+    return server_of((ROOT / running.LAB / "upper_server.cpp").read_text() + "// honest\n", directory)
+
+
+def server_of(source: str, directory: Path) -> Path:
+    """A submission that differs from the reference in its upper_server.cpp alone: nothing else is built."""
+    running.copy_of_reference(directory / running.LAB)
+    (directory / running.LAB / "upper_server.cpp").write_text(source)
     return directory
 
 

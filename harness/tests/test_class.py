@@ -16,6 +16,7 @@ from pathlib import Path
 from random import Random
 
 import pytest
+from grading import classes
 from grading.classes import time_left
 from grading.finding import exercise_files
 from labkit.build import LABS
@@ -322,3 +323,48 @@ def test_the_time_left_is_right_within_a_fifth_from_the_tenth_on(jobs: int) -> N
             left = ends[-1] - ends[graded - 1]
             right.append(abs(told - left) <= 0.2 * left + 30)
     assert sum(right) >= 0.95 * len(right)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", " =1", "\u00a0=1", "\u200b=1", "\ufeff=1"]
+    + ["\u2060=1", "\uff1d1", "\ufe661", "\uff0b1", "\u207a1", "\uff0d1", "\u22121", "\uff201", "\ufe6b1"]
+    + ["\u0338=1", "|calc", "%1"],
+)
+def test_no_cell_is_a_formula_in_any_form_of_unicode(name: str) -> None:
+    """A spreadsheet drops blanks and marks that nobody sees, and takes other forms of = + - @ for these."""
+    submission = classes.Submission(name, "slug", Path("."))
+    row = classes.Row(submission, {"score": 0, "extra_data": {"not_graded": name}})
+    (_, cells) = csv.reader(classes.grades_csv([row], "student", "score").splitlines())
+    for cell in (cells[0], cells[2]):
+        assert cell.startswith("'") and cell.isprintable(), cell
+
+
+@pytest.mark.parametrize("name", ["-rf", "--help", "-", "a b", "\u202eexe", "-x\n"])
+def test_a_name_is_no_option_and_leads_nowhere(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).mkdir()
+    found, _ = classes.submissions(tmp_path)
+    (submission,) = found
+    assert submission.slug.strip(".-") and "/" not in submission.slug and submission.slug[0] not in "-."
+    assert submission.slug.isascii() and submission.slug.isprintable() and " " not in submission.slug
+
+
+def test_a_name_of_options_is_graded_as_any_other(tmp_path: Path) -> None:
+    (tmp_path / "class" / "--trust").mkdir(parents=True)
+    with zipfile.ZipFile(tmp_path / "class" / "-x.zip", "w") as file:
+        file.writestr("-C/upper_server.cpp", "")
+    run = subprocess.run(command(tmp_path / "class", tmp_path / "out"), capture_output=True, text=True)
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert {row["state"] for row in rows(tmp_path / "out").values()} and len(rows(tmp_path / "out")) == 2
+
+
+def test_a_class_says_of_whom_much_could_not_be_told() -> None:
+    def row(name: str, untold: int) -> classes.Row:
+        verdicts = ["could not tell"] * untold + ["pass"] * (5 - untold)
+        tests = [{"extra_data": {"verdict": verdict}} for verdict in verdicts]
+        return classes.Row(classes.Submission(name, name, Path(".")), {"tests": tests})
+
+    assert classes.untold([row("ann", 0), row("bob\x1b", 3), row("cat", 2), row("dan", 5)]) == [
+        "bob\\x1b (3)",
+        "dan (5)",
+    ]

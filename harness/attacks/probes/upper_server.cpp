@@ -259,7 +259,7 @@ static const std::map<string, std::function<bool(bool)>> probes{
     {"larger_files", [](bool c) { return c ? lowers(RLIMIT_FSIZE) : raises(RLIMIT_FSIZE); }},
     {"more_time", [](bool c) { return c ? lowers(RLIMIT_CPU) : raises(RLIMIT_CPU); }},
     {"dumps", [](bool c) { return c ? lowers(RLIMIT_STACK) : raises(RLIMIT_CORE); }},
-    {"first_in_line", [](bool c) { return setpriority(PRIO_PROCESS, 0, c ? 5 : -5) == 0; }},
+    {"first_in_line", [](bool c) { return setpriority(PRIO_PROCESS, 0, c ? 19 : -5) == 0; }},
     {"real_time",
      [](bool c) {
          const sched_param one{c ? 0 : 1};
