@@ -129,7 +129,7 @@ def test_a_plain_file_is_always_ready_for_select_and_refused_by_epoll() -> None:
 
 
 def test_at_the_end_a_socket_is_readable_now_and_always() -> None:
-    """lab05#readiness, #clients-that-leave: after the other side's last byte a socket is readable for ever."""
+    """lab05#readiness, #clients-that-leave: after the other side's end a socket stays readable."""
     client, server = pair()
     client.close()
     wait_until(lambda: bool(select.select([server], [], [], 0)[0]), "the end")
