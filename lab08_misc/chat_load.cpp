@@ -54,7 +54,7 @@ int main(int argc, char* argv[]) try {
     std::vector<participant> all;
     const timeval patience{.tv_sec = 10, .tv_usec = 0};
     for (int k = 0; k < count; ++k) {
-        participant& one = all.emplace_back(connect_to(given.words[0], given.port(4000)));
+        participant& one = all.emplace_back(participant{connect_to(given.words[0], given.port(4000))});
         check("setsockopt",
               setsockopt(one.connection.get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience));
         send_all(one.connection, "load" + std::to_string(k) + "\n");
