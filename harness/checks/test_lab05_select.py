@@ -131,7 +131,8 @@ def keeps_at_most(most: int, client: Peer, taken: int) -> None:
         kept <= most,
         f"the server keeps at most {most} bytes for {client.name}",
         otherwise=f"it has read {kept} bytes more than it has sent back",
-        cause="too_much_kept",
+        # What its memory cannot hold it has thrown away.
+        cause="too_much_kept" if kept < kernel.memory(server.pid) else "rest_lost",
     )
 
 
