@@ -633,9 +633,11 @@ def a_large_file_arrives(lab: Lab, program: str) -> None:
             return "held_in_memory"
         return "not_everything" if client.came_of_file else "size_overflows"
 
+    wait_until(lambda: kernel.at_rest(server.pid), "it waits until ann reads on", cause=why)
+    held = kernel.memory(server.pid)
     client.expect_file(path, cause=why)
     client.expect_eof()
-    held = kernel.memory(server.pid)
+    held = max(held, kernel.memory(server.pid))
     expect(
         held < 64 << 20,
         "the server holds little of it",
