@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+import time
+
+from .client import Peer
 from .server import Server
+from .steps import expect
+from .waiting import wait_until
 
 DATE = rb"\w{3} \w{3} [ \d]\d \d\d:\d\d:\d\d \d{4}"  # as ctime(3) has it
+
+DATED = {
+    "date_is_old": "The date of an earlier reply came again: it is the time of each reply, and not that of the "
+    "connection.",
+}
 
 LARGEST = b"1073741824\n"  # 2^30: the most that the bytes service gives
 _REQUESTS = (
@@ -16,6 +26,23 @@ _REQUESTS = (
 )
 _NO_NUMBERS = (b"0", b"-1", b"-5", b"+5", b"", b" 12", b"12 ", b"1_0", b"12x", b"ten")
 _TOO_LARGE = (b"1073741825", b"9" * 20, b"9" * 23)
+
+
+def dated_anew(client: Peer) -> None:
+    """The echoes of one client have each its own date. Causes: DATED."""
+    dates = []
+    for word in (b"earlier", b"later"):
+        client.send(word)
+        dates.append(client.expect_match(rb"\AEcho=>" + word + rb" at (" + DATE + rb")\Z")[1])
+        second = _second()
+        if word == b"earlier":
+            wait_until(lambda: _second() > second, "the clock's next second has begun")
+    expect(dates[0] != dates[1], "the date is another one", cause="date_is_old", otherwise="it is the same")
+
+
+def _second() -> int:
+    """The second that time(2) returns, whose clock is a little behind that of clock_gettime(2)."""
+    return int(time.clock_gettime(time.CLOCK_REALTIME_COARSE))
 
 
 def counts_out_bytes(server: Server) -> None:
