@@ -473,7 +473,8 @@ def test_upper_server_listens_where_it_is_told(lab: Lab) -> None:
 
 def shared(server: Server) -> str:
     """The likely cause of a second server on the port of this one that does not end."""
-    listeners = [one for one in kernel.sockets() if one.status == "LISTEN" and one.port == server.port]
+    every = kernel.sockets("tcp") + kernel.sockets("tcp6")
+    listeners = [one for one in every if one.status == "LISTEN" and one.port == server.port]
     return "port_shared" if len(listeners) > 1 else "does_not_end"
 
 

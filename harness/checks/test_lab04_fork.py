@@ -1,5 +1,6 @@
 """What is true of lab04: a process for each client."""
 
+import errno
 import os
 import re
 import signal
@@ -7,15 +8,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 
-from labkit import Lab, Server, check, expect, kernel, shortage, step, wait_until
+from labkit import Lab, Server, check, expect, kernel, shortage, show, step, wait_until
 from labkit.client import Peer, converse
 from labkit.counting import count_together
 from labkit.supervised import serves_without_standard_streams
 from labkit.instructions import Held, holding
-from labkit.services import DATE, LARGEST, counts_out_bytes
+from labkit.services import DATE, DATED, LARGEST, counts_out_bytes, dated_anew
 from labkit.steps import CouldNotTell
-from labkit.waiting import poll
+from labkit.waiting import deadline, poll
 
+LARGEST_VALUE = (1 << 64) - 1
 MOST_POINTS = 100  # begins and ends of system calls that a server needs for a client
 
 
@@ -36,6 +38,10 @@ REAPING = {
     "errno.",
     "errno_lost": "The handler came between a failed call and the line that reads errno, and left another "
     "value there.",
+    "handler_gone": "SIGCHLD has no handler any more after the first child: it was installed for one signal "
+    "(SA_RESETHAND), or taken back.",
+    "descriptor_left_open": "The server has a descriptor more than before its clients came: one of a client "
+    "that has gone.",
     "limited": "The server does not accept while it has many children: it has a limit, or waits for one of "
     "them.",
     "silence_ends": "The connections of silent clients have ended: there is no limit of time for a client. A "
@@ -49,6 +55,10 @@ PROGRAMS = {
     "not_executed": "The child did not execute the program: what does the server's log say?",
     "arguments_lost": "The program did not get its arguments, the words behind its name on the command line.",
     "not_standard": "The connection should be descriptors 0, 1 and 2 of the program.",
+    "program_does_not_wait": "The program's read failed with EAGAIN: the connection is non-blocking, and all "
+    "copies of its descriptor share that flag.",
+    "arguments_changed": "An argument came in pieces, or changed: a shell was given it, and took it apart. exec "
+    "takes each argument as it is.",
     "too_many_copies": "The program has more descriptors than 0, 1 and 2: close the other copies, or mark "
     "them close-on-exec.",
     "still_ignored": "A signal that is ignored stays ignored after exec: the program cannot wait for its own "
@@ -63,6 +73,7 @@ MEMORY = {
     "two_winners": "Two processes made the same swap: the comparison and the store are not one atomic step.",
     "lock_kept": "The child was killed while it held a lock, and the other processes wait for that lock for "
     "ever.",
+    "half_a_number": "Only a part of the value is kept, or compared: it has 64 bits.",
     "not_swapped": "The swap is not made: the same client finds the old value again.",
 }
 
@@ -183,6 +194,7 @@ def test_a_silent_client_makes_no_other_wait(lab: Lab) -> None:
     ann.send(b"me too\n")
     ann.expect(b"ME TOO\n")
     server.expect_asleep(cause=lambda: "wakes_for_nothing" if len(living(server)) == 2 else "silence_ends")
+    server.expect_patient(cause="silence_ends")
     expect(len(living(server)) == 2, "both clients still have their child", cause="silence_ends")
 
 
@@ -195,6 +207,10 @@ def test_a_client_that_half_closes_sees_the_end(lab: Lab) -> None:
     ann.send(b"first\n")
     ann.expect(b"FIRST\n")
     one_child(server, cause="no_child")
+    for _ in range(3):
+        ann.send(b"at once\n")
+        ann.expect_prompt()
+        ann.expect(b"AT ONCE\n")
     ann.send(b"the last words\n")
     ann.half_close()
     ann.expect(b"THE LAST WORDS\n", cause={"closed": "closed_too_soon", "reset": "closed_too_soon"})
@@ -222,6 +238,7 @@ def test_each_process_keeps_only_what_it_needs(lab: Lab) -> None:
 def test_a_client_leaves_no_process_behind(lab: Lab) -> None:
     """A child exits when its client has gone. One that goes on with the loop accepts clients, too."""
     server = lab.server("upper_server")
+    handled = signal.SIGCHLD in kernel.signals(server.pid, "caught")
     for name in ("ann", "bob", "cat"):
         client = server.connect(name)
         client.send(b"hello\n")
@@ -241,7 +258,9 @@ def test_a_client_leaves_no_process_behind(lab: Lab) -> None:
     wait_until(
         lambda: not server.children(),
         "no zombie is left",
-        cause="never_reaped",
+        cause=lambda: "never_reaped"
+        if not handled or signal.SIGCHLD in kernel.signals(server.pid, "caught")
+        else "handler_gone",
         instead=lambda: f"{len(server.children())} zombies",
     )
 
@@ -335,21 +354,30 @@ def test_a_child_may_die_at_any_moment(lab: Lab) -> None:
 @check(points=6, read="reaping", causes=REAPING)
 def test_reaping_does_not_wait_for_the_living(lab: Lab) -> None:
     """A server that waits for a child which still has a client does not accept meanwhile."""
-    server = lab.server("upper_server")
-    ann, bob = server.connect_all("ann", "bob")
-    wait_until(lambda: len(living(server)) == 2, "the server has a child for each")
-    ann.close()
-    wait_until(
-        lambda: server.status() is not None or len(living(server)) == 1 and not zombies(server),
-        "ann's child has exited and is reaped",
-        cause=lambda: "never_reaped" if zombies(server) else "child_goes_on",
-    )
-    server.expect_alive()
-    cat = server.connect("cat")
-    cat.send(b"is anybody there?\n")
-    cat.expect(b"IS ANYBODY THERE?\n", cause={"accept": "waits_for_the_living"})
-    bob.send(b"i am\n")
-    bob.expect(b"I AM\n")
+    for name, reply in (("upper_server", rb"I\Z"), ("echo_server_sigchld -d 0", rb"Echo=>i at " + DATE)):
+        server = lab.server(*name.split())
+        ann, bob = server.connect_all("ann", "bob")
+        wait_until(lambda: len(living(server)) == 2, "the server has a child for each")
+        ann.close()
+        wait_until(
+            lambda: server.status() is not None or len(living(server)) == 1 and not zombies(server),
+            "ann's child has exited and is reaped",
+            cause=lambda: "never_reaped" if zombies(server) else "child_goes_on",
+        )
+        server.expect_alive()
+        poll(lambda: kernel.at_rest(server.pid), deadline())
+        where = kernel.waiting_in(server.pid)
+        expect(
+            "nanosleep" not in where and "Interrupted system call" not in server.stderr.text,
+            "the server waits for the next client, as before",
+            cause="interrupted",
+            otherwise="it rests" if "nanosleep" in where else "it says that a call was interrupted",
+        )
+        cat = server.connect("cat")
+        for client in (cat, bob):
+            client.send(b"i")
+            client.expect_match(reply, cause={"accept": "waits_for_the_living"})
+        server.stop()
 
 
 @check(points=5, read="when-fork-fails", causes=REAPING | COPIES)
@@ -422,7 +450,12 @@ def test_the_handler_keeps_errno(lab: Lab) -> None:
             )
 
 
-@check(points=3, read="a-child-for-each-client", after="a_client_that_half_closes_sees_the_end")
+@check(
+    points=3,
+    read="a-child-for-each-client",
+    causes=REAPING,
+    after="a_client_that_half_closes_sees_the_end",
+)
 def test_no_client_ends_the_server(lab: Lab) -> None:
     """A reset, a close with replies unread, a client that sends nothing: each ends one child at most."""
     replies = {
@@ -433,14 +466,27 @@ def test_no_client_ends_the_server(lab: Lab) -> None:
     }
     for command, reply in replies.items():
         server = lab.server(*command.split())
+        before = server.descriptors()
         ann, bob, cat = server.connect_all("ann", "bob", "cat")
         ann.send(b"1 2\n")
         ann.reset()
         bob.send_unread(b"9000000\n" * 1000)
+        server.expect_patient(full=True)
         bob.close()
         cat.close()
         wait_until(lambda: server.stdout.text.count("\nconnected") == 3, "all three are in the log")
-        wait_until(lambda: not living(server), "all three children have exited")
+        wait_until(
+            lambda: not living(server),
+            "all three children have exited",
+            cause=lambda: "child_goes_on" if server.stdout.text.count("\ndisconnected") >= 3 else None,
+            instead=lambda: f"{len(living(server))} are left",
+        )
+        wait_until(
+            lambda: len(server.descriptors()) == len(before),
+            "the server has as many descriptors as at first",
+            cause="descriptor_left_open",
+            instead=lambda: f"{len(server.descriptors())} instead of {len(before)}",
+        )
         dan = server.connect("dan")
         dan.send(b"3\n")
         dan.expect_match(reply)
@@ -503,6 +549,11 @@ def test_ten_thousand_clients_leave_nothing_behind(lab: Lab) -> None:
 
 
 # --- the lecture's echo servers
+
+ECHO = {
+    "bytes_lost": "A chunk did not come back as it was sent: it may have zero bytes, and has as many bytes as "
+    "recv returned.",
+}
 
 
 def echo(server: Server, name: str, cause: str | None = None) -> None:
@@ -575,12 +626,20 @@ def test_ignoring_sigchld_leaves_no_zombie(lab: Lab) -> None:
         )
 
 
-@check(points=5, read="reaping", causes=REAPING)
+@check(points=5, read="reaping", causes=REAPING | DATED | ECHO)
 def test_the_handler_reaps_all_that_died_together(lab: Lab) -> None:
-    """Signals do not queue: five children that exit while the server is stopped are one SIGCHLD."""
+    """Signals do not queue: five children that exit while the server is stopped are one SIGCHLD. The next
+    client gets its bytes and the time as it is."""
     server = lab.server("echo_server_sigchld", "-d", "0")
     die_together(server)
     echo(server, "fay")
+    gus = server.connect("gus")
+    for chunk in (b"a\0b\xff", b"x" * 1024):
+        gus.send(chunk)
+        gus.expect_match(
+            rb"\AEcho=>" + re.escape(chunk) + rb" at " + DATE + rb"\Z", cause={"bytes": "bytes_lost"}
+        )
+    dated_anew(gus)
 
 
 @check(points=1, read="reaping", causes=REAPING, after="the_handler_reaps_all_that_died_together")
@@ -617,6 +676,10 @@ def test_what_one_child_stores_the_next_one_finds(lab: Lab) -> None:
     server = lab.server("cas_server_shared")
     cas(server, "ann", b"0 7\n7 8\n", b"0\n7\n", "not_swapped")
     cas(server, "bob", b"0 0\n", b"8\n", "own_copy")
+    near = b"".join(b"%d 5\n" % (8 ^ 1 << bit) for bit in range(64))
+    largest = str(LARGEST_VALUE).encode()
+    there_and_back = b"8 " + largest + b"\n" + largest + b" 8\n"
+    cas(server, "eve", near + there_and_back, b"8\n" * 65 + largest + b"\n", "half_a_number")
     bob = server.connect("bob, again,")
     one_child(server, cause="no_child")
     bob.send(b"8 ")
@@ -823,8 +886,10 @@ def test_a_gibibyte_costs_no_gibibyte(lab: Lab) -> None:
     bob.expect(b"*****")
 
 
-def why_no_echo(server: Server) -> str | None:
-    """The likely cause if cat, as the program of the super server, gives nothing back."""
+def why_no_echo(server: Server, client: Peer) -> str | None:
+    """The likely cause if cat, as the program of the super server, does not give back what it got."""
+    if poll(lambda: os.strerror(errno.EAGAIN).encode() in client.unread(), 0.5):
+        return "program_does_not_wait"
     programs = [child for child in living(server) if kernel.command(child) == "cat"]
     if not programs:
         failed = re.search(r"\bexec\w*: ", server.stderr.text)
@@ -854,7 +919,7 @@ def test_super_server_makes_a_server_of_cat(lab: Lab) -> None:
     ann, bob = server.connect_all("ann", "bob")
     for client in (bob, ann):
         client.send(b"hello\n")
-        client.expect(b"hello\n", cause=lambda: why_no_echo(server))
+        client.expect(b"hello\n", cause=partial(why_no_echo, server, client))
         client.half_close()
         client.expect_eof()
     wait_until(lambda: not server.children(), "no child is left")
@@ -867,6 +932,13 @@ def test_super_server_makes_a_server_of_cat(lab: Lab) -> None:
     dan.send(b"hello\n")
     dan.expect(b"hello\n", cause={"answer": "arguments_lost"})
     dan.expect_eof()
+    server.stop()
+    words = ("a  b", "*", "$HOME", "'", '"', "\\", "")
+    server = lab.server("super_server", "printf", "<%s>", *words)
+    eve = server.connect("eve")
+    wanted = "".join(f"<{word}>" for word in words).encode()
+    got = eve.read_to_eof()
+    expect(got == wanted, f"she gets {show(wanted)}", cause="arguments_changed", otherwise=show(got))
 
 
 @check(points=5, read="super-server", causes=PROGRAMS)
@@ -876,7 +948,7 @@ def test_the_program_gets_the_connection_and_nothing_else(lab: Lab) -> None:
     ann = server.connect("ann")
     child = one_child(server)
     ann.send(b"hello\n")
-    ann.expect(b"hello\n", cause=lambda: why_no_echo(server))
+    ann.expect(b"hello\n", cause=partial(why_no_echo, server, ann))
     expect(kernel.command(child) == "cat", "the child is cat")
     found = kernel.descriptors(child)  # now, since the loader has files open before main
     expect(

@@ -48,6 +48,8 @@ COMMON_CAUSES = {
     "poll's): a client that is silent, or that does not read, loses its connection.",
     "reply_held_back": "The reply was not sent when the program began to wait for more: it goes out when a "
     "timer ends (MSG_MORE and TCP_CORK let the kernel wait for 200 ms, too).",
+    "exiting_again": "`Exiting` is printed once, by the server itself: a child, or a thread, should end without a "
+    "word.",
     "hung_up": "The connection was closed where an answer was due.",
     "call_failed": "A call failed while this client was served, and the connection was closed. The "
     "program says "

@@ -531,14 +531,20 @@ class Datagrams:
     """A UDP socket of the harness's own, connected to the judged program or free (port None)."""
 
     def __init__(
-        self, name: str, program: Program | None, port: int | None, address: str = "127.0.0.1"
+        self,
+        name: str,
+        program: Program | None,
+        port: int | None,
+        address: str = "127.0.0.1",
+        bound: int = 0,
     ) -> None:
+        """port: to which it is connected. bound: its own, where it is not connected; 0 for any."""
         self.name = name
         self.program = program
         self.socket = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM)
         self.socket.setblocking(False)
         if port is None:
-            self.socket.bind((address, 0))
+            self.socket.bind((address, bound))
         else:
             self.socket.connect((address, port))
         self.port: int = self.socket.getsockname()[1]

@@ -454,7 +454,8 @@ class Program:
             count = len(re.findall(r"^Exiting$", self.stdout.text, re.MULTILINE))
             if count != 1:
                 what = f"`Exiting` was printed {count} times"
-                raise Failed(what, details=last_lines("stdout", self.stdout.text))
+                cause = "exiting_again" if count > 1 else None
+                raise Failed(what, cause=cause, details=last_lines("stdout", self.stdout.text))
             try:
                 await_fact(lambda: not [member for member in family if kernel.state(member) not in ("", "Z")])
             except Missed:

@@ -28,6 +28,9 @@ _NO_NUMBERS = (b"0", b"-1", b"-5", b"+5", b"", b" 12", b"12 ", b"1_0", b"12x", b
 _TOO_LARGE = (b"1073741825", b"9" * 20, b"9" * 23)
 
 
+_COARSE = 5  # CLOCK_REALTIME_COARSE, which Python has no name for; clock_gettime(2)
+
+
 def dated_anew(client: Peer) -> None:
     """The echoes of one client have each its own date. Causes: DATED."""
     dates = []
@@ -42,7 +45,7 @@ def dated_anew(client: Peer) -> None:
 
 def _second() -> int:
     """The second that time(2) returns, whose clock is a little behind that of clock_gettime(2)."""
-    return int(time.clock_gettime(time.CLOCK_REALTIME_COARSE))
+    return int(time.clock_gettime(_COARSE))
 
 
 def counts_out_bytes(server: Server) -> None:
