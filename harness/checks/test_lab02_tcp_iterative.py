@@ -48,9 +48,10 @@ BYTES = {
     "wait for ever.",
     "refusal_unseen": "The connection was refused, and taken for made: look at what connect returned (after "
     "a wait for it, at SO_ERROR).",
-    "prompt_held_back": "The prompt was not written before the program waited for a line: a user waits for it. "
-    "Flush it.",
-    "part_taken_for_all": "The server closed before the reply was whole, and the part was printed as a reply.",
+    "prompt_held_back": "The prompt was not written before the program waited for a line: a user waits for "
+    "it. Flush it.",
+    "part_taken_for_all": "The server closed before the reply was whole, and the part of it was taken for "
+    "a reply.",
     "first_address_only": "A name may stand for several addresses, and the server listens at one of them: "
     "only the "
     "first was tried.",
@@ -64,7 +65,8 @@ LINES = {
     "forgotten.",
     "half_line_served": "Half a line, without its newline, was served at the end of the connection.",
     "limit_wrong": "A line may have 65 536 bytes before its newline, and not one more.",
-    "lines_kept": "The lines that were answered stay in the memory: throw away what was taken off the buffer.",
+    "lines_kept": "The lines that were answered stay in the memory: throw away what was taken off the "
+    "buffer.",
     "unbounded_line": "A line without an end was kept in memory without a limit: refuse it at 65 536 bytes.",
     "lingers_for_ever": "A client that goes on sending after its refusal keeps the server busy: the two "
     "seconds are for everything that it sends, and not for each piece.",
@@ -72,6 +74,7 @@ LINES = {
     "the last reply is lost. Say that no more will come (shutdown), read the rest, then close.",
     "register_per_client": "The register began with 0 again: it belongs to the server, not to one client.",
 }
+CONNECTING = {name: BYTES[name] for name in ("first_address_only", "refusal_unseen")}
 FRAMES = {
     "nothing_found": "No message was found, although some are all there.",
     "too_early": "A message was returned before its last byte had come.",
@@ -459,7 +462,8 @@ def test_upper_server_listens_where_it_is_told(lab: Lab) -> None:
     ann.send(b"six")
     ann.expect(b"SIX")
     words = ("-a", "::1", "-p", str(six.port))
-    taken = lab.run("upper_server", *words, endless=lambda: shared(six)).expect_status(1, cause="exits_wrongly")
+    taken = lab.run("upper_server", *words, endless=lambda: shared(six))
+    taken.expect_status(1, cause="exits_wrongly")
     taken.expect_match(
         r"^upper_server: bind: Address already in use$", stream="stderr", cause="exits_wrongly"
     )
@@ -712,7 +716,7 @@ def test_no_client_ends_cas_server(lab: Lab) -> None:
     server.stop()
 
 
-@check(points=3, read="three-clients", causes={name: BYTES[name] for name in ("first_address_only", "refusal_unseen")})
+@check(points=3, read="three-clients", causes=CONNECTING)
 def test_the_cas_clients_send_what_they_should(lab: Lab) -> None:
     """One line in one send, any bytes in one send, one line in four; each then half-closes and prints all
     that comes.

@@ -414,7 +414,7 @@ class Peer:
                 ours, theirs = self.ends()
                 if len(self.received) > self.taken or any(end.unread for end in ours):
                     return "seen"
-                if not rests or before != self._switches():
+                if not rests or self.on_the_way() or before != self._switches():
                     return ""
                 if any(end.unsent for end in theirs):
                     return "its kernel keeps the answer back" if theirs[0].timer == _PROBES else ""

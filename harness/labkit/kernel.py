@@ -349,6 +349,13 @@ def has_mapped(pid: int, file: str) -> bool:
     return file in _read(pid, "maps")
 
 
+def open_flags(pid: int, descriptor: int) -> int:
+    """The access mode and the status flags of the open file that the descriptor is for, 0 if it is not open;
+    proc(5), fdinfo.
+    """
+    return int(_field(_read(pid, f"fdinfo/{descriptor}"), "flags:") or "0", 8)
+
+
 @contextlib.contextmanager
 def shared_files(pid: int) -> Iterator[dict[str, int]]:
     """The files that the process has mapped to share them, and that have a name: path to a descriptor."""

@@ -12,8 +12,8 @@ from .waiting import wait_until
 DATE = rb"\w{3} \w{3} [ \d]\d \d\d:\d\d:\d\d \d{4}"  # as ctime(3) has it
 
 DATED = {
-    "date_is_old": "The date of an earlier reply came again: it is the time of each reply, and not that of the "
-    "connection.",
+    "date_is_old": "The date of an earlier reply came again: each reply has its own time, and not that of "
+    "the connection.",
 }
 
 LARGEST = b"1073741824\n"  # 2^30: the most that the bytes service gives
