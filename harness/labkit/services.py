@@ -6,8 +6,8 @@ import time
 
 from .client import Peer
 from .server import Server
-from .steps import expect
-from .waiting import wait_until
+from .steps import expect, step
+from .waiting import poll
 
 DATE = rb"\w{3} \w{3} [ \d]\d \d\d:\d\d:\d\d \d{4}"  # as ctime(3) has it
 
@@ -39,7 +39,8 @@ def dated_anew(client: Peer) -> None:
         dates.append(client.expect_match(rb"\AEcho=>" + word + rb" at (" + DATE + rb")\Z")[1])
         second = _second()
         if word == b"earlier":
-            wait_until(lambda: _second() > second, "the clock's next second has begun")
+            with step("the clock's next second begins"):
+                poll(lambda: _second() > second, 2.0)
     expect(dates[0] != dates[1], "the date is another one", cause="date_is_old", otherwise="it is the same")
 
 
