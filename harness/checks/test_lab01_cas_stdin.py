@@ -10,6 +10,8 @@ REGISTER = {
     "always_swaps": "The new value was stored although the present one was not the expected one.",
     "new_value_returned": "The reply is the value before the swap, not the one after it.",
     "not_zero_first": "The register starts at 0.",
+    "compared_in_part": "Only a part of OLD and of the present value were compared: all 64 bits have to be "
+    "equal.",
     "no_request_seen": "A request was not seen as one: two numbers, parted by blanks.",
 }
 SYNTAX = {
@@ -36,6 +38,8 @@ STREAM = {
     "between them.",
     "not_flushed": "The replies have to be written before a read that waits: a user may be waiting for "
     "them.",
+    "read_failure_unnoticed": "The input could not be read, and that was taken for its end: read returns -1 "
+    "for a failure, and 0 for the end.",
     "failure_unnoticed": "The replies could not be written, and the program did not say so: the last bytes "
     "are written by a flush, and that can fail, too.",
 }
@@ -77,6 +81,9 @@ def test_a_wrong_guess_changes_nothing(lab: Lab) -> None:
         [("1 2", "0"), ("2 3", "0"), ("0 7", "0"), ("0 8", "7"), ("8 9", "7")],
         cause="always_swaps",
     )
+    for value in (0, lab.random.randrange(LARGEST)):
+        near = [(f"{value ^ 1 << bit} 5", str(value)) for bit in range(64)]
+        asked(lab, "stdin_cas", [(f"0 {value}", "0"), *near], cause="compared_in_part")
 
 
 @check(points=10, read="the-protocol", causes=SYNTAX)
@@ -151,6 +158,9 @@ def test_leading_zeros_mean_nothing(lab: Lab) -> None:
 def test_the_last_line_may_lack_its_newline(lab: Lab) -> None:
     """At the end of the input a line without a newline is a line. An empty input gets no reply."""
     lab.run("stdin_cas", input=b"0 7\n7 8").expect_status().expect_output(b"0\n7\n", cause="last_line_lost")
+    for blanks in (b" ", b"\t\r"):
+        run = lab.run("stdin_cas", input=b"0 7\n" + blanks).expect_status()
+        run.expect_output(b"0\nBad Syntax\n", cause="last_line_lost")
     lab.run("stdin_cas", input=b"").expect_status().expect_output(b"")
     lab.run("stdin_cas", input=b"\n").expect_status().expect_output(b"Bad Syntax\n")
     lab.run("stdin_cas", "word").expect_status(2).expect_match("^usage: stdin_cas", stream="stderr")
@@ -158,10 +168,13 @@ def test_the_last_line_may_lack_its_newline(lab: Lab) -> None:
 
 @check(points=3, read="the-end", causes=STREAM)
 def test_replies_that_cannot_be_written_are_told(lab: Lab) -> None:
-    """The disk may be full, or the descriptor closed. The exit status has to say that replies are missing."""
+    """The disk may be full, or the descriptor closed. The exit status has to say that replies are missing: so
+    it does if the input cannot be read."""
     for requests in (b"0 7\n", b"0 0\n" * 100_000):
         run = lab.run("stdin_cas", input=requests, closed=(1,)).expect_status(1, cause="failure_unnoticed")
         run.expect_match(r"^stdin_cas: write: Bad file descriptor$", "failure_unnoticed", stream="stderr")
+    run = lab.run("stdin_cas", closed=(0,)).expect_status(1, cause="read_failure_unnoticed")
+    run.expect_match(r"^stdin_cas: read: Bad file descriptor$", "read_failure_unnoticed", stream="stderr")
 
 
 @check(points=5, read="blocks", causes=STREAM)
@@ -186,6 +199,10 @@ def test_a_reply_comes_before_the_next_line_is_typed(lab: Lab) -> None:
     program = lab.start("stdin_cas", stdin=True)
     program.type("0 7\n")
     program.expect_text("0\n", cause="not_flushed")
+    program.type("0 0\n")
+    program.expect_at_rest()
+    expect(program.stdout.text == "0\n7\n", "the reply was written before it waits", cause="not_flushed")
+    program.expect_text("7\n")
     program.type("7 ")
     program.type("8\n8 9\n9")
     program.expect_text("7\n8\n", cause="not_flushed")

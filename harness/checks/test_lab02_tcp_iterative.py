@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from labkit import CouldNotTell, Lab, Run, Server, check, expect, kernel, shortage, show, step, wait_until
 from labkit.client import Peer
-from labkit.services import DATE
+from labkit.services import DATE, DATED, dated_anew
 from labkit.steps import Cause
 from labkit.supervised import serves_without_standard_streams
 from labkit.upper import Upper
@@ -25,6 +25,7 @@ ONE_SEND = {
 }
 CLIENTS = {
     "empty_recv_misread": "recv returned 0, the client's end of file, and the server went on asking.",
+    "bytes_kept": "The memory grows with the bytes that a client has sent, although they were answered.",
     "descriptor_left_open": "The connection of a client that has gone was not closed.",
     "spins_while_blocked": "While a client does not read, the server sends again and again. A blocking send "
     "waits.",
@@ -34,6 +35,8 @@ CLIENTS = {
 }
 ADDRESSES = {
     "no_reuseaddr": "The port of an old connection stays taken for a minute: SO_REUSEADDR, before bind.",
+    "port_shared": "Two servers listen on one port, and each gets a part of the clients: SO_REUSEPORT, which "
+    "is not SO_REUSEADDR.",
     "exits_wrongly": "A failed call is reported on stderr as `program: call: reason`, and the exit status "
     "is 1.",
 }
@@ -43,6 +46,12 @@ BYTES = {
     "newline_sent": "The newline ends the input, and is not part of the line: it is not sent.",
     "deadlock": "Both sides send, and neither reads: as soon as the buffers between them are full, both "
     "wait for ever.",
+    "refusal_unseen": "The connection was refused, and taken for made: look at what connect returned (after "
+    "a wait for it, at SO_ERROR).",
+    "prompt_held_back": "The prompt was not written before the program waited for a line: a user waits for "
+    "it. Flush it.",
+    "part_taken_for_all": "The server closed before the reply was whole, and the part of it was taken for "
+    "a reply.",
     "first_address_only": "A name may stand for several addresses, and the server listens at one of them: "
     "only the "
     "first was tried.",
@@ -56,6 +65,8 @@ LINES = {
     "forgotten.",
     "half_line_served": "Half a line, without its newline, was served at the end of the connection.",
     "limit_wrong": "A line may have 65 536 bytes before its newline, and not one more.",
+    "lines_kept": "The lines that were answered stay in the memory: throw away what was taken off the "
+    "buffer.",
     "unbounded_line": "A line without an end was kept in memory without a limit: refuse it at 65 536 bytes.",
     "lingers_for_ever": "A client that goes on sending after its refusal keeps the server busy: the two "
     "seconds are for everything that it sends, and not for each piece.",
@@ -63,6 +74,7 @@ LINES = {
     "the last reply is lost. Say that no more will come (shutdown), read the rest, then close.",
     "register_per_client": "The register began with 0 again: it belongs to the server, not to one client.",
 }
+CONNECTING = {name: BYTES[name] for name in ("first_address_only", "refusal_unseen")}
 FRAMES = {
     "nothing_found": "No message was found, although some are all there.",
     "too_early": "A message was returned before its last byte had come.",
@@ -79,6 +91,7 @@ NAMES = {
     "not_streams_only": "Without ai_socktype in the hints each address comes once for every type of socket.",
     "not_bound": "Try each address: make a socket of its family, bind it, and keep the first that bind "
     "accepts.",
+    "not_the_reason": "If no address can be bound, that is the reason, and not the failure of one of them.",
     "an_error_is_ignored": "getaddrinfo returns an error number, not -1, and leaves no list: gai_strerror "
     "has the reason.",
 }
@@ -130,12 +143,19 @@ def rude_clients(server: Server, talk: Callable[[Peer], None], request: bytes) -
     happened.
     """
     gone = itertools.count(1)
+    before = server.descriptors()
 
     def next_client() -> None:
         peer = server.connect("the next client")
         talk(peer)
         peer.close()
         one_client_less(server, next(gone))
+        wait_until(
+            lambda: len(server.descriptors()) == len(before),
+            "the server has as many descriptors as at first",
+            cause="descriptor_left_open",
+            instead=lambda: f"{len(server.descriptors())} instead of {len(before)}",
+        )
 
     with step("a client comes and goes without a word"):
         ann = server.connect("ann")
@@ -195,6 +215,7 @@ def a_client_that_never_reads(server: Server, request: bytes) -> None:
     bob.send(request)
     bob.expect_waiting()
     server.expect_idle(cause="spins_while_blocked")
+    server.expect_patient(full=True)
     ann.reset()
     bob.expect_accepted()
     bob.close()
@@ -233,8 +254,16 @@ def a_crowd(server: Server, talk: Callable[[Peer], None]) -> None:
 
 def a_hundred_megabytes(server: Server) -> bytes:
     """A client sends a hundred megabytes without a newline, and no more; returns all that it got."""
+    before = kernel.memory(server.pid)
     ann = server.connect("ann")
     ann.send(b"x" * 100_000_000)
+    more = kernel.memory(server.pid) - before
+    expect(
+        more < 50_000_000,
+        "the server keeps nothing of what it has answered",
+        otherwise=f"it has {more} bytes more than before",
+        cause="bytes_kept",
+    )
     ann.half_close()
     return ann.read_to_eof()
 
@@ -270,6 +299,10 @@ def test_upper_server_answers_in_upper_case(lab: Lab) -> None:
         return "too_much_sent" if b"\0" in rest else "sent_again" if rest.startswith(b"HELLO") else None
 
     ann.expect(b"SECOND LINE WITHOUT END", cause=of_before)
+    for _ in range(3):
+        ann.send(b"at once")
+        ann.expect_prompt()
+        ann.expect(b"AT ONCE")
     ann.half_close()
     ann.expect_eof(cause=why_open(server, ann))
 
@@ -318,6 +351,7 @@ def test_the_second_client_waits_while_the_first_is_served(lab: Lab) -> None:
     server.expect_at_rest()
     bob.expect_waiting()
     server.expect_asleep()
+    server.expect_patient()
     ann.close()
     bob.expect(b"ME TOO")
     server.expect_logged("disconnected", ann)
@@ -427,7 +461,9 @@ def test_upper_server_listens_where_it_is_told(lab: Lab) -> None:
     ann = six.connect("ann")
     ann.send(b"six")
     ann.expect(b"SIX")
-    taken = lab.run("upper_server", "-a", "::1", "-p", str(six.port)).expect_status(1, cause="exits_wrongly")
+    words = ("-a", "::1", "-p", str(six.port))
+    taken = lab.run("upper_server", *words, endless=lambda: shared(six))
+    taken.expect_status(1, cause="exits_wrongly")
     taken.expect_match(
         r"^upper_server: bind: Address already in use$", stream="stderr", cause="exits_wrongly"
     )
@@ -439,6 +475,13 @@ def test_upper_server_listens_where_it_is_told(lab: Lab) -> None:
     serves_without_standard_streams(lab, "upper_server", request=b"ping", reply=b"PING")
 
 
+def shared(server: Server) -> str:
+    """The likely cause of a second server on the port of this one that does not end."""
+    every = kernel.sockets("tcp") + kernel.sockets("tcp6")
+    listeners = [one for one in every if one.status == "LISTEN" and one.port == server.port]
+    return "port_shared" if len(listeners) > 1 else "does_not_end"
+
+
 def tries_each_address(
     lab: Lab, upper: Upper, name: str, *words: str, input: bytes = b"", output: bytes
 ) -> None:
@@ -447,7 +490,10 @@ def tries_each_address(
         port = str(upper.port)
         run = lab.run(name, "-p", port, "localhost", *words, input=input, faults={"names": 1})
         refused = b"connect: Connection refused" in run.stderr
-        run.expect_status(cause="first_address_only" if refused else None)
+        unseen = re.search(rb": (send|recv|write|read): (Connection refused|Broken pipe)", run.stderr)
+        run.expect_status(
+            cause="first_address_only" if refused else "refusal_unseen" if unseen else "wrong_exit_status"
+        )
         run.expect_output(output)
 
 
@@ -458,7 +504,7 @@ def test_upper_client_prints_whole_replies(lab: Lab) -> None:
     client = lab.start("upper_client", "-p", str(listener.port), "127.0.0.1", stdin=True)
     client.type("hello\n")
     server = listener.accept("the server", client)
-    client.expect_text("Input: ")
+    client.expect_text("Input: ", cause={"answer": "prompt_held_back"})
     server.expect(b"hello")
     expect(server.unread() == b"", "nothing else", otherwise=show(server.unread()), cause="newline_sent")
     for piece in (b"H", b"EL", b"LO"):
@@ -469,9 +515,22 @@ def test_upper_client_prints_whole_replies(lab: Lab) -> None:
     server.expect(b"a\0b", cause={"bytes": "ends_at_zero"})
     server.send(b"A\0B")
     client.expect_text("Output: A\0B\nInput: ", cause={"bytes": "ends_at_zero"})
+    client.type("soon\n")
+    server.expect_prompt()
+    server.expect(b"soon")
+    server.send(b"SOON")
+    client.expect_text("Output: SOON\nInput: ")
     client.type("\n")
     server.expect_eof()
     client.expect_exit(0)
+    ends = lab.start("upper_client", "-p", str(listener.port), "127.0.0.1", stdin=True)
+    server = listener.accept("a server that ends early", ends)
+    ends.type("hello\n")
+    server.expect(b"hello")
+    server.send(b"HEL")
+    server.half_close()
+    ends.expect_exit(1, cause="part_taken_for_all")
+    ends.expect_match("^upper_client: ", stream="stderr")
     upper = lab.upper()
     tries_each_address(lab, upper, "upper_client", input=b"hello\n", output=b"Input: Output: HELLO\nInput: ")
     line = b"q" * 30_000_000  # more than the buffers between the two hold
@@ -498,6 +557,7 @@ def test_upper_client_prints_whole_replies(lab: Lab) -> None:
     points=3,
     read="echo",
     causes=ONE_SEND
+    | DATED
     | {"no_simulated_work": "With -d SECONDS the server sleeps so long for each client, before it reads."},
 )
 def test_echo_server_sends_each_chunk_back_with_the_date(lab: Lab) -> None:
@@ -509,6 +569,11 @@ def test_echo_server_sends_each_chunk_back_with_the_date(lab: Lab) -> None:
         ann.expect_match(
             rb"\AEcho=>" + re.escape(chunk) + rb" at " + DATE + rb"\Z", cause={"bytes": "short_send_ignored"}
         )
+        ann.send(b"once more")
+        ann.expect_prompt()
+        ann.expect_match(rb"\AEcho=>once more at " + DATE + rb"\Z")
+    server.expect_patient()
+    dated_anew(ann)
     server.stop()
     busy = lab.server("echo_server", "-d", "3600")
     bob = busy.connect("bob")
@@ -651,7 +716,7 @@ def test_no_client_ends_cas_server(lab: Lab) -> None:
     server.stop()
 
 
-@check(points=3, read="three-clients", causes={"first_address_only": BYTES["first_address_only"]})
+@check(points=3, read="three-clients", causes=CONNECTING)
 def test_the_cas_clients_send_what_they_should(lab: Lab) -> None:
     """One line in one send, any bytes in one send, one line in four; each then half-closes and prints all
     that comes.
@@ -687,6 +752,10 @@ def test_cas_server_lines_assembles_lines(lab: Lab) -> None:
     ann = server.connect("ann")
     ann.send(b"0 7\n")
     ann.expect(b"0\n")
+    ann.send(b"7 7\n")
+    ann.expect_prompt()
+    ann.expect(b"7\n")
+    server.expect_patient()
     for piece in (b"7", b" ", b"8"):
         ann.send(piece)
         asleep_in_recv(server, ann)
@@ -813,6 +882,15 @@ def test_a_line_without_end_takes_no_memory(lab: Lab) -> None:
         "the server is about as large as before",
         otherwise=f"{more} bytes more",
         cause="unbounded_line",
+    )
+    bob.send((b"x" * MAX_LINE + b"\n") * 500)
+    bob.expect(b"Bad Syntax\n" * 500)
+    more = kernel.memory(server.pid) - before
+    expect(
+        more < 10_000_000,
+        "it is, after 500 lines of one client, too",
+        otherwise=f"{more} bytes more",
+        cause="lines_kept",
     )
     server.stop()
 
@@ -1015,9 +1093,19 @@ def test_addresses_binds_to_a_name(lab: Lab) -> None:
     one = lab.run("addresses", "127.0.0.1", "0")
     one.expect_status(cause=lambda: why_not_bound(one))
     one.expect_match(r"^bound to 127\.0\.0\.1:[1-9]\d*$", cause=lambda: why_not_bound(one))
+    with step("a socket of this machine has the first address and the port", quiet=True):
+        first = lab.listen("127.0.0.2")
+        second = lab.run("addresses", "localhost", str(first.port), faults={"names": 2})
+        second.expect_status(cause=lambda: why_not_bound(second))
+        second.expect_match(rf"^bound to (127\.0\.0\.[13]|\[::1\]):{first.port}$")
     none = lab.run("addresses", "192.0.2.1", "80")
     none.expect_status(1, cause=lambda: why_not_bound(none))
-    none.expect_match(r"^addresses: bind: ", stream="stderr")
+    none.expect_match(r"^192\.0\.2\.1 80 is 192\.0\.2\.1:80$")
+    none.expect_match(
+        r"^addresses: bind: none of these addresses is this machine's and free$",
+        "not_the_reason",
+        stream="stderr",
+    )
     unknown = lab.run("addresses", "127.0.0.1", "no such service")
     ignored = None if b"not supported for" in unknown.stderr else "an_error_is_ignored"
     unknown.expect_status(1, cause=ignored)

@@ -9,6 +9,7 @@ from labkit import Failed, Lab, Server, check, expect, show, step, wait_until
 from labkit.client import Datagrams
 from labkit.program import Program
 from labkit.steps import difference
+from labkit.waiting import allowing
 
 SENDER = {
     "reply_to_another": "The reply went to another client than the one that asked: recvfrom returns the "
@@ -24,6 +25,7 @@ GOODBYE = {
     "goodbye_answered": "An empty datagram got a reply. It is a goodbye: its sender does not wait for one.",
 }
 TRUNCATED = {
+    "truncated_unanswered": "The datagram that was too long got no reply: its first 1024 bytes come back.",
     "truncation_unnoticed": "The end of a long datagram was lost, and it is not logged: recvfrom tells "
     "it with the flag MSG_TRUNC.",
 }
@@ -34,6 +36,7 @@ PORT = {
 CLIENT = {
     "no_goodbye": "The client ended without an empty datagram: UDP has no end of file that would tell the "
     "server.",
+    "goodbye_not_empty": "The last datagram of the client has bytes: a goodbye has none.",
     "anybody_believed": "A datagram of another sender was taken for the server's reply: connect the socket, "
     "or compare the sender's address.",
     "waits_for_ever": "recv waits for a reply that will never come: give it a limit (SO_RCVTIMEO).",
@@ -53,6 +56,8 @@ RETRY = {
     "wrong_reply_taken": "A datagram that does not begin with the number and a blank was taken for the reply,"
     " or a reply was not printed as it came.",
     "refusal_is_no_datagram": "recv returned -1, and that was taken for a length.",
+    "refusal_ends_the_wait": "The port was refused, and the client asked again before its wait was over, or "
+    "gave up: a refusal is as good as a lost datagram.",
     "repeat_is_a_try": "A repeated reply used up a try: a datagram that is not the reply should not end the "
     "wait.",
     "wait_restarted": "Each wrong datagram started the wait anew: compute its deadline before the wait.",
@@ -64,7 +69,10 @@ RETRY = {
 }
 
 
+WAITS = 10 + 20 + 40 + 80 + 160 + 35 * 200  # ms, of 40 tries
+
 TAKE = {
+    "refusal_ends_the_wait": RETRY["refusal_ends_the_wait"],
     "no_welcome": "hello NONCE is answered welcome NONCE EPOCH CLIENT.",
     "one_id": "Two clients got the same ID: their repeats cannot be told apart.",
     "other_tickets": "The first ticket is 1, and each request gets the numbers after those handed out "
@@ -174,7 +182,7 @@ def test_a_datagram_over_1024_bytes_is_cut_and_the_log_says_so(lab: Lab) -> None
     ann.send(b"a" * 1024)
     ann.expect(b"A" * 1024)
     ann.send(b"b" * 3000)
-    ann.expect(b"B" * 1024)
+    ann.expect(b"B" * 1024, cause={"answer": "truncated_unanswered"})
     ann.send(b"d" * 1025)
     ann.expect(b"D" * 1024)
     ann.send(b"c")
@@ -224,6 +232,7 @@ def test_the_udp_server_speaks_ipv6_and_ends_when_told(lab: Lab) -> None:
 def test_the_client_prints_each_reply_and_says_goodbye(lab: Lab) -> None:
     """The client asks, prints the reply, and leaves with an empty datagram. UDP has no other goodbye."""
     server = lab.datagrams("the server")
+    goodbye: dict[str, str] = {"answer": "no_goodbye", "bytes": "goodbye_not_empty"}
     client = udp_client(lab, "udp_upper_client", server.port, "-w", "3600")
     for line in ("hello", "x" * 1000):
         client.type(line + "\n")
@@ -231,14 +240,14 @@ def test_the_client_prints_each_reply_and_says_goodbye(lab: Lab) -> None:
         server.send(line.upper().encode(), to=port)
         client.expect_text(f"Input: Output: {line.upper()}\n")
     client.type("\n")
-    server.expect(b"", cause="no_goodbye")
+    server.expect(b"", cause=goodbye)
     client.expect_exit(0)
     client = udp_client(lab, "udp_upper_client", server.port, "-w", "3600")
     client.type("the last words")
     client.end_input()
     port = server.expect(b"the last words")
     server.send(b"THE LAST WORDS", to=port)
-    server.expect(b"", cause="no_goodbye")
+    server.expect(b"", cause=goodbye)
     client.expect_exit(0)
 
 
@@ -509,10 +518,20 @@ def test_a_refused_port_is_no_reply(lab: Lab) -> None:
     # Keeps the client from getting this port itself.
     neighbour = Datagrams("a neighbour", None, None, "127.0.0.2")
     client = udp_client(lab, "udp_upper_client_retry", neighbour.port)
+    begin = time.monotonic()
     client.type("hello\n")
-    client.expect_exit(1, cause="refusal_is_no_datagram")
-    reason = "Connection refused$|no reply to 40 tries$"
-    client.expect_match(reason, stream="stderr", cause="refusal_is_no_datagram")
+    with allowing(WAITS / 1000):
+        client.expect_exit(1, cause="refusal_is_no_datagram")
+    elapsed = 1000 * (time.monotonic() - begin)
+    reason = "(Connection refused)$|^udp_upper_client_retry: no reply"
+    at_once = client.expect_match(reason, stream="stderr", cause="refusal_is_no_datagram")[1]
+    if not at_once:
+        expect(
+            elapsed >= WAITS,
+            f"it goes on for {WAITS} ms, which its 40 waits are together",
+            otherwise=f"it ended after {elapsed:.0f} ms",
+            cause="refusal_ends_the_wait",
+        )
 
 
 @check(points=3, read="retry", causes=RETRY, slow=True)
@@ -543,12 +562,19 @@ def welcomed(client: Datagrams) -> str:
     return found[1].decode()
 
 
-def take(client: Datagrams, key: str, request: int, count: int, first: int, cause: str | None = None) -> None:
-    """Takes tickets, and expects `count` of them from `first` on."""
+def take(
+    client: Datagrams,
+    key: str,
+    request: int,
+    count: int,
+    first: int,
+    cause: str | None = None,
+    silence: str = "no_datagram",
+) -> None:
+    """Takes tickets, and expects `count` of them from `first` on. silence: the likely cause if none come."""
     client.send(f"take {key} {request} {count}".encode())
-    client.expect(
-        f"tickets {key} {request} {first} {count}".encode(), cause={"bytes": cause} if cause else None
-    )
+    named = {"answer": silence} | ({"bytes": cause} if cause else {})
+    client.expect(f"tickets {key} {request} {first} {count}".encode(), cause=named)
 
 
 @check(points=5, read="exactly-once", causes=TAKE)
@@ -579,8 +605,8 @@ def test_a_repeated_request_gets_the_same_tickets(lab: Lab) -> None:
     take(bob, his, 1, 1, 4, "served_twice")
     take(ann, hers, 1, 3, 1, "served_twice")
     ann_again = lab.datagrams("ann, from another port,", server, server.port)
-    take(ann_again, hers, 1, 3, 1, "address_is_client")
-    take(ann_again, hers, 2, 1, 5, "address_is_client")
+    take(ann_again, hers, 1, 3, 1, "address_is_client", "address_is_client")
+    take(ann_again, hers, 2, 1, 5, "address_is_client", "address_is_client")
 
 
 @check(points=3, read="exactly-once", causes=TAKE)
@@ -715,6 +741,28 @@ def test_the_take_client_repeats_its_request_until_the_reply_comes(lab: Lab) -> 
     server.send(b"tickets 77 5 1 21 3", to=port)
     server.send(b"tickets 77 5 2 24 1000", to=port)
     client.expect_text("Input: Output: tickets 24 to 1023\n", cause="other_reply_taken")
+    client.end_input()
+    client.expect_exit(0)
+    # Keeps the client from getting this port itself.
+    neighbour = Datagrams("a neighbour", None, None, "127.0.0.2")
+    begin = time.monotonic()
+    client = take_client(lab, neighbour.port, "-w", "3600")
+    told = r"try (\d+): no reply in (\d+) ms$"
+    client.expect_match(r"^take_client: hello \d+, try 3: ", stream="stderr", cause="refusal_ends_the_wait")
+    elapsed = 1000 * (time.monotonic() - begin)
+    waits = [int(wait) for number, wait in re.findall(told, client.stderr.text, re.M) if int(number) <= 3]
+    expect(
+        elapsed >= sum(waits) - len(waits),
+        f"a refusal does not shorten its waits of {', '.join(map(str, waits))} ms",
+        otherwise=f"all were over after {elapsed:.0f} ms",
+        cause="refusal_ends_the_wait",
+    )
+    late = Datagrams("a server that comes late", None, None, bound=neighbour.port)
+    port = introduced(late)
+    client.type("take 3\n")
+    next_request(late, b"take 77 5 1 3", b"", "not_repeated")
+    late.send(b"tickets 77 5 1 1 3", to=port)
+    client.expect_text("Input: Output: tickets 1 to 3\n", cause="refusal_ends_the_wait")
     client.end_input()
     client.expect_exit(0)
 

@@ -7,15 +7,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 
-from labkit import Lab, Server, check, expect, kernel, shortage, step, wait_until
+from labkit import Lab, Server, check, expect, kernel, shortage, show, step, wait_until
 from labkit.client import Peer, converse
 from labkit.counting import count_together
 from labkit.supervised import serves_without_standard_streams
 from labkit.instructions import Held, holding
-from labkit.services import DATE, LARGEST, counts_out_bytes
+from labkit.services import DATE, DATED, LARGEST, counts_out_bytes, dated_anew
 from labkit.steps import CouldNotTell
-from labkit.waiting import poll
+from labkit.waiting import deadline, poll
 
+LARGEST_VALUE = (1 << 64) - 1
 MOST_POINTS = 100  # begins and ends of system calls that a server needs for a client
 
 
@@ -36,6 +37,10 @@ REAPING = {
     "errno.",
     "errno_lost": "The handler came between a failed call and the line that reads errno, and left another "
     "value there.",
+    "handler_gone": "SIGCHLD has no handler any more after the first child: it was installed for one signal "
+    "(SA_RESETHAND), or taken back.",
+    "descriptor_left_open": "The server has more descriptors than before its clients came: that of a client "
+    "which has gone is still open.",
     "limited": "The server does not accept while it has many children: it has a limit, or waits for one of "
     "them.",
     "silence_ends": "The connections of silent clients have ended: there is no limit of time for a client. A "
@@ -49,6 +54,10 @@ PROGRAMS = {
     "not_executed": "The child did not execute the program: what does the server's log say?",
     "arguments_lost": "The program did not get its arguments, the words behind its name on the command line.",
     "not_standard": "The connection should be descriptors 0, 1 and 2 of the program.",
+    "program_does_not_wait": "The program cannot wait for its client: the connection is non-blocking, and "
+    "all copies of its descriptor share that flag.",
+    "arguments_changed": "An argument came in pieces, or changed: a shell was given it, and took it apart. "
+    "exec takes each argument as it is.",
     "too_many_copies": "The program has more descriptors than 0, 1 and 2: close the other copies, or mark "
     "them close-on-exec.",
     "still_ignored": "A signal that is ignored stays ignored after exec: the program cannot wait for its own "
@@ -63,6 +72,7 @@ MEMORY = {
     "two_winners": "Two processes made the same swap: the comparison and the store are not one atomic step.",
     "lock_kept": "The child was killed while it held a lock, and the other processes wait for that lock for "
     "ever.",
+    "half_a_number": "Only a part of the value is kept, or compared: it has 64 bits.",
     "not_swapped": "The swap is not made: the same client finds the old value again.",
 }
 
@@ -183,6 +193,7 @@ def test_a_silent_client_makes_no_other_wait(lab: Lab) -> None:
     ann.send(b"me too\n")
     ann.expect(b"ME TOO\n")
     server.expect_asleep(cause=lambda: "wakes_for_nothing" if len(living(server)) == 2 else "silence_ends")
+    server.expect_patient(cause="silence_ends")
     expect(len(living(server)) == 2, "both clients still have their child", cause="silence_ends")
 
 
@@ -195,6 +206,10 @@ def test_a_client_that_half_closes_sees_the_end(lab: Lab) -> None:
     ann.send(b"first\n")
     ann.expect(b"FIRST\n")
     one_child(server, cause="no_child")
+    for _ in range(3):
+        ann.send(b"at once\n")
+        ann.expect_prompt()
+        ann.expect(b"AT ONCE\n")
     ann.send(b"the last words\n")
     ann.half_close()
     ann.expect(b"THE LAST WORDS\n", cause={"closed": "closed_too_soon", "reset": "closed_too_soon"})
@@ -222,6 +237,7 @@ def test_each_process_keeps_only_what_it_needs(lab: Lab) -> None:
 def test_a_client_leaves_no_process_behind(lab: Lab) -> None:
     """A child exits when its client has gone. One that goes on with the loop accepts clients, too."""
     server = lab.server("upper_server")
+    handled = signal.SIGCHLD in kernel.signals(server.pid, "caught")
     for name in ("ann", "bob", "cat"):
         client = server.connect(name)
         client.send(b"hello\n")
@@ -241,7 +257,9 @@ def test_a_client_leaves_no_process_behind(lab: Lab) -> None:
     wait_until(
         lambda: not server.children(),
         "no zombie is left",
-        cause="never_reaped",
+        cause=lambda: "never_reaped"
+        if not handled or signal.SIGCHLD in kernel.signals(server.pid, "caught")
+        else "handler_gone",
         instead=lambda: f"{len(server.children())} zombies",
     )
 
@@ -335,21 +353,31 @@ def test_a_child_may_die_at_any_moment(lab: Lab) -> None:
 @check(points=6, read="reaping", causes=REAPING)
 def test_reaping_does_not_wait_for_the_living(lab: Lab) -> None:
     """A server that waits for a child which still has a client does not accept meanwhile."""
-    server = lab.server("upper_server")
-    ann, bob = server.connect_all("ann", "bob")
-    wait_until(lambda: len(living(server)) == 2, "the server has a child for each")
-    ann.close()
-    wait_until(
-        lambda: server.status() is not None or len(living(server)) == 1 and not zombies(server),
-        "ann's child has exited and is reaped",
-        cause=lambda: "never_reaped" if zombies(server) else "child_goes_on",
-    )
-    server.expect_alive()
-    cat = server.connect("cat")
-    cat.send(b"is anybody there?\n")
-    cat.expect(b"IS ANYBODY THERE?\n", cause={"accept": "waits_for_the_living"})
-    bob.send(b"i am\n")
-    bob.expect(b"I AM\n")
+    replies = {"upper_server": rb"I\Z", "echo_server_sigchld -d 0": rb"Echo=>i at " + DATE}
+    for command, reply in replies.items():
+        server = lab.server(*command.split())
+        ann, bob = server.connect_all("ann", "bob")
+        wait_until(lambda: len(living(server)) == 2, "the server has a child for each")
+        ann.close()
+        wait_until(
+            lambda: server.status() is not None or len(living(server)) == 1 and not zombies(server),
+            "ann's child has exited and is reaped",
+            cause=lambda: "never_reaped" if zombies(server) else "child_goes_on",
+        )
+        server.expect_alive()
+        poll(lambda: kernel.at_rest(server.pid), deadline())
+        where = kernel.waiting_in(server.pid)
+        expect(
+            "nanosleep" not in where and "Interrupted system call" not in server.stderr.text,
+            "the server waits for the next client, as before",
+            cause="interrupted",
+            otherwise="it rests" if "nanosleep" in where else "it says that a call was interrupted",
+        )
+        cat = server.connect("cat")
+        for client in (cat, bob):
+            client.send(b"i")
+            client.expect_match(reply, cause={"accept": "waits_for_the_living"})
+        server.stop()
 
 
 @check(points=5, read="when-fork-fails", causes=REAPING | COPIES)
@@ -422,7 +450,23 @@ def test_the_handler_keeps_errno(lab: Lab) -> None:
             )
 
 
-@check(points=3, read="a-child-for-each-client", after="a_client_that_half_closes_sees_the_end")
+def all_have_exited(server: Server, count: int) -> None:
+    """Waits until the log has so many clients, and their children have exited."""
+    wait_until(lambda: server.stdout.text.count("\nconnected") == count, f"{count} clients are in the log")
+    wait_until(
+        lambda: not living(server),
+        "all their children have exited",
+        cause=lambda: "child_goes_on" if server.stdout.text.count("\ndisconnected") >= count else None,
+        instead=lambda: f"{len(living(server))} are left",
+    )
+
+
+@check(
+    points=3,
+    read="a-child-for-each-client",
+    causes=REAPING,
+    after="a_client_that_half_closes_sees_the_end",
+)
 def test_no_client_ends_the_server(lab: Lab) -> None:
     """A reset, a close with replies unread, a client that sends nothing: each ends one child at most."""
     replies = {
@@ -433,14 +477,23 @@ def test_no_client_ends_the_server(lab: Lab) -> None:
     }
     for command, reply in replies.items():
         server = lab.server(*command.split())
-        ann, bob, cat = server.connect_all("ann", "bob", "cat")
+        before = server.descriptors()
+        ann, cat = server.connect_all("ann", "cat")
         ann.send(b"1 2\n")
         ann.reset()
-        bob.send_unread(b"9000000\n" * 1000)
-        bob.close()
         cat.close()
-        wait_until(lambda: server.stdout.text.count("\nconnected") == 3, "all three are in the log")
-        wait_until(lambda: not living(server), "all three children have exited")
+        all_have_exited(server, 2)
+        bob = server.connect("bob")
+        bob.send_unread(b"9000000\n" * 1000)
+        server.expect_patient(full=True)
+        bob.close()
+        all_have_exited(server, 3)
+        wait_until(
+            lambda: len(server.descriptors()) == len(before),
+            "the server has as many descriptors as at first",
+            cause="descriptor_left_open",
+            instead=lambda: f"{len(server.descriptors())} instead of {len(before)}",
+        )
         dan = server.connect("dan")
         dan.send(b"3\n")
         dan.expect_match(reply)
@@ -503,6 +556,11 @@ def test_ten_thousand_clients_leave_nothing_behind(lab: Lab) -> None:
 
 
 # --- the lecture's echo servers
+
+ECHO = {
+    "bytes_lost": "A chunk did not come back as it was sent: it may have zero bytes, and has as many as "
+    "recv returned.",
+}
 
 
 def echo(server: Server, name: str, cause: str | None = None) -> None:
@@ -575,12 +633,20 @@ def test_ignoring_sigchld_leaves_no_zombie(lab: Lab) -> None:
         )
 
 
-@check(points=5, read="reaping", causes=REAPING)
+@check(points=5, read="reaping", causes=REAPING | DATED | ECHO)
 def test_the_handler_reaps_all_that_died_together(lab: Lab) -> None:
-    """Signals do not queue: five children that exit while the server is stopped are one SIGCHLD."""
+    """Signals do not queue: five children that exit while the server is stopped are one SIGCHLD. The next
+    client gets its bytes and the time as it is."""
     server = lab.server("echo_server_sigchld", "-d", "0")
     die_together(server)
     echo(server, "fay")
+    gus = server.connect("gus")
+    for chunk in (b"a\0b\xff", b"x" * 1024):
+        gus.send(chunk)
+        gus.expect_match(
+            rb"\AEcho=>" + re.escape(chunk) + rb" at " + DATE + rb"\Z", cause={"bytes": "bytes_lost"}
+        )
+    dated_anew(gus)
 
 
 @check(points=1, read="reaping", causes=REAPING, after="the_handler_reaps_all_that_died_together")
@@ -617,6 +683,10 @@ def test_what_one_child_stores_the_next_one_finds(lab: Lab) -> None:
     server = lab.server("cas_server_shared")
     cas(server, "ann", b"0 7\n7 8\n", b"0\n7\n", "not_swapped")
     cas(server, "bob", b"0 0\n", b"8\n", "own_copy")
+    near = b"".join(b"%d 5\n" % (8 ^ 1 << bit) for bit in range(64))
+    largest = str(LARGEST_VALUE).encode()
+    there_and_back = b"8 " + largest + b"\n" + largest + b" 8\n"
+    cas(server, "eve", near + there_and_back, b"8\n" * 65 + largest + b"\n", "half_a_number")
     bob = server.connect("bob, again,")
     one_child(server, cause="no_child")
     bob.send(b"8 ")
@@ -824,7 +894,7 @@ def test_a_gibibyte_costs_no_gibibyte(lab: Lab) -> None:
 
 
 def why_no_echo(server: Server) -> str | None:
-    """The likely cause if cat, as the program of the super server, gives nothing back."""
+    """The likely cause if cat, as the program of the super server, does not give back what it got."""
     programs = [child for child in living(server) if kernel.command(child) == "cat"]
     if not programs:
         failed = re.search(r"\bexec\w*: ", server.stderr.text)
@@ -850,6 +920,20 @@ def why_it_lives(server: Server) -> str | None:
 def test_super_server_makes_a_server_of_cat(lab: Lab) -> None:
     """cat copies its input to its output. It knows no sockets, and a super server makes an echo server
     of it."""
+    server = lab.server("super_server", "sleep", "600")
+    zoe = server.connect("zoe")
+
+    def asleep() -> list[int]:
+        return [child for child in living(server) if kernel.command(child) == "sleep"]
+
+    for child in poll(asleep, deadline() / 2) or []:  # if there is none, cat tells why
+        expect(
+            not kernel.open_flags(child, 0) & os.O_NONBLOCK,
+            "the connection of her program blocks",
+            cause="program_does_not_wait",
+            otherwise="it has O_NONBLOCK",
+        )
+    zoe.close()
     server = lab.server("super_server", "cat", "-u")
     ann, bob = server.connect_all("ann", "bob")
     for client in (bob, ann):
@@ -867,6 +951,13 @@ def test_super_server_makes_a_server_of_cat(lab: Lab) -> None:
     dan.send(b"hello\n")
     dan.expect(b"hello\n", cause={"answer": "arguments_lost"})
     dan.expect_eof()
+    server.stop()
+    words = ("a  b", "*", "$HOME", "'", '"', "\\", "")
+    server = lab.server("super_server", "printf", "<%s>", *words)
+    eve = server.connect("eve")
+    wanted = "".join(f"<{word}>" for word in words).encode()
+    got = eve.read_to_eof()
+    expect(got == wanted, f"she gets {show(wanted)}", cause="arguments_changed", otherwise=show(got))
 
 
 @check(points=5, read="super-server", causes=PROGRAMS)

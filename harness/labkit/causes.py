@@ -44,6 +44,11 @@ COMMON_CAUSES = {
     "its program.",
     "reset_instead": "The connection was reset (RST), not closed in order (FIN): a close with unread bytes "
     "does so, and so does SO_LINGER with a time of 0.",
+    "gives_up_on_a_client": "A wait for a client has a limit of time (SO_RCVTIMEO, SO_SNDTIMEO): a "
+    "client that is silent, or that does not read, loses its connection.",
+    "reply_held_back": "The reply was not sent when the program began to wait for more: it goes out when a "
+    "timer ends (MSG_MORE and TCP_CORK let the kernel wait for 200 ms, too).",
+    "exiting_again": "`Exiting` is printed once, by the server itself: a child should end without a word.",
     "hung_up": "The connection was closed where an answer was due.",
     "call_failed": "A call failed while this client was served, and the connection was closed. The "
     "program says "

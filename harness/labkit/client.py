@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 MANY = 1 << 30
 # Bytes that may wait here to be looked at: the harness's memory is as limited as a program's.
 KEPT = 256 << 20
+_PROBES = 4  # the timer of a connection that may not send now, kernel.Socket
 
 _made: list[list[Peer]] = []  # the lists that all_peers() is filling
 
@@ -396,6 +397,38 @@ class Peer:
                 raise self.program.failure(f"not in {missed.seconds:.1f} s", cause=cause) from None
             current.outcome = "seen"
 
+    def expect_prompt(self, cause: Cause = "reply_held_back") -> None:
+        """Waits until a part of the answer is here, and fails if the program waits before it is sent.
+
+        Facts of the kernel: it has read all, sleeps, and has sent nothing; or its kernel keeps the bytes for
+        a timer (a probe's, since they fill no segment and none is on its way: MSG_MORE, TCP_CORK).
+        """
+        with step(f"{self.name} is answered before {self.program.name} waits for more") as current:
+
+            def answered() -> str:
+                if self.eof or self.error is not None or self.program.status() is not None:
+                    return "ended"
+                before = self._switches()
+                read = not self.on_the_way() and self.program.has_read()
+                rests = read and all(kernel.at_rest(one) for one in kernel.family(self.program.pid))
+                ours, theirs = self.ends()
+                if len(self.received) > self.taken or any(end.unread for end in ours):
+                    return "seen"
+                if not rests or self.on_the_way() or before != self._switches():
+                    return ""
+                if any(end.unsent for end in theirs):
+                    return "its kernel keeps the answer back" if theirs[0].timer == _PROBES else ""
+                return "it waits, and has not answered yet"
+
+            with contextlib.suppress(Missed):
+                current.outcome = await_fact(answered)
+            if current.outcome not in ("seen", "ended"):
+                raise self.program.failure(current.outcome or "nothing came", cause=cause)
+
+    def _switches(self) -> int:
+        """How often the program and its children have gone to sleep."""
+        return sum(kernel.context_switches(one) for one in kernel.family(self.program.pid))
+
     # --- the ladder
 
     def _await_bytes(self, count: int, cause: Cause, expected: bytes) -> None:
@@ -498,14 +531,20 @@ class Datagrams:
     """A UDP socket of the harness's own, connected to the judged program or free (port None)."""
 
     def __init__(
-        self, name: str, program: Program | None, port: int | None, address: str = "127.0.0.1"
+        self,
+        name: str,
+        program: Program | None,
+        port: int | None,
+        address: str = "127.0.0.1",
+        bound: int = 0,
     ) -> None:
+        """port: to which it is connected. bound: its own, where it is not connected; 0 for any."""
         self.name = name
         self.program = program
         self.socket = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM)
         self.socket.setblocking(False)
         if port is None:
-            self.socket.bind((address, 0))
+            self.socket.bind((address, bound))
         else:
             self.socket.connect((address, port))
         self.port: int = self.socket.getsockname()[1]

@@ -349,6 +349,28 @@ def has_mapped(pid: int, file: str) -> bool:
     return file in _read(pid, "maps")
 
 
+def open_flags(pid: int, descriptor: int) -> int:
+    """The access mode and the status flags of the open file that the descriptor is for, 0 if it is not open;
+    proc(5), fdinfo.
+    """
+    return int(_field(_read(pid, f"fdinfo/{descriptor}"), "flags:") or "0", 8)
+
+
+@contextlib.contextmanager
+def shared_files(pid: int) -> Iterator[dict[str, int]]:
+    """The files that the process has mapped to share them, and that have a name: path to a descriptor."""
+    found: dict[str, int] = {}
+    with contextlib.ExitStack() as after:
+        for line in _read(pid, "maps").splitlines():
+            words = line.split(maxsplit=5)
+            if len(words) < 6 or words[1][3:] != "s" or words[5].endswith(" (deleted)"):
+                continue
+            with contextlib.suppress(OSError), with_their_rights(pid):
+                found[words[5]] = os.open(f"/proc/{pid}/root{words[5]}", os.O_PATH | os.O_CLOEXEC)
+                after.callback(os.close, found[words[5]])
+        yield found
+
+
 def waiting_in(pid: int) -> str:
     """The kernel function that the process's main thread sleeps in ('inet_csk_accept'), '' if it runs or is
     unknown.

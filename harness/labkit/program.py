@@ -186,14 +186,25 @@ class Program:
                 raise CouldNotTell(f"{share:.0%} of a CPU is neither idle nor busy")
             current.outcome = "seen"
 
-    def expect_asleep(self, cause: Cause = "wakes_for_nothing") -> None:
+    def expect_patient(self, cause: Cause = "gives_up_on_a_client", full: bool = False) -> None:
+        """Fails if the program or a child of it waits for a client with a limit of time. full: for a client
+        that does not read.
+        """
+        with step(f"{self.name} waits for its client without a limit of time") as current:
+            poll(lambda: all(kernel.at_rest(one) for one in kernel.family(self.pid)), deadline())
+            if any(stillness.gives_up(one) for one in kernel.family(self.pid)):
+                raise self.failure("the socket has SO_RCVTIMEO or SO_SNDTIMEO", cause=cause)
+            current.outcome = "seen"
+        self.expect_asleep(full=full)
+
+    def expect_asleep(self, cause: Cause = "wakes_for_nothing", full: bool = False) -> None:
         """Fails if the program or a child of it wakes up again and again while nothing happens: a wait with a
         time limit.
         """
         with step(f"{self.name} sleeps, and does not wake up") as current:
             poll(lambda: all(kernel.at_rest(one) for one in kernel.family(self.pid)), deadline())
-            still = stillness.look()
-            if still is not None and still == stillness.look():
+            still = stillness.look(full)
+            if still is not None and still == stillness.look(full):
                 current.outcome = "no call has a time limit"
                 return
             # What is still about to begin may be seen in the first of the two times, and not in the second.
@@ -431,13 +442,20 @@ class Program:
             with contextlib.suppress(Missed):
                 await_fact(self._ended_or_at_rest)
         family = kernel.family(self.pid)
-        self.send_signal(number)
-        self.expect_exit(0)
+        with kernel.shared_files(self.pid) as files:
+            self.send_signal(number)
+            self.expect_exit(0)
+            with step("no file is left that it shared its memory through") as current:
+                left = [name for name, file in files.items() if os.fstat(file).st_nlink]
+                if left:
+                    raise Failed(f"there is {', '.join(left)}", cause="left_over")
+                current.outcome = "seen"
         with step("`Exiting` is printed once, and no process is left") as current:
             count = len(re.findall(r"^Exiting$", self.stdout.text, re.MULTILINE))
             if count != 1:
                 what = f"`Exiting` was printed {count} times"
-                raise Failed(what, details=last_lines("stdout", self.stdout.text))
+                cause = "exiting_again" if count > 1 else None
+                raise Failed(what, cause=cause, details=last_lines("stdout", self.stdout.text))
             try:
                 await_fact(lambda: not [member for member in family if kernel.state(member) not in ("", "Z")])
             except Missed:

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+import time
+
+from .client import Peer
 from .server import Server
+from .steps import expect, step
+from .waiting import poll
 
 DATE = rb"\w{3} \w{3} [ \d]\d \d\d:\d\d:\d\d \d{4}"  # as ctime(3) has it
+
+DATED = {
+    "date_is_old": "The date of an earlier reply came again: each reply has its own time, and not that of "
+    "the connection.",
+}
 
 LARGEST = b"1073741824\n"  # 2^30: the most that the bytes service gives
 _REQUESTS = (
@@ -16,6 +26,27 @@ _REQUESTS = (
 )
 _NO_NUMBERS = (b"0", b"-1", b"-5", b"+5", b"", b" 12", b"12 ", b"1_0", b"12x", b"ten")
 _TOO_LARGE = (b"1073741825", b"9" * 20, b"9" * 23)
+
+
+_COARSE = 5  # CLOCK_REALTIME_COARSE, which Python has no name for; clock_gettime(2)
+
+
+def dated_anew(client: Peer) -> None:
+    """The echoes of one client have each its own date. Causes: DATED."""
+    dates = []
+    for word in (b"earlier", b"later"):
+        client.send(word)
+        dates.append(client.expect_match(rb"\AEcho=>" + word + rb" at (" + DATE + rb")\Z")[1])
+        second = _second()
+        if word == b"earlier":
+            with step("the clock's next second begins"):
+                poll(lambda: _second() > second, 2.0)
+    expect(dates[0] != dates[1], "the date is another one", cause="date_is_old", otherwise="it is the same")
+
+
+def _second() -> int:
+    """The second that time(2) returns, whose clock is a little behind that of clock_gettime(2)."""
+    return int(time.clock_gettime(_COARSE))
 
 
 def counts_out_bytes(server: Server) -> None:

@@ -78,17 +78,20 @@ class Reader(Protocol):
 readers: weakref.WeakSet[Reader] = weakref.WeakSet()
 
 
-def look() -> Look | None:
+def look(full: bool = False) -> Look | None:
     """What all threads of this process's descendants have come to, if nothing can happen any more; else None.
 
-    Two equal looks, one after the other, mean that none of them has run between the two.
+    Two equal looks, one after the other, mean that none of them has run between the two. full: the buffers
+    between the programs and their clients may be full, and wait for a client to read.
     """
     try:
         programs = kernel.family(os.getpid())[1:]
         threads = [(pid, thread) for pid in programs for thread in kernel.thread_ids(pid)]
         if len(threads) > _MOST_THREADS or not all(waits_for_ever(pid, thread) for pid, thread in threads):
             return None
-        if any(_has_timer(pid) for pid in programs) or _on_the_way([os.getpid(), *programs]):
+        if any(_has_timer(pid) for pid in programs):
+            return None
+        if not full and _on_the_way([os.getpid(), *programs]):
             return None
         if not all(reader.complete() for reader in readers):
             return None
@@ -113,6 +116,17 @@ def waits_for_ever(pid: int, thread: int) -> bool:
     if limit is not None and arguments[limit[0]] & (_FOREVER if limit[1] else ~0) != limit[1]:
         return False
     return name not in _OF_SOCKETS or not _times_out(pid, arguments[0] & _FOREVER)
+
+
+def gives_up(pid: int) -> bool:
+    """Whether a thread of the process sleeps in a call on a socket that has SO_RCVTIMEO or SO_SNDTIMEO."""
+    for thread in kernel.thread_ids(pid):
+        words = kernel.call(pid, thread)
+        if len(words) >= 9 and calls.names().get(int(words[0]), "") in _OF_SOCKETS:
+            with contextlib.suppress(OSError):  # it is gone, or may not be looked at
+                if _times_out(pid, int(words[1], 16) & _FOREVER):
+                    return True
+    return False
 
 
 def _times_out(pid: int, descriptor: int) -> bool:
