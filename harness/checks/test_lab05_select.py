@@ -55,8 +55,8 @@ WRITES = PLACES | {
     "open.",
     "end_forgets_output": "After the client's end of file the replies that it had not got yet were thrown "
     "away.",
-    "never_read_again": "A client had not read for a while, and has read all of its replies: what it has sent "
-    "meanwhile still lies unread. Read from it again whenever its output is below the limit.",
+    "never_read_again": "A client had not read for a while, and has read all of its replies: what it has "
+    "sent meanwhile still lies unread. Read from it again whenever its output is below the limit.",
 }
 LINES = PLACES | {
     "one_buffer": "The first half of one client's line was put before another's: each client needs a buffer "
@@ -208,13 +208,14 @@ def no_client_waits_for_one_that_does_not_read(lab: Lab, name: str) -> None:
     comes_after_one_that_has_gone(server, gus, b"mine", b"MINE")
 
 
-def comes_after_one_that_has_gone(server: Server, old: Peer, text: bytes, reply: bytes) -> None:
+def comes_after_one_that_has_gone(server: Server, old: Peer, text: bytes, reply: bytes) -> Peer:
     """A client goes; the next one, which gets the lowest free descriptor, gets the reply to its own bytes."""
     old.reset()
     server.expect_logged("disconnected", old)
     new = server.connect("a new client")
     new.send(text)
     new.expect(reply, cause={"bytes": "place_used_again"})
+    return new
 
 
 def each_gets_a_turn(server: Server, much: bytes, little: bytes) -> None:
@@ -342,9 +343,9 @@ def a_server_tries_again(
 
 def rests_again(server: Server) -> None:
     """Each accept fails: the server has tried it twice, and rests."""
-    disturbance = server.disturbance
-    assert disturbance is not None
-    wait_until(lambda: disturbance.count("accept") >= 2, "it has tried again", cause="never_again")
+    assert server.disturbance is not None
+    failed = server.disturbance.count
+    wait_until(lambda: failed("accept") >= 2, "it has tried again", cause="never_again")
     server.expect_idle(cause="spins_when_full")
 
 
@@ -815,10 +816,10 @@ def test_a_gigabyte_that_is_not_read_stalls_no_other_client(lab: Lab) -> None:
     bob.expect_eof()
     counts_out_bytes(server)
     keeps_little(lab, server, before, 0)
-    comes_after_one_that_has_gone(server, eve, b"3\n", b"***")
+    cat = comes_after_one_that_has_gone(server, eve, b"3\n", b"***")
     ann.close()
     bob.close()
-    server.clients[-1].close()
+    cat.close()
     server.expect_all_logged_gone()
     server.expect_idle()
     program = lab.server("bytes_server", faults={"again": 3, "send": 5})

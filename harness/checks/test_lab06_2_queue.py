@@ -23,8 +23,8 @@ QUEUE = {
     "no_limit": "The capacity was not kept.",
     "closed_but_open": "A closed queue takes nothing, and gives what is left in it.",
     "done_too_early": "join returned before each item was reported as done, or task_done counted wrong.",
-    "counted_in_vain": "join waits for an item that no put has added: it was counted although its put returned "
-    "false.",
+    "counted_in_vain": "join waits for an item that no put has added: it was counted although its put "
+    "returned false.",
     "no_time_limit": "The time was over, and the call went on waiting, or it did not wait at all.",
     "limit_begins_anew": "The time limit began anew when the thread was woken: compute the deadline once.",
     "polls": "A thread that waits wakes up again and again although nothing has changed.",

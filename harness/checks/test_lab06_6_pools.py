@@ -28,8 +28,8 @@ POOL = {
     "descriptor closed twice? Its number may be the next client's by then.",
     "out_of_turn": "A client that came later was served first: the queue must be first in, first out.",
     "turned_away": "A client that came while the pool was busy was turned away: it must wait.",
-    "kept_open": "A client has sent its end of file, and its connection stays open until its thread has the next "
-    "client, or for ever: close it before the thread waits again.",
+    "kept_open": "A client has sent its end of file, and its connection stays open until its thread has the "
+    "next client, or for ever: close it before the thread waits again.",
     "spins_when_full": "While the pool is busy the server uses the CPU: it must sleep until there is room.",
 }
 END = {
