@@ -6,7 +6,7 @@ from collections.abc import Callable
 from labkit import Lab, Server, check, expect, kernel, shortage, step, wait_until
 from labkit.client import Peer, converse
 from labkit.program import Program
-from labkit.services import DATE, LARGEST, counts_out_bytes
+from labkit.services import DATE, LARGEST, ONE_DIGIT_DAY, counts_out_bytes, expect_echo
 from labkit.steps import Cause, Failed
 from labkit.waiting import deadline, poll
 
@@ -29,8 +29,19 @@ LOOP = {
     "(`send_all`).",
     "accept_waits": "The server waits in accept, and no client is there: call accept only when the listener "
     "is ready, and make the listener non-blocking.",
+    "wrong_count": "The log tells another number of clients than there are: count when each of those that "
+    "have gone is off the list.",
 }
-WRITES = {
+# A server may keep something of a client beyond the client's end.
+PLACES = {
+    "place_used_again": "A new client has got, or is taken to have sent, what was another's, which has gone: "
+    "its descriptor has the same number. Empty the place of a client that goes.",
+}
+FAIR = {
+    "starves": "One client was served until nothing was left of it while others waited: serve a bounded "
+    "piece in a turn.",
+}
+WRITES = PLACES | {
     "send_waits": "A send waits for a client that does not read, so all others wait: it must not block.",
     "rest_lost": "send took a part of the reply, or nothing (EAGAIN), and the rest was lost: keep it, and "
     "send "
@@ -44,10 +55,14 @@ WRITES = {
     "open.",
     "end_forgets_output": "After the client's end of file the replies that it had not got yet were thrown "
     "away.",
+    "never_read_again": "A client had not read for a while, and has read all of its replies: what it has "
+    "sent meanwhile still lies unread. Read from it again whenever its output is below the limit.",
 }
-LINES = {
+LINES = PLACES | {
     "one_buffer": "The first half of one client's line was put before another's: each client needs a buffer "
     "of its own.",
+    "rest_lost": "send took a part of the replies and said so, and the rest was not sent: repeat it "
+    "(`send_all`).",
 }
 FULL = shortage.CAUSES | {
     "spins_when_full": "accept fails because no descriptor is left, and the client in the backlog keeps the "
@@ -55,15 +70,18 @@ FULL = shortage.CAUSES | {
     "full_sleeps": "While the server is full it sleeps although a client's request lies unread: a pause "
     "concerns the listener alone.",
 }
-EDGES = {
+EDGES = FAIR | {
     "not_drained": "Not everything was read that had arrived, and no event comes for what is there already: "
     "serve until recv or send would block, or re-arm the descriptor.",
     "listener_not_drained": "Several clients connected before the server looked, and that was one event: "
     "accept until EAGAIN, or re-arm the listener.",
     "end_missed": "The client's last bytes and its end of file arrived together: one event for both.",
-    "starves": "One client was served until nothing was left of it while others waited: serve a bounded "
-    "piece in a turn.",
 }
+
+
+def listeners_of(name: str) -> int:
+    """On how many ports the server listens."""
+    return 2 if name in ("echo_server", "echo_server_writes") else 1
 
 
 def one_loop(server: Program) -> None:
@@ -84,7 +102,7 @@ def answers(peer: Peer, text: bytes, cause: Cause = None) -> None:
 def echoes(peer: Peer, text: bytes, cause: Cause = None) -> None:
     """The client gets its text as the echo service has it."""
     peer.send(text, cause=cause)
-    peer.expect_match(rb"Echo=>" + text + rb" at " + DATE, cause=cause)
+    expect_echo(peer, text, cause)
     one_loop(peer.program)
 
 
@@ -186,6 +204,61 @@ def no_client_waits_for_one_that_does_not_read(lab: Lab, name: str) -> None:
     fay.expect(b"LAST" * (taken // 4) + b"LAST"[: taken % 4], cause=stuck(server, fay))
     fay.expect_eof(cause="end_missed")
     answers(bob, b"still fine")
+    gus = server.connect("gus")
+    gus.send_unread(b"rest" * (MUCH // 4))
+    comes_after_one_that_has_gone(server, gus, b"mine", b"MINE")
+
+
+def comes_after_one_that_has_gone(server: Server, old: Peer, text: bytes, reply: bytes) -> Peer:
+    """A client goes; the next one, which gets the lowest free descriptor, gets the reply to its own bytes."""
+    old.reset()
+    server.expect_logged("disconnected", old)
+    new = server.connect("a new client")
+    new.send(text)
+    new.expect(reply, cause={"bytes": "place_used_again"})
+    return new
+
+
+def each_gets_a_turn(server: Server, much: bytes, little: bytes) -> None:
+    """A client that has sent little is done before one that has sent much, and was there first."""
+    loud, quick = server.connect_all("loud", "quick")
+    for client in (loud, quick):
+        client.expect_accepted()
+    poll(lambda: kernel.at_rest(server.pid), deadline())
+    with server.paused():
+        loud.send(much)
+        loud.half_close()
+        quick.send(little)
+        quick.half_close()
+    quick.read_to_eof(cause="starves")
+    loud.read_to_eof()
+    ends = server.expect_match(r"(?s)^disconnected \S+:(\d+)$.*^disconnected \S+:(\d+)$")
+    expect(
+        int(ends[1]) == quick.local_port,
+        f"quick, who sent {len(little)} bytes, was done before loud, who sent {len(much)}",
+        otherwise="loud was served to its end first",
+        cause="starves",
+    )
+
+
+def counts_its_clients(server: Server, left: int) -> None:
+    """After each `connected` line, and after those of clients that have gone, the log tells the right number;
+    at the end so many are left.
+    """
+
+    def lines() -> list[str]:
+        return server.stdout.text.splitlines()
+
+    def number() -> int:
+        return sum((line.startswith("connected")) - (line.startswith("disconnected")) for line in lines())
+
+    wait_until(lambda: number() == left and lines()[-1].endswith("connected"), "the log has them all")
+    count = 0
+    for line in lines():
+        count += line.startswith("connected ") - line.startswith("disconnected ")
+        if line.endswith(" clients connected"):
+            what = f"{count} are connected by then, and the log says so"
+            expect(line.split()[0] == str(count), what, otherwise=line, cause="wrong_count")
 
 
 def nothing_is_lost_when_send_takes_nothing(
@@ -247,7 +320,10 @@ def a_full_server_rests(
 def a_server_tries_again(
     lab: Lab, name: str, answers: Callable[..., None] = answers, variant: str | None = None
 ) -> None:
-    """The whole system had no descriptor: one becomes free, and no client has left."""
+    """The whole system had no descriptor: one becomes free, and no client has left. Or none does: then the
+    second pause is like the first."""
+    full = lab.server(name, faults={"accept": 1}, variant=variant)
+    full.connect("cat")
     server = lab.server(name, faults={"nth_accept": 2}, variant=variant)
     ann, bob = server.connect_all("ann", "bob")
     with step("no client leaves, and ann is silent"):
@@ -263,6 +339,15 @@ def a_server_tries_again(
 
     with step("no client leaves, and ann is never silent", quiet=True):
         wait_until(bob_is_served, "bob is served", cause="never_again")
+    rests_again(full)
+
+
+def rests_again(server: Server) -> None:
+    """Each accept fails: the server has tried it twice, and rests."""
+    assert server.disturbance is not None
+    failed = server.disturbance.count
+    wait_until(lambda: failed("accept") >= 2, "it has tried again", cause="never_again")
+    server.expect_idle(cause="spins_when_full")
 
 
 def ten_thousand_clients(lab: Lab, name: str) -> None:
@@ -350,6 +435,10 @@ def test_a_client_that_leaves_is_forgotten(lab: Lab) -> None:
     cat = server.connect("cat")
     answers(cat, b"new", cause="not_watched")
     answers(bob, b"me, too", cause="not_watched")
+    with server.paused():
+        bob.half_close()
+        cat.half_close()
+    counts_its_clients(server, 0)
 
 
 @check(points=3, read="clients-that-leave", causes=LOOP, after="select_serves_every_client")
@@ -393,7 +482,7 @@ def test_select_refuses_a_client_that_its_sets_have_no_place_for(lab: Lab) -> No
     wait_until(lambda: len(server.descriptors()) < 1020, "their descriptors are closed")
     answers(server.connect("late"), b"there is room again")
     for name in ("echo_server_writes", "cas_server", "bytes_server"):
-        server = lab.server(name, listeners=2 if name == "echo_server_writes" else 1, raisable=256)
+        server = lab.server(name, listeners=listeners_of(name), raisable=256)
         crowd = server.crowd(1060)
         crowd[1059].half_close()
         # It may be served or refused. A client that is in no set gets neither.
@@ -536,25 +625,8 @@ def test_an_end_that_comes_with_the_data_is_seen(lab: Lab) -> None:
 @check(points=4, read="fairness", causes=EDGES)
 def test_every_client_gets_a_turn(lab: Lab) -> None:
     """To drain one client without a bound starves all others: serve a piece of each client in turn."""
-    server = lab.server("upper_server_epoll_edge")
-    loud = server.connect("loud")
-    answers(loud, b"hello")
-    with server.paused():
-        loud.send(b"x" * 60000)
-        loud.half_close()
-        quick = server.connect("quick")
-        quick.send(b"y")
-        quick.half_close()
-    quick.expect(b"Y", cause="starves")
-    loud.expect(b"X" * 60000, cause="not_drained")
-    loud.expect_eof(cause="end_missed")
-    ends = server.expect_match(r"(?s)^disconnected \S+:(\d+)$.*^disconnected \S+:(\d+)$")
-    expect(
-        int(ends[1]) == quick.local_port,
-        "quick, who wanted one byte, was done before loud, who wanted 60 000",
-        otherwise="loud was served to its end first",
-        cause="starves",
-    )
+    for name in ("upper_server", "upper_server_poll", "upper_server_epoll", "upper_server_epoll_edge"):
+        each_gets_a_turn(lab.server(name), b"x" * 60000, b"y")
 
 
 @check(points=4, read="writes", causes=WRITES)
@@ -586,25 +658,26 @@ def bytes_read_before_output_is_full(client: Peer) -> int:
     return sent - (client.on_the_way() or 0)
 
 
-@check(points=2, read="two-listeners")
+@check(points=2, read="two-listeners", causes=FAIR | {"short_send": LOOP["short_send"]})
 def test_echo_serves_two_ports(lab: Lab) -> None:
     """A listener is one more descriptor to wait for: one loop may have several."""
-    server = lab.server("echo_server", listeners=2)
+    server = lab.server("echo_server", listeners=2, faults={"send": 7, "time": ONE_DIGIT_DAY})
     expect(len(server.ports) == 2, "it listens on two ports", otherwise=f"on {len(server.ports)}")
     ann = server.connect("ann", port=server.ports[0])
     bob = server.connect("bob", port=server.ports[1])
     silent = server.connect("cat", port=server.ports[0])
     silent.expect_accepted()
-    echoes(bob, b"Lancelot")
+    echoes(bob, b"Lancelot", cause={"bytes": "short_send"})
     echoes(ann, b"Sir")
     ann.half_close()
     ann.expect_eof()
     bob.reset()
     echoes(silent, b"Galahad")
     server.expect_idle()
+    each_gets_a_turn(lab.server("echo_server", listeners=2), b"x" * 60000, b"y")
 
 
-@check(points=5, read="writes", causes=WRITES)
+@check(points=5, read="writes", causes=WRITES | FAIR)
 def test_echo_writes_only_when_the_client_takes_it(lab: Lab) -> None:
     """select tells which clients are writable, too: no send blocks, and a client without output is not
     watched for it."""
@@ -623,6 +696,16 @@ def test_echo_writes_only_when_the_client_takes_it(lab: Lab) -> None:
     keeps_at_most(65536 + 2048, eve, taken)
     server.expect_idle(cause="watched_in_vain")
     eve.reset()
+    server.expect_logged("disconnected", eve)
+    gil = server.connect("gil")  # in eve's place
+    gil.send(b"mine")
+    expect_echo(gil, b"mine", cause="place_used_again")
+    sent = gil.send_unread(b"k" * MUCH)
+    with server.paused():  # then one send takes all that the server has kept
+        wait_until(lambda: len(gil.unread()) > 0 and gil.coming() == 0, "gil has read what has come")
+    gil.half_close()
+    got = gil.read_to_eof(cause="never_read_again").count(b"k")
+    expect(got == sent, f"gil gets all {sent} bytes back", otherwise=f"{got} bytes", cause="rest_lost")
     fay, dan = (server.connect(name, receive_buffer=4096) for name in ("fay", "dan"))
     most = bytes_read_before_output_is_full(fay)
     sent = dan.send_unread(b"d" * (most - 32768))  # the server reads all of it; its last replies wait
@@ -632,12 +715,13 @@ def test_echo_writes_only_when_the_client_takes_it(lab: Lab) -> None:
     back = f"dan gets all {sent} bytes back"
     expect(got >= sent, back, otherwise=f"{got} bytes", cause="end_forgets_output")
     echoes(ann, b"alone again")
+    each_gets_a_turn(lab.server("echo_server_writes", listeners=2), b"x" * 60000, b"y")
 
 
 @check(points=4, read="writes", causes=WRITES)
 def test_echo_loses_nothing_of_what_waits(lab: Lab) -> None:
     """After its end of file a client still gets its replies; send may take a few bytes at a time."""
-    server = lab.server("echo_server_writes", faults={"send": 7})
+    server = lab.server("echo_server_writes", faults={"send": 7, "time": ONE_DIGIT_DAY})
     bob = server.connect("bob")
     echoes(bob, b"short pieces", cause={"bytes": "rest_lost"})
     nothing_is_lost_when_send_takes_nothing(lab, "echo_server_writes", echoes)
@@ -685,7 +769,7 @@ def test_one_loop_needs_no_lock(lab: Lab) -> None:
     last.expect(b"400\n")
 
 
-@check(points=1, read="no-lock", causes=LINES)
+@check(points=1, read="no-lock", causes=LINES | FAIR)
 def test_half_a_line_is_kept_for_each_client(lab: Lab) -> None:
     """What a client has sent of its line waits with this client, while others are served."""
     server = lab.server("cas_server")
@@ -700,8 +784,18 @@ def test_half_a_line_is_kept_for_each_client(lab: Lab) -> None:
         ann.send(b"8 8\n8 8\n" + b"9" * 70000)
     ann.expect(b"8\n8\nLine too long\n", cause={"bytes": "replies_dropped"})
     ann.expect_eof()
+    ann.send(b"\n8 99\n")
+    ann.expect_read()
     bob.send(b"8 0\n")
-    bob.expect(b"8\n")
+    bob.expect(b"8\n", cause={"bytes": "swaps_when_refused"})
+    cat = server.connect("cat")
+    cat.send(b"half a ")
+    cat.expect_read()
+    comes_after_one_that_has_gone(server, cat, b"0 7\n", b"0\n")
+    dan = lab.server("cas_server", faults={"send": 3}).connect("dan")
+    dan.send(b"0 4\n4 5\nx y\n")
+    dan.expect(b"0\n4\nBad Syntax\n", cause=lost(dan))
+    each_gets_a_turn(lab.server("cas_server"), b"0 0\n" * 15000, b"0 0\n")
 
 
 @check(points=2, read="bytes-in-turns", causes=WRITES)
@@ -723,20 +817,33 @@ def test_a_gigabyte_that_is_not_read_stalls_no_other_client(lab: Lab) -> None:
     bob.expect_eof()
     counts_out_bytes(server)
     keeps_little(lab, server, before, 0)
-    eve.reset()
+    cat = comes_after_one_that_has_gone(server, eve, b"3\n", b"***")
     ann.close()
     bob.close()
+    cat.close()
     server.expect_all_logged_gone()
     server.expect_idle()
+    program = lab.server("bytes_server", faults={"again": 3, "send": 5})
+    for request, reply in (
+        (b"ten\n", b"Bad Request\n"),
+        (b"9" * 70000, b"Line too long\n"),
+        (b"8\n", b"*" * 8),
+    ):
+        client = program.connect("a client")
+        client.send(request)
+        client.expect(reply, cause={"bytes": "rest_lost"})
+        client.expect_eof()
 
 
 @check(points=2, read="no-descriptor-left", causes=FULL, slow=True)
 def test_the_other_select_servers_rest_when_they_are_full(lab: Lab) -> None:
     """All select servers have the same loop: one that is full waits until a descriptor is free, and serves
     its clients."""
-    for name in ("upper_server_slow", "echo_server", "echo_server_writes", "cas_server", "bytes_server"):
+    names = ("upper_server_slow", "echo_server", "echo_server_writes", "cas_server", "bytes_server")
+    starved = []
+    for name in names:
         with step(f"{name} with 16 descriptors", quiet=True):
-            server = lab.server(name, descriptors=16)
+            server = lab.server(name, listeners=listeners_of(name), descriptors=16)
             clients = server.connect_all(*(f"client {number}" for number in range(1, 19)))
             server.expect_match("Too many open files", stream="stderr", cause="accept_failed_silently")
             server.expect_idle(cause="spins_when_full")
@@ -746,11 +853,15 @@ def test_the_other_select_servers_rest_when_they_are_full(lab: Lab) -> None:
             clients[17].expect_accepted(cause="never_again")
             server.stop()
         with step(f"{name} while the whole system has none", quiet=True):
-            server = lab.server(name, faults={"accept": 1})
+            server = lab.server(name, listeners=listeners_of(name), faults={"accept": 1})
             server.connect("ann")
             reason = "Too many open files in system"
             server.expect_match(reason, stream="stderr", cause="accept_failed_silently")
             server.expect_idle(cause="spins_when_full")
+            starved.append(server)
+    for server in starved:
+        with step(f"{server.name} a second later", quiet=True):
+            rests_again(server)
 
 
 # --- one slow request, and the library
@@ -877,7 +988,7 @@ def test_no_client_ends_a_server(lab: Lab) -> None:
     """Connect and leave, reset at once, close with replies unread: it ends that client's connection alone."""
     for name in SERVERS:
         with step(f"rude clients of {name}", quiet=True):
-            server = lab.server(name)
+            server = lab.server(name, listeners=listeners_of(name))
             for rude in server.connect_all("one", "two", "three"):
                 rude.send(b"0 1\n" * 500)
                 rude.close()
@@ -898,7 +1009,7 @@ def test_every_server_ends_in_order(lab: Lab) -> None:
     """SIGINT and SIGTERM: `Exiting` once, status 0, and the port is free for the next start at once."""
     for name in SERVERS:
         with step(f"the end of {name}", quiet=True):
-            server: Server = lab.server(name)
+            server: Server = lab.server(name, listeners=listeners_of(name))
             client = server.connect("ann")
             client.expect_accepted()
             server.stop(signal.SIGTERM)

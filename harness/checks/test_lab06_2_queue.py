@@ -23,6 +23,8 @@ QUEUE = {
     "no_limit": "The capacity was not kept.",
     "closed_but_open": "A closed queue takes nothing, and gives what is left in it.",
     "done_too_early": "join returned before each item was reported as done, or task_done counted wrong.",
+    "counted_in_vain": "join waits for an item that no put has added: it was counted although its put "
+    "returned false.",
     "no_time_limit": "The time was over, and the call went on waiting, or it did not wait at all.",
     "limit_begins_anew": "The time limit began anew when the thread was woken: compute the deadline once.",
     "polls": "A thread that waits wakes up again and again although nothing has changed.",
@@ -214,6 +216,16 @@ def test_join_waits_for_the_work_and_not_for_the_queue(lab: Lab) -> None:
     for thread in ("cat", "dan"):
         driver.ends(thread, "join", "done", "lost_wakeup")
     driver.does("bob", "task_done", "task_done: more often than put", "done_too_early")
+    driver = queue(lab, "fifo", 1)
+    driver.does("ann", "put 1", "yes", "stuck")
+    driver.does("ann", "put 2 0", "no", "no_time_limit")
+    driver.waits("fay", "put 3", "no_limit")
+    driver.does("eve", "close", "done", "not_all_woken")
+    driver.ends("fay", "put 3", "no", "not_all_woken")
+    driver.does("ann", "put 4", "no", "closed_but_open")
+    driver.does("bob", "get", "1", "closed_but_open")
+    driver.does("bob", "task_done", "done", "done_too_early")
+    driver.does("dan", "join", "done", "counted_in_vain")
 
 
 @check(points=2, read="a-race", causes=QUEUE)

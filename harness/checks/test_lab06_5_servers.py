@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from labkit import Lab, check, expect, kernel, step, wait_until
 from labkit.counting import count_together
-from labkit.services import DATE, LARGEST, counts_out_bytes
+from labkit.services import DATE, LARGEST, ONE_DIGIT_DAY, counts_out_bytes, expect_echo
 from labkit.steps import if_silent
 from labkit.threads import expect_shared, threaded
 
@@ -126,13 +126,13 @@ def test_upper_server_global_answers_the_wrong_client(lab: Lab) -> None:
 @check(points=1, read="a-thread-for-each-client", causes=SERVERS)
 def test_work_for_one_client_holds_up_no_other(lab: Lab) -> None:
     """The work for five clients is done at the same time, each in its thread; then each gets its own echo."""
-    server = lab.server("echo_server", "-d", "1")
+    server = lab.server("echo_server", "-d", "1", faults={"time": ONE_DIGIT_DAY})
     clients = server.connect_all("ann", "bob", "cat", "dan", "eve")
     for client in clients:
         client.send(client.name.encode())
     threaded(server, 5, cause="one_after_the_other")
     for client in clients:
-        client.expect_match(rb"Echo=>" + client.name.encode() + rb" at " + DATE + rb"\Z")
+        expect_echo(client, client.name.encode())
         client.half_close()
         client.expect_eof()
 
@@ -194,6 +194,11 @@ def test_swaps_of_two_threads_are_never_one(lab: Lab) -> None:
         cat.send(b"x\n0 y\n" + b"9" * 70_000)
     cat.expect(b"Bad Syntax\nBad Syntax\nLine too long\n", cause={"bytes": "replies_dropped"})
     cat.expect_eof()
+    cat.send(b"\n3 99\n")
+    cat.half_close()
+    server.expect_logged("disconnected", cat)
+    bob.send(b"3 3\n")
+    bob.expect(b"3\n", cause={"bytes": "swaps_when_refused"})
     server.stop()
     server = lab.server("cas_server", variant="tsan", unlocked=True)
     clients = server.connect_all("ann", "bob")

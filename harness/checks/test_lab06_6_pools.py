@@ -28,6 +28,8 @@ POOL = {
     "descriptor closed twice? Its number may be the next client's by then.",
     "out_of_turn": "A client that came later was served first: the queue must be first in, first out.",
     "turned_away": "A client that came while the pool was busy was turned away: it must wait.",
+    "kept_open": "A client has sent its end of file, and its connection stays open until its thread has the "
+    "next client, or for ever: close it before the thread waits again.",
     "spins_when_full": "While the pool is busy the server uses the CPU: it must sleep until there is room.",
 }
 END = {
@@ -89,6 +91,8 @@ def test_the_next_client_waits_until_a_thread_is_free(lab: Lab) -> None:
             ann.close()
         cat.expect(answer, cause=lambda: "pool_shrinks" if server.threads() < 3 else None)
         threaded(server, 2, cause=lambda: "pool_grows" if server.threads() > 3 else "pool_shrinks")
+        cat.half_close()
+        cat.expect_eof(cause="kept_open")
 
 
 @check(points=1, read="pools", causes=POOL)
@@ -101,7 +105,7 @@ def test_what_the_threads_of_a_pool_use_is_their_own_or_locked(lab: Lab) -> None
         client.send(b"1 2\n")
         client.expect(b"1 2\n")
     ann.half_close()
-    ann.expect_eof()
+    ann.expect_eof(cause="kept_open")
     cat = server.connect("cat")
     for client in (cat, bob):
         client.send(b"3 4\n")
@@ -401,6 +405,14 @@ def test_a_client_may_go_while_its_request_is_at_work(lab: Lab) -> None:
     wait_until(lambda: unread(server, [ann]) == 0, "ann's request is at work")
     ann.reset()
     server.expect_idle(cause="spins")
+    bob, cat = server.connect_all("bob", "cat")
+    bob.send(b"bob's request")
+    wait_until(lambda: unread(server, [bob]) == 0, "bob's request waits: there is no room for another")
+    cat.send(b"cat's request")
+    for client in (bob, cat):
+        client.expect_accepted(cause="loop_works")
+        client.reset()
+    server.expect_idle(cause="spins")
     server.stop()
     server = lab.server("upper_server_slow_pool", "-d", "0.3", "-n", "1")
     before = len(server.descriptors())
@@ -421,3 +433,10 @@ def test_a_client_may_go_while_its_request_is_at_work(lab: Lab) -> None:
     bob.send(b"bob is served")
     bob.expect(b"BOB IS SERVED", cause="loop_works")
     eve.expect(b"E" * taken, cause={"bytes": "out_of_order"})
+    fay = server.connect("fay")
+    fay.send_unread(b"f" * 20_000_000)
+    fay.reset()
+    server.expect_logged("disconnected", fay)
+    gus = server.connect("gus")
+    gus.send(b"mine")
+    gus.expect(b"MINE", cause={"bytes": "wrong_client"})

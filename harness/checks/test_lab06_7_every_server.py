@@ -80,7 +80,8 @@ def test_a_thread_that_cannot_be_started_costs_one_client(lab: Lab) -> None:
         bob.close()
         threaded(server, 0)
     several = [f"{name} -p 0" for name in POOLS]
-    several += ["thread_hello", "event", "condition", "multiprint_polling"]
+    several += ["thread_hello", "event", "condition"]
+    several += ["multiprint_polling", "multiprint_condition", "multiprint_queue"]
     for line in several:
         name, *words = line.split()
         run = lab.run(name, *words, "-n", "4", faults={"threads": 2}, endless="fewer_threads")

@@ -30,7 +30,11 @@ COMMON_CAUSES = {
     "the log goes there. Open /dev/null for it first.",
     "replies_dropped": "The replies to the lines before the one that is too long are missing: they go out "
     "first.",
+    "swaps_when_refused": "The line was too long, and what the client sent behind it was carried out: read "
+    "it and throw it away.",
     "loose_number": "A number was read from the beginning of the line, and the rest of it forgotten.",
+    "other_date": "The date in the reply is not as ctime has it: a day of one digit has a blank before it, "
+    "not a zero.",
     "largest_refused": "The largest number that the contract allows was refused.",
     "fewer_threads": "A program that cannot have all its threads has to say so and to end: it went on with "
     "fewer, or waits for those that have begun.",

@@ -17,6 +17,7 @@
 //   FAULT_AGAIN  every so-many-th send that must not block takes nothing (EAGAIN)
 //   FAULT_CLOSE  not 0: a close of a descriptor that is not open says so on stderr
 //   FAULT_NAMES  getaddrinfo gives so many addresses before those of a name: 127.0.0.2, 127.0.0.3, …
+//   FAULT_TIME   the time of day begins at so many seconds after the epoch
 //   FAULT_EINTR  accept, recv, read and send on a socket fail with EINTR on every so-many-th call
 // FAULT_COUNTS names a file, shared with the harness, in which it counts what it has done. All of this has
 // gone from the environment when the program's own code begins. g++ -std=c++20 -shared -fPIC -o faults.so
@@ -33,8 +34,10 @@
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <sys/types.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -68,6 +71,7 @@ enum count : std::size_t {
     begun_threads,
     taken_locks,
     longer_lists,
+    told_times,
     all_counts
 };
 std::atomic<std::uint64_t> own_counts[all_counts];
@@ -95,6 +99,7 @@ const long again_every = fault("FAULT_AGAIN");
 const long eintr_every = fault("FAULT_EINTR");
 const long most_threads = fault("FAULT_THREADS");
 const long more_addresses = fault("FAULT_NAMES");
+const time_t begins_at = fault("FAULT_TIME");
 const bool tells_of_bad_close = fault("FAULT_CLOSE") != 0;
 const long accepts_fail_from = fault("FAULT_ACCEPT");
 std::atomic<long> accepts_to_fail = fault("FAULT_ACCEPTS");
@@ -174,9 +179,37 @@ ssize_t told(int fd, ssize_t sent) {
     if (sent > 0 && send_limit > 0 && is_socket(fd)) counts[sent_bytes] += static_cast<std::uint64_t>(sent);
     return sent;
 }
+
+/// How many seconds the time of day is to differ from the clock's.
+time_t shift(const timespec& clock) {
+    static const time_t begin = clock.tv_sec;
+    ++counts[told_times];
+    return begins_at - begin;
+}
 }  // namespace
 
 extern "C" {
+int clock_gettime(clockid_t clock, timespec* now) noexcept {
+    static const auto real = next<decltype(::clock_gettime)>("clock_gettime");
+    const int result = real(clock, now);
+    if (begins_at != 0 && result == 0 && clock == CLOCK_REALTIME) now->tv_sec += shift(*now);
+    return result;
+}
+
+time_t time(time_t* place) noexcept {
+    timespec now{};
+    clock_gettime(CLOCK_REALTIME, &now);
+    if (place != nullptr) *place = now.tv_sec;
+    return now.tv_sec;
+}
+
+int gettimeofday(timeval* place, void*) noexcept {
+    timespec now{};
+    clock_gettime(CLOCK_REALTIME, &now);
+    *place = {.tv_sec = now.tv_sec, .tv_usec = now.tv_nsec / 1000};
+    return 0;
+}
+
 ssize_t send(int fd, const void* data, size_t size, int flags) {
     static const auto real = next<decltype(::send)>("send");
     if (interrupted(fd) || takes_nothing(fd, flags)) return -1;

@@ -37,6 +37,7 @@ COUNTS = (
     "threads_begun",
     "locks",
     "names",
+    "time",
 )
 _OPTIONAL = {"names"}  # a program may find addresses in another way
 _SIZE = 8 * len(COUNTS)

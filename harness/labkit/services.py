@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import time
 
 from .client import Peer
 from .server import Server
-from .steps import expect, step
+from .steps import Cause, Failed, expect, step
 from .waiting import poll
 
-DATE = rb"\w{3} \w{3} [ \d]\d \d\d:\d\d:\d\d \d{4}"  # as ctime(3) has it
+# As ctime(3) has it: the day has a blank in front, and no zero.
+DATE = rb"\w{3} \w{3} (?: [1-9]|[123]\d) \d\d:\d\d:\d\d \d{4}"
+# Seconds after the epoch: the ninth of a month. For {"time": ONE_DIGIT_DAY}, see faults.cpp.
+ONE_DIGIT_DAY = 1_000_000_000
 
 DATED = {
     "date_is_old": "The date of an earlier reply came again: each reply has its own time, and not that of "
@@ -24,7 +28,7 @@ _REQUESTS = (
     (b"1" * 65_537, b"Line too long\n"),
     (b"1" * 70_000, b"Line too long\n"),
 )
-_NO_NUMBERS = (b"0", b"-1", b"-5", b"+5", b"", b" 12", b"12 ", b"1_0", b"12x", b"ten")
+_NO_NUMBERS = (b"0", b"-1", b"-5", b"+5", b"", b" 12", b"12 ", b"1_0", b"12x", b"12\r", b"\t12", b"ten")
 _TOO_LARGE = (b"1073741825", b"9" * 20, b"9" * 23)
 
 
@@ -69,3 +73,16 @@ def counts_out_bytes(server: Server) -> None:
     largest.send(LARGEST)
     largest.expect(b"*" * 100_000, cause={"bytes": "largest_refused"})
     largest.close()
+
+
+def expect_echo(peer: Peer, text: bytes, cause: Cause = None) -> None:
+    """The client gets its text as the echo service sends it back. Cause: other_date, if all but the date is
+    right; else the one that is given.
+    """
+    begin = rb"Echo=>" + re.escape(text) + rb" at "
+    try:
+        peer.expect_match(begin + DATE, cause=cause)
+    except Failed as error:
+        if re.match(begin + rb".{20}", peer.unread(), re.DOTALL):
+            error.cause = "other_date"
+        raise
