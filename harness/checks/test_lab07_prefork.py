@@ -15,8 +15,8 @@ SERVICE = {
     "its connection.",
 }
 START = {
-    "few_at_first": "The parent sleeps, and not all children are there yet: start all of them before it waits for "
-    "anything.",
+    "few_at_first": "The parent sleeps, and not all children are there yet: start all of them before it "
+    "waits for anything.",
 }
 CHILDREN = {
     "never_replaced": "A child has died and was not replaced: the parent has to reap it and to start "
@@ -26,8 +26,8 @@ CHILDREN = {
     "fork_failure_fatal": "A fork failed while a child was replaced, and that ended the whole server.",
     "fork_failure_untold": "A fork failed, and stderr does not say so, or does not say the reason.",
     "orphans": "The children outlive their parent: ask the kernel to end them with it (PR_SET_PDEATHSIG).",
-    "replaced_orphans": "A child that was started in place of a dead one outlives its parent: each child has to "
-    "ask the kernel for a signal at its parent's end, whenever it is started.",
+    "replaced_orphans": "A child that was started in place of a dead one outlives its parent: each child has "
+    "to ask the kernel for a signal at its parent's end, whenever it is started.",
     "port_in_use": "The port was still taken when the server had exited: its children held the listener.",
 }
 COUNTING = {
@@ -49,8 +49,8 @@ PASSING = {
     "own.",
     "client_dropped": "The child that should get the connection had just died, and the client was dropped.",
     "two_hold_it": "More than one process holds the connection.",
-    "inherited": "More than one child holds the connection: those that were forked while the parent held it have "
-    "inherited it. A child closes first what it has of its parent.",
+    "inherited": "More than one child holds the connection: those that were forked while the parent held it "
+    "have inherited it. A child closes first what it has of its parent.",
     "accepted_too_early": "A connection was accepted although no child was free: leave it in the listener's "
     "queue.",
     "death_unnoticed": "A child died, and the parent still counts on it.",
