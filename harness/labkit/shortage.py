@@ -39,8 +39,8 @@ def expect_told_once(server: Server) -> None:
 
 
 def spins(server: Server) -> bool:
-    """Whether the server or a child of it is busy."""
-    return any(kernel.cpu_share(pid) > 0.5 for pid in kernel.family(server.pid))
+    """Whether the server or a child of it is busy, or would be if it had a CPU."""
+    return not all(kernel.rests(pid) for pid in kernel.family(server.pid))
 
 
 def rests_when_accept_fails(lab: Lab, name: str, *arguments: str, request: bytes, reply: bytes) -> Server:
