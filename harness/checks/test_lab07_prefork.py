@@ -14,6 +14,10 @@ SERVICE = {
     "scan_kills": "A client that came and left, or sent rubbish, took a child with it: its error belongs to "
     "its connection.",
 }
+START = {
+    "few_at_first": "The parent sleeps, and not all children are there yet: start all of them before it "
+    "waits for anything.",
+}
 CHILDREN = {
     "never_replaced": "A child has died and was not replaced: the parent has to reap it and to start "
     "another.",
@@ -22,6 +26,8 @@ CHILDREN = {
     "fork_failure_fatal": "A fork failed while a child was replaced, and that ended the whole server.",
     "fork_failure_untold": "A fork failed, and stderr does not say so, or does not say the reason.",
     "orphans": "The children outlive their parent: ask the kernel to end them with it (PR_SET_PDEATHSIG).",
+    "replaced_orphans": "A child that was started in place of a dead one outlives its parent: each child has "
+    "to ask the kernel for a signal at its parent's end, whenever it is started.",
     "port_in_use": "The port was still taken when the server had exited: its children held the listener.",
 }
 COUNTING = {
@@ -30,6 +36,7 @@ COUNTING = {
     "too narrow.",
     "counted_late": "A reply was out before its connection was counted: the parent's signal came between "
     "the two.",
+    "failed_counted": "An accept that failed was counted. There was no connection: look at its result first.",
     "anothers_counter": "A connection was counted as another child's: each child has a counter of its own.",
 }
 PASSING = {
@@ -42,6 +49,8 @@ PASSING = {
     "own.",
     "client_dropped": "The child that should get the connection had just died, and the client was dropped.",
     "two_hold_it": "More than one process holds the connection.",
+    "inherited": "More than one child holds the connection: those that were forked while the parent held it "
+    "have inherited it. A child closes first what it has of its parent.",
     "accepted_too_early": "A connection was accepted although no child was free: leave it in the listener's "
     "queue.",
     "death_unnoticed": "A child died, and the parent still counts on it.",
@@ -75,6 +84,14 @@ def who_keeps(server: Server, client: Peer, otherwise: str | None = None) -> str
     return "copy_kept" if server.pid in found else "two_hold_it" if len(found) > 1 else otherwise
 
 
+def who_inherits(server: Server, client: Peer) -> str:
+    """Why a connection is not held by one child, where the children were forked after its accept."""
+    found = holders(server, client)
+    if server.pid in found:
+        return "copy_kept"
+    return "inherited" if len(found) > 1 else "client_dropped"
+
+
 def is_held_by_one_child(server: Server, client: Peer) -> bool:
     found = holders(server, client)
     return len(found) == 1 and server.pid not in found
@@ -103,12 +120,41 @@ def expect_children(server: Server, count: int, cause: str | None = None) -> set
     return living(server)
 
 
+def expect_started(server: Server, count: int) -> set[int]:
+    """Waits until the parent sleeps for the first time: all of its children are there; returns them."""
+    server.expect_at_rest()
+    found = living(server)
+    expect(
+        len(found) == count,
+        f"{count} children are there before the parent waits",
+        otherwise=f"it sleeps, and there are {len(found)}",
+        cause="few_at_first",
+    )
+    return found
+
+
 def expect_in_accept(server: Server, count: int, cause: str | None = "one_client_a_child") -> None:
+    def why() -> str | None:
+        return "spins" if not all(kernel.rests(pid) for pid in living(server)) else cause
+
     wait_until(
         lambda: sum(kernel.waiting_in(pid) == "inet_csk_accept" for pid in living(server)) == count,
         f"{count} children wait in accept",
-        cause=cause,
+        cause=why,
         instead=lambda: f"they wait in {sorted(kernel.waiting_in(pid) or '-' for pid in living(server))}",
+    )
+
+
+def end_with_parent(server: Server, cause: str) -> None:
+    """Kills the parent (SIGKILL): each child that it has now ends, too."""
+    children = living(server)
+    server.send_signal(signal.SIGKILL)
+    server.expect_exit(-signal.SIGKILL)
+    wait_until(
+        lambda: not [pid for pid in children if kernel.state(pid) not in ("", "Z")],
+        "no child is left",
+        cause=cause,
+        instead=lambda: f"{sum(kernel.state(pid) not in ('', 'Z') for pid in children)} children live",
     )
 
 
@@ -164,11 +210,11 @@ def counts(server: Server, children: int, cause: str | None = None) -> list[int]
 # --- children that wait in accept
 
 
-@check(points=4, read="children-in-accept", causes=SERVICE)
+@check(points=4, read="children-in-accept", causes=SERVICE | START)
 def test_ten_children_wait_before_any_client(lab: Lab) -> None:
     """A prefork server has its processes ready: no client waits for a fork, an idle server costs nothing."""
     server = lab.server("bytes_server", "-n", "10")
-    children = expect_children(server, 10)
+    children = expect_started(server, 10)
     expect_in_accept(server, 10)
     server.expect_asleep()
     for name in ("ann", "bob", "cat"):
@@ -243,6 +289,7 @@ def test_a_child_that_is_killed_is_replaced(lab: Lab) -> None:
     expect(before - {victim} <= living(server), "the others are the same")
     expect_in_accept(server, 3, cause=None)
     expect_children(server, 3, cause="never_replaced")
+    end_with_parent(server, cause="replaced_orphans")
 
 
 @check(points=6, read="replacing", causes=CHILDREN)
@@ -303,19 +350,13 @@ def test_a_fork_that_fails_is_tried_again(lab: Lab) -> None:
 def test_children_end_with_their_parent_even_by_sigkill(lab: Lab) -> None:
     """No handler runs at SIGKILL. Children that go on running keep the port, and serve clients without a
     parent."""
-    server = lab.server("bytes_server", "-n", "4")
-    children = expect_children(server, 4)
-    expect_in_accept(server, 4)
-    busy = server.connect("busy")
-    busy.expect_accepted()
-    server.send_signal(signal.SIGKILL)
-    server.expect_exit(-signal.SIGKILL)
-    wait_until(
-        lambda: not [pid for pid in children if kernel.state(pid) not in ("", "Z")],
-        "no child is left",
-        cause="orphans",
-        instead=lambda: f"{sum(kernel.state(pid) not in ('', 'Z') for pid in children)} children live",
-    )
+    for program in ("bytes_server", "bytes_server_counted"):
+        server = lab.server(program, "-n", "4")
+        expect_children(server, 4)
+        expect_in_accept(server, 4, cause=None)
+        busy = server.connect("busy")
+        busy.expect_accepted()
+        end_with_parent(server, cause="orphans")
 
 
 @check(points=3, read="no-orphans", causes=CHILDREN, alone=True)
@@ -363,12 +404,14 @@ def test_a_child_counts_beyond_65535(lab: Lab) -> None:
     )
 
 
-@check(points=5, read="counting", causes=COUNTING)
+@check(points=5, read="counting", causes=COUNTING | START)
 def test_counts_are_told_once_when_stopped_with_clients(lab: Lab) -> None:
     """The signal comes while clients are connected: the counts include them, each with the child that has it,
     and no child stays.
     """
     server = lab.server("bytes_server_counted", "-n", "4")
+    expect_started(server, 4)
+    expect_in_accept(server, 4, cause=None)
     held = server.connect_all("ann", "bob", "cat")
     for client in held:
         client.expect_accepted()
@@ -434,13 +477,13 @@ def test_a_passed_descriptor_is_the_same_open_file(lab: Lab) -> None:
     run.expect_match("^descriptor_demo: ", cause="made_up", stream="stderr")
 
 
-@check(points=6, read="passing", causes=PASSING)
+@check(points=6, read="passing", causes=PASSING | START)
 def test_one_child_holds_a_connection_and_the_parent_does_not(lab: Lab) -> None:
     """A connection ends for its client when the last process closes it: only the child that serves it may
     have it.
     """
     server = lab.server("bytes_server_passing", "-n", "4")
-    expect_children(server, 4)
+    expect_started(server, 4)
     seen = set()
     clients = server.connect_all("ann", "bob", "cat")
     server.expect_at_rest()
@@ -567,6 +610,12 @@ def test_a_client_whose_child_has_just_died_is_served(lab: Lab) -> None:
         wait_until(lambda: set(server.children().values()) == {"Z"}, "both are dead")
     with step("the parent continues (SIGCONT)"):
         server.send_signal(signal.SIGCONT)
+    wait_until(
+        partial(is_held_by_one_child, server, ann),
+        "ann's connection is held by one child, a new one",
+        cause=lambda: who_inherits(server, ann),
+        instead=partial(told_holders, server, ann),
+    )
     ann.send(b"3\n")
     ann.expect(b"***", cause={rung: "client_dropped" for rung in ("answer", "closed", "reset")})
     ann.expect_eof(cause={"behaviour": "copy_kept"})
@@ -590,13 +639,20 @@ def test_a_scan_costs_the_passing_server_nothing(lab: Lab) -> None:
 
 
 @check(
-    points=4, read="all-busy", causes=shortage.CAUSES, after="ten_children_wait_before_any_client", slow=True
+    points=4,
+    read="all-busy",
+    causes=shortage.CAUSES | {"failed_counted": COUNTING["failed_counted"]},
+    after="ten_children_wait_before_any_client",
+    slow=True,
 )
 def test_a_shortage_of_descriptors_is_rested_from(lab: Lab) -> None:
     """accept fails while no descriptor is free, and the client waits in the backlog. The server logs this
     once, and goes on when a descriptor is free."""
     for program in ("bytes_server", "bytes_server_counted", "bytes_server_reuseport", "bytes_server_passing"):
-        shortage.rests_when_accept_fails(lab, program, "-n", "1", request=b"2\n", reply=b"**")
+        server = shortage.rests_when_accept_fails(lab, program, "-n", "1", request=b"2\n", reply=b"**")
+        if program == "bytes_server_counted":
+            told = counts(server, 1)
+            expect(told == [1], "one connection is counted", otherwise=str(told), cause="failed_counted")
 
 
 # --- what the kernel does

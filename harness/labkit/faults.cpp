@@ -15,6 +15,7 @@
 //   FAULT_NTH_ACCEPT    only the so-many-th does
 //   FAULT_SELECT the first select fails with EINTR, and at that moment SIGUSR1 comes so many times
 //   FAULT_AGAIN  every so-many-th send that must not block takes nothing (EAGAIN)
+//   FAULT_LATE   every so-many-th send that may block and has a limit of time (SO_SNDTIMEO) does, at once
 //   FAULT_CLOSE  not 0: a close of a descriptor that is not open says so on stderr
 //   FAULT_NAMES  getaddrinfo gives so many addresses before those of a name: 127.0.0.2, 127.0.0.3, …
 //   FAULT_TIME   the time of day begins at so many seconds after the epoch
@@ -66,6 +67,7 @@ enum count : std::size_t {
     interrupted_selects,
     interruptions,
     taken_nothings,
+    late_sends,
     seen_closes,
     sent_bytes,
     begun_threads,
@@ -96,6 +98,7 @@ const long send_limit = fault("FAULT_SEND");
 const long sendfile_limit = fault("FAULT_SENDFILE");
 const long recv_limit = fault("FAULT_RECV");
 const long again_every = fault("FAULT_AGAIN");
+const long late_every = fault("FAULT_LATE");
 const long eintr_every = fault("FAULT_EINTR");
 const long most_threads = fault("FAULT_THREADS");
 const long more_addresses = fault("FAULT_NAMES");
@@ -115,6 +118,7 @@ std::atomic<long> threads_begun = 0;
 std::atomic<long> signals_in_select = fault("FAULT_SELECT");
 std::atomic<long> calls = 0;
 std::atomic<long> sends = 0;
+std::atomic<long> limited_sends = 0;
 
 /// Takes these variables out of the environment, and out of what /proc shows of it.
 const bool hidden = [] {
@@ -155,6 +159,18 @@ bool takes_nothing(int fd, int flags) {
     if ((flags & MSG_DONTWAIT) == 0 && (fcntl(fd, F_GETFL) & O_NONBLOCK) == 0) return false;
     if (++sends % again_every != 0) return false;
     ++counts[taken_nothings];
+    errno = EAGAIN;
+    return true;
+}
+
+bool comes_late(int fd, int flags) {
+    if (late_every == 0 || !is_socket(fd)) return false;
+    if ((flags & MSG_DONTWAIT) != 0 || (fcntl(fd, F_GETFL) & O_NONBLOCK) != 0) return false;
+    timeval limit{};
+    socklen_t size = sizeof limit;
+    if (getsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, &size) != 0) return false;
+    if ((limit.tv_sec == 0 && limit.tv_usec == 0) || ++limited_sends % late_every != 0) return false;
+    ++counts[late_sends];
     errno = EAGAIN;
     return true;
 }
@@ -212,19 +228,19 @@ int gettimeofday(timeval* place, void*) noexcept {
 
 ssize_t send(int fd, const void* data, size_t size, int flags) {
     static const auto real = next<decltype(::send)>("send");
-    if (interrupted(fd) || takes_nothing(fd, flags)) return -1;
+    if (interrupted(fd) || takes_nothing(fd, flags) || comes_late(fd, flags)) return -1;
     return told(fd, real(fd, data, limited(fd, size, send_limit, cut_sends), flags));
 }
 
 ssize_t write(int fd, const void* data, size_t size) {
     static const auto real = next<decltype(::write)>("write");
-    if (interrupted(fd) || takes_nothing(fd, 0)) return -1;
+    if (interrupted(fd) || takes_nothing(fd, 0) || comes_late(fd, 0)) return -1;
     return told(fd, real(fd, data, limited(fd, size, send_limit, cut_sends)));
 }
 
 ssize_t writev(int fd, const iovec* parts, int count) {
     static const auto real = next<decltype(::writev)>("writev");
-    if (send_limit == 0 || count == 0 || !is_socket(fd)) return real(fd, parts, count);
+    if ((send_limit == 0 && late_every == 0) || count == 0 || !is_socket(fd)) return real(fd, parts, count);
     return write(fd, parts[0].iov_base, parts[0].iov_len);
 }
 
@@ -241,7 +257,8 @@ ssize_t sendmsg(int fd, const msghdr* message, int flags) {
         bare.msg_controllen = 0;
         return real(fd, &bare, flags);
     }
-    if (send_limit == 0 || message->msg_iovlen == 0 || message->msg_controllen != 0 || !is_socket(fd))
+    if ((send_limit == 0 && late_every == 0) || message->msg_iovlen == 0 || message->msg_controllen != 0 ||
+        !is_socket(fd))
         return real(fd, message, flags);
     return send(fd, message->msg_iov[0].iov_base, message->msg_iov[0].iov_len, flags);
 }

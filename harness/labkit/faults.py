@@ -32,6 +32,7 @@ COUNTS = (
     "select",
     "eintr",
     "again",
+    "late",
     "close",
     "sent_bytes",
     "threads_begun",
@@ -39,7 +40,8 @@ COUNTS = (
     "names",
     "time",
 )
-_OPTIONAL = {"names"}  # a program may find addresses in another way
+# A program may find addresses in another way, and send without a limit of time.
+_OPTIONAL = {"names", "late"}
 _SIZE = 8 * len(COUNTS)
 _numbers = itertools.count(1)
 

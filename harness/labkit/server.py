@@ -106,13 +106,15 @@ class Server(Program):
                 raise self.failure(f"the log ends in: {last}" if last else "the log is empty", cause=named)
             current.outcome = "seen"
 
-    def connect(self, name: str, port: int | None = None, receive_buffer: int = 0) -> Peer:
+    def connect(
+        self, name: str, port: int | None = None, receive_buffer: int = 0, segment: int = 0
+    ) -> Peer:
         """Connects a client; `name` is what the steps call it. receive_buffer: bytes, for a client that is to
-        be slow.
+        be slow. segment: bytes at most in one segment (TCP_MAXSEG): for small ones the kernel has less room.
         """
         with step(f"{name} connects"):
             begin = time.time()
-            return Peer(self._socket(port, receive_buffer), name, self, begin)
+            return Peer(self._socket(port, receive_buffer, segment), name, self, begin)
 
     def connect_all(self, *names: str) -> list[Peer]:
         """Connects several clients, in this order: one step."""
@@ -184,11 +186,13 @@ class Server(Program):
                 raise self.failure("; ".join(words), cause=cause)
             current.outcome = f"of {came.total()}"
 
-    def _socket(self, port: int | None, receive_buffer: int) -> socket.socket:
+    def _socket(self, port: int | None, receive_buffer: int, segment: int = 0) -> socket.socket:
         family = socket.AF_INET6 if ":" in self.address else socket.AF_INET
         client = socket.socket(family, socket.SOCK_STREAM)
         if receive_buffer:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        if segment:
+            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, segment)
         client.setblocking(False)
         client.connect_ex((self.address, port or self.port))
         try:
