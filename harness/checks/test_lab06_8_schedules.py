@@ -66,7 +66,7 @@ def explore(lab: Lab, *names: str) -> None:
 # --- the queue
 
 
-@check(points=3, read="schedules", causes=QUEUE)
+@check(points=3, read="schedules", causes=QUEUE, slow=True)
 def test_every_schedule_gives_each_item_to_one_thread(lab: Lab) -> None:
     """The threads may run in any order, and notify may wake any waiter. Each item is got once, and no thread
     sleeps while there is an item for it, or room.
@@ -76,27 +76,27 @@ def test_every_schedule_gives_each_item_to_one_thread(lab: Lab) -> None:
     )
 
 
-@check(points=2, read="schedules", causes=QUEUE)
+@check(points=2, read="schedules", causes=QUEUE, slow=True)
 def test_every_schedule_ends_the_waiting_at_the_close(lab: Lab) -> None:
     """The close may come at any moment: before a thread waits, while it waits, or between its waking and its
     taking of an item."""
     explore(lab, "closed_while_they_get", "closed_while_they_put", "closed_with_an_item")
 
 
-@check(points=1, read="schedules", causes=QUEUE)
+@check(points=1, read="schedules", causes=QUEUE, slow=True)
 def test_every_schedule_keeps_the_time_limits(lab: Lab) -> None:
     """The time may be over at any moment, also when an item has just come: then another thread gets the
     item."""
     explore(lab, "in_time_or_not", "timed_and_untimed", "one_in_time_one_for_ever")
 
 
-@check(points=2, read="schedules", causes=QUEUE)
+@check(points=2, read="schedules", causes=QUEUE, slow=True)
 def test_every_schedule_ends_join_with_the_last_work(lab: Lab) -> None:
     """join waits for the work on every item, and returns however the work ends."""
     explore(lab, "done", "two_join")
 
 
-@check(points=1, read="schedules", causes=QUEUE)
+@check(points=1, read="schedules", causes=QUEUE, slow=True)
 def test_every_schedule_keeps_the_orders(lab: Lab) -> None:
     """Last in, first out; the least first: also when puts and gets come at the same time."""
     explore(lab, "last_first", "least_first")
@@ -108,7 +108,7 @@ def race_or_wrong(scenario: Scenario, run: Run) -> Finding | None:
     return finding if finding and finding.cause == "data_race" else scenario.judge(run)
 
 
-@check(points=2, read="schedules", causes=QUEUE)
+@check(points=2, read="schedules", causes=QUEUE, slow=True)
 def test_no_schedule_of_the_queue_has_a_data_race(lab: Lab) -> None:
     """A lock that one thread takes by chance between two others' steps hides their race from the sanitizer:
     on other schedules it shows."""
@@ -140,7 +140,7 @@ def readers_end_well(wanted: str, readers: int, run: Run) -> Finding | None:
     return None
 
 
-@check(points=2, read="schedules", causes=READERS)
+@check(points=2, read="schedules", causes=READERS, slow=True)
 def test_every_schedule_prints_each_character_once(lab: Lab) -> None:
     """Two readers, two characters and the end. Either reader may be woken first, and either may be faster."""
     judge = partial(readers_end_well, "ab", 2)
@@ -168,7 +168,7 @@ def coins_stay(run: Run) -> Finding | None:
     return ended_well(run) or (Finding("lost_updates", f"printed {show(run.output)}") if lost else None)
 
 
-@check(points=1, read="schedules", causes=COUNTERS)
+@check(points=1, read="schedules", causes=COUNTERS, slow=True)
 def test_no_schedule_loses_an_addition_or_stops_for_ever(lab: Lab) -> None:
     """Each lock, and in the sanitized program each access to an atomic variable, is a place where others may
     come in.
@@ -184,7 +184,7 @@ def test_no_schedule_loses_an_addition_or_stops_for_ever(lab: Lab) -> None:
 # --- readers and a writer
 
 
-@check(points=1, read="schedules", causes=REGISTER)
+@check(points=1, read="schedules", causes=REGISTER, slow=True)
 def test_every_schedule_leaves_a_writer_alone(lab: Lab) -> None:
     """Readers and writers come, wait and go in every order, and nobody sleeps for ever."""
     for name, scenario in registers.SCENARIOS.items():
@@ -211,21 +211,21 @@ def serve(lab: Lab, service: services.Service, seeds: int, sanitized: int = 0) -
         every_schedule(lab, name, explored, service.judge, bound=-1, seeds=count)
 
 
-@check(points=1, read="schedules", causes=SERVERS)
+@check(points=1, read="schedules", causes=SERVERS, slow=True)
 def test_every_schedule_answers_each_client(lab: Lab) -> None:
     """The next client may come before the last one's thread has begun, and both may write at once."""
     for service in services.SERVERS:
         serve(lab, service, seeds=400, sanitized=6)
 
 
-@check(points=1, read="schedules", causes=SERVERS)
+@check(points=1, read="schedules", causes=SERVERS, slow=True)
 def test_every_schedule_of_a_pool_answers_each_client(lab: Lab) -> None:
     """Three clients and two threads; a loop that is told of each reply, and must find it there."""
     for service in services.POOLS:
         serve(lab, service, seeds=500, sanitized=6)
 
 
-@check(points=1, read="schedules", causes=SERVERS)
+@check(points=1, read="schedules", causes=SERVERS, slow=True)
 def test_every_schedule_says_goodbye(lab: Lab) -> None:
     """SIGTERM may come at any moment: while a client connects, while it is served, while it goes."""
     serve(lab, services.GOODBYE_TO_ONE, seeds=0)
@@ -269,7 +269,7 @@ def at_most_five(run: Run) -> Finding | None:
     return ended_well(run) or (Finding("wrong_result", "not all are given back") if used else None)
 
 
-@check(points=0, read="schedules", causes=GIVEN)
+@check(points=0, read="schedules", causes=GIVEN, slow=True)
 def test_every_schedule_of_the_given_programs_is_right(lab: Lab) -> None:
     """Cakes, runners and a pool of five: what they show does not depend on luck."""
     every_schedule(

@@ -828,11 +828,18 @@ bool read_request(const char* line) {
 
 /// What the child does before main.
 void set_out() {
-    // On one processor: the threads take turns, and to wake one on another processor is dear. Best effort.
-    cpu_set_t here;
-    CPU_ZERO(&here);
-    CPU_SET(sched_getcpu(), &here);
-    sched_setaffinity(0, sizeof here, &here);
+    // On one processor: the threads take turns, and to wake one on another processor is dear. On another one
+    // for the next run, lest two explorers stay on the same. Best effort.
+    cpu_set_t allowed;
+    if (sched_getaffinity(0, sizeof allowed, &allowed) == 0) {
+        int place = getpid() % CPU_COUNT(&allowed);
+        int processor = 0;
+        while (!CPU_ISSET(processor, &allowed) || place-- > 0) ++processor;
+        cpu_set_t here;
+        CPU_ZERO(&here);
+        CPU_SET(processor, &here);
+        sched_setaffinity(0, sizeof here, &here);
+    }
     chance_state = asked.seed * 0x2545F4914F6CDD1DU + 1;
     for (std::uint64_t& change : changes) change = 1 + chance() % std::max<std::uint64_t>(asked.length, 1);
     pthread_key_create(&end_key, [](void*) { thread_ends(); });
