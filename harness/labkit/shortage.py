@@ -52,8 +52,9 @@ def rests_when_accept_fails(lab: Lab, name: str, *arguments: str, request: bytes
     ann.send(request)
     # A listener that does not block fails with EAGAIN as long as nobody comes.
     ann.expect(reply, cause=lambda: "spins" if spins(server) else None)
-    ann.close()
-    bob = server.connect("bob")
+    with server.paused():  # one that ends because of the shortage has bob in its backlog
+        ann.close()
+        bob = server.connect("bob")
     wait_until(lambda: "disconnected" in server.stdout.text or server.status() is not None, "ann is gone")
     server.expect_idle(cause="spins_when_full")
     for child in server.children():
@@ -65,6 +66,11 @@ def rests_when_accept_fails(lab: Lab, name: str, *arguments: str, request: bytes
     )
     wait_until(lambda: kernel.at_rest(server.pid) or server.status() is not None, "the server rests")
     expect(server.status() is None, "the server goes on", otherwise="it has ended", cause="ends_when_full")
+    assert server.disturbance is not None
+    failed = server.disturbance.count
+    with allowing(REST):
+        wait_until(lambda: failed("accept") > 1, "it has tried again", cause="never_again")
+    wait_until(lambda: kernel.at_rest(server.pid), "the server rests")
     expect_told_once(server)
     bob.close()
     server.stop()
