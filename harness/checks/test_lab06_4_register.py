@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from labkit import Lab, check, expect, step, wait_until
+from labkit import Lab, check, expect, kernel, step, wait_until
 from labkit.driven import Driver
+from labkit.instructions import holding
 from labkit.threads import expect_no_wakeups, expect_shared
 
 LOCK = {
@@ -43,6 +44,19 @@ def test_readers_share_and_a_writer_is_alone(lab: Lab) -> None:
     driver.does("eve", "done", "done", "lost_wakeup")
     driver.ends("ann", "read", "8", "lost_wakeup")
     driver.does("bob", "read", "8", "readers_wait")
+    for thread in ("ann", "bob"):
+        driver.does(thread, "done", "done", "lost_wakeup")
+
+    driver.does("dan", "write 9", "written", "lost_wakeup")
+    for thread in ("ann", "bob", "cat"):
+        driver.waits(thread, "read", "not_alone")
+    first = next(thread for thread, name in kernel.thread_ids(driver.program.pid).items() if name == "ann")
+    with step("ann, who came first, is held where she sleeps, while dan lets the readers in"), holding(first):
+        driver.does("dan", "done", "done", "lost_wakeup")
+        others = [thread for thread, name in kernel.thread_ids(driver.program.pid).items() if thread != first]
+        wait_until(lambda: all(kernel.state(thread) == "S" for thread in others), "the others have looked")
+    for thread in ("ann", "bob", "cat"):
+        driver.ends(thread, "read", "9", "readers_wait")
 
 
 @check(points=2, read="readers-and-writers", causes=LOCK)
