@@ -414,9 +414,7 @@ def waits_for_a_descriptor(server: Server) -> None:
             cause="accept_failed_silently",
         )
         server.expect_idle(cause="spins_when_full")
-        expect(
-            server.status() is None, "the server goes on", otherwise="it has ended", cause="ends_when_full"
-        )
+        shortage.goes_on(server)
         shortage.expect_told_once(server)
         ann.send(b"i am served\n")
         ann.half_close()

@@ -344,9 +344,7 @@ def a_server_tries_again(
 
 def rests_again(server: Server) -> None:
     """Each accept fails: the server has tried it twice, and rests."""
-    assert server.disturbance is not None
-    failed = server.disturbance.count
-    wait_until(lambda: failed("accept") >= 2, "it has tried again", cause="never_again")
+    shortage.tries_again(server)
     server.expect_idle(cause="spins_when_full")
 
 

@@ -95,7 +95,7 @@ def test_a_thread_that_is_woken_looks_again(lab: Lab) -> None:
     """Between the waking and the taking another thread may come, as here: then there is nothing to take."""
     driver = queue(lab, "fifo")
     driver.waits("bob", "get")
-    number = next(thread for thread, name in kernel.thread_ids(driver.program.pid).items() if name == "bob")
+    number = driver.thread("bob")
     with step("bob is held where he sleeps, while ann's item wakes him; cat is faster"), holding(number):
         driver.does("ann", "put 1", "yes", "stuck")
         driver.does("cat", "get", "1", "lost_wakeup")
@@ -165,7 +165,7 @@ def test_a_time_limit_does_not_begin_anew_with_each_waking(lab: Lab) -> None:
     driver = queue(lab, "fifo")
     driver.begin("bob", "get 2")
     driver.does("eve", "get 1.4", "nothing", "no_time_limit")
-    number = next(thread for thread, name in kernel.thread_ids(driver.program.pid).items() if name == "bob")
+    number = driver.thread("bob")
     with step("bob is held where he sleeps, while ann's item wakes him; cat is faster"), holding(number):
         driver.does("ann", "put 1", "yes", "stuck")
         driver.does("cat", "get 0", "1", "lost_wakeup")

@@ -50,10 +50,10 @@ def test_readers_share_and_a_writer_is_alone(lab: Lab) -> None:
     driver.does("dan", "write 9", "written", "lost_wakeup")
     for thread in ("ann", "bob", "cat"):
         driver.waits(thread, "read", "not_alone")
-    first = next(thread for thread, name in kernel.thread_ids(driver.program.pid).items() if name == "ann")
+    first = driver.thread("ann")
     with step("ann, who came first, is held where she sleeps, while dan lets the readers in"), holding(first):
         driver.does("dan", "done", "done", "lost_wakeup")
-        others = [thread for thread, name in kernel.thread_ids(driver.program.pid).items() if thread != first]
+        others = [thread for thread in kernel.thread_ids(driver.program.pid) if thread != first]
         wait_until(lambda: all(kernel.state(thread) == "S" for thread in others), "the others have looked")
     for thread in ("ann", "bob", "cat"):
         driver.ends(thread, "read", "9", "readers_wait")

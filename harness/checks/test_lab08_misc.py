@@ -577,7 +577,7 @@ def test_nothing_outside_the_directory_is_served(lab: Lab) -> None:
         is_refused(server, name.encode(), cause="not_beneath")
     for name in ("link", "absolute", "up/secret", "up/directory/../secret"):
         is_refused(server, name.encode(), cause="text_was_tested")
-    # There is a file of this name in the directory, for whoever takes the directory for the root.
+    # The directory has a file of this name: a server that takes the directory for the root serves it.
     for name in ("../plain", "/plain", "inner/../../plain"):
         is_refused(server, name.encode(), cause="bent_back", reason=b"outside the directory")
     is_answered(server, b"plain", b"OK 6\nplain\n")

@@ -48,6 +48,15 @@ def _text(run: Run) -> str:
     return run.output.decode(errors="replace")
 
 
+def _logged(run: Run) -> tuple[list[str], list[str]]:
+    """The addresses that the log tells as connected, and as disconnected; sorted."""
+    came, went = (
+        sorted(re.findall(rf"^{word} (\S+)$", _text(run), re.MULTILINE))
+        for word in ("connected", "disconnected")
+    )
+    return came, went
+
+
 def _last(run: Run) -> tuple[str, ...]:
     return tuple(_text(run).splitlines()[-12:])
 
@@ -74,7 +83,9 @@ class Service:
         return "|".join(self.clients)
 
     def judge(self, run: Run) -> Finding | None:
-        """What is wrong with a run: a client waits for ever, gets something else; the log; who is left."""
+        """What is wrong: a client waits for ever or gets other bytes, the log is wrong, or a thread or a
+        connection is left.
+        """
         finding = answered(run)
         if finding is not None:
             return finding
@@ -86,9 +97,8 @@ class Service:
             )
             cut = any(line.strip() == "and the end" for one in each for line in one)
             return Finding("closed_too_early" if cut else self.wrong, told, _last(run))
-        came = re.findall(r"^connected (\S+)$", _text(run), re.MULTILINE)
-        went = re.findall(r"^disconnected (\S+)$", _text(run), re.MULTILINE)
-        if sorted(came) != sorted(went) or len(set(came)) != len(self.clients):
+        came, went = _logged(run)
+        if came != went or len(set(came)) != len(self.clients):
             return Finding(
                 "wrong_log", f"connected: {', '.join(came)}; disconnected: {', '.join(went)}", _last(run)
             )
@@ -118,9 +128,9 @@ def says_goodbye(run: Run) -> Finding | None:
     served = "client-1 says one\n" in before and re.search(r"^connected \S+:51001$", before, re.MULTILINE)
     if served and first != ("ONE",):
         return Finding("reply_lost", f"client-1 had sent before, and got {first[0]!r}", _last(run))
-    came = sorted(re.findall(r"^connected (\S+)$", text, re.MULTILINE))
-    if came != sorted(re.findall(r"^disconnected (\S+)$", text, re.MULTILINE)):
-        return Finding("wrong_log", "not everybody who was connected is told as disconnected", _last(run))
+    came, went = _logged(run)
+    if came != went:
+        return Finding("wrong_log", "the log does not tell the end of each connection", _last(run))
     last = [line for line in text.splitlines() if not is_client(line)][-1:]
     if run.how != "ended" or last != ["Exiting"]:
         return Finding("went_on", "the server does not end", _last(run))

@@ -358,7 +358,7 @@ def run_checks(
     # In tier 3 nothing but the modes of directories may keep a submission from them: then it can read in its
     # own alone.
     place = next(iter(builds.values())).directory.parent if box.tier == 3 else shared / "preload"
-    shim = compiled(HARNESS / "labkit" / "faults.cpp", place)
+    shim = compiled(HARNESS / "labkit" / "faults.cpp", place, HARNESS / "labkit" / "shared_counts.hpp")
     box.readable += [shim] if shim else []
     if box.tier < 3:
         fresh_network()

@@ -408,13 +408,13 @@ class Peer:
             def answered() -> str:
                 if self.eof or self.error is not None or self.program.status() is not None:
                     return "ended"
-                before = self._switches()
+                before = kernel.family_switches(self.program.pid)
                 read = not self.on_the_way() and self.program.has_read()
-                rests = read and all(kernel.at_rest(one) for one in kernel.family(self.program.pid))
+                rests = read and kernel.family_at_rest(self.program.pid)
                 ours, theirs = self.ends()
                 if len(self.received) > self.taken or any(end.unread for end in ours):
                     return "seen"
-                if not rests or self.on_the_way() or before != self._switches():
+                if not rests or self.on_the_way() or before != kernel.family_switches(self.program.pid):
                     return ""
                 if any(end.unsent for end in theirs):
                     return "its kernel keeps the answer back" if theirs[0].timer == _PROBES else ""
@@ -424,10 +424,6 @@ class Peer:
                 current.outcome = await_fact(answered)
             if current.outcome not in ("seen", "ended"):
                 raise self.program.failure(current.outcome or "nothing came", cause=cause)
-
-    def _switches(self) -> int:
-        """How often the program and its children have gone to sleep."""
-        return sum(kernel.context_switches(one) for one in kernel.family(self.program.pid))
 
     # --- the ladder
 

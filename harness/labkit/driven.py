@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 
+from . import kernel
 from .program import Program
 from .steps import expect, step
 from .waiting import wait_until
@@ -15,6 +16,11 @@ class Driver:
 
     def __init__(self, program: Program) -> None:
         self.program = program
+
+    def thread(self, name: str) -> int:
+        """The kernel's number of the thread of this name."""
+        threads = kernel.thread_ids(self.program.pid)
+        return next(number for number, called in threads.items() if called == name)
 
     def _count(self, line: str) -> int:
         return self.program.stdout.text.splitlines().count(line)

@@ -47,6 +47,8 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "shared_counts.hpp"
+
 namespace {
 // The order is that of COUNTS in faults.py.
 enum count : std::size_t {
@@ -78,16 +80,7 @@ enum count : std::size_t {
 };
 std::atomic<std::uint64_t> own_counts[all_counts];
 
-std::atomic<std::uint64_t>* shared_counts() {
-    const char* name = std::getenv("FAULT_COUNTS");
-    const int file = name == nullptr ? -1 : open(name, O_RDWR | O_CLOEXEC);
-    if (file == -1) return own_counts;  // a program that the judged one has started
-    void* memory = mmap(nullptr, sizeof own_counts, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
-    close(file);
-    return memory == MAP_FAILED ? own_counts : static_cast<std::atomic<std::uint64_t>*>(memory);
-}
-
-std::atomic<std::uint64_t>* const counts = shared_counts();
+std::atomic<std::uint64_t>* const counts = shared_counts("FAULT_COUNTS", own_counts, sizeof own_counts);
 
 long fault(const char* name) {
     const char* text = std::getenv(name);

@@ -239,6 +239,16 @@ def at_rest(pid: int) -> bool:
     return first[0] == {"S"} and first == look()
 
 
+def family_at_rest(pid: int) -> bool:
+    """Whether the process and all its descendants are at rest."""
+    return all(at_rest(member) for member in family(pid))
+
+
+def family_switches(pid: int) -> int:
+    """How often threads of the process and its descendants have gone to sleep."""
+    return sum(context_switches(member) for member in family(pid))
+
+
 def descriptors(pid: int) -> dict[int, str]:
     """The open descriptors: number to what it is ('socket:[123]', 'pipe:[45]', a path)."""
 
@@ -256,8 +266,7 @@ def descriptors(pid: int) -> dict[int, str]:
 
 def nonblocking(pid: int, descriptor: int) -> bool:
     """Whether the open file behind the descriptor has O_NONBLOCK."""
-    flags = _field(_read(pid, f"fdinfo/{descriptor}"), "flags:")
-    return bool(int(flags or "0", 8) & os.O_NONBLOCK)
+    return bool(open_flags(pid, descriptor) & os.O_NONBLOCK)
 
 
 def cpu_seconds(pid: int) -> float:

@@ -191,7 +191,7 @@ class Program:
         that does not read.
         """
         with step(f"{self.name} waits for its client without a limit of time") as current:
-            poll(lambda: all(kernel.at_rest(one) for one in kernel.family(self.pid)), deadline())
+            poll(lambda: kernel.family_at_rest(self.pid), deadline())
             if any(stillness.gives_up(one) for one in kernel.family(self.pid)):
                 raise self.failure("the socket has SO_RCVTIMEO or SO_SNDTIMEO", cause=cause)
             current.outcome = "seen"
@@ -202,7 +202,7 @@ class Program:
         time limit.
         """
         with step(f"{self.name} sleeps, and does not wake up") as current:
-            poll(lambda: all(kernel.at_rest(one) for one in kernel.family(self.pid)), deadline())
+            poll(lambda: kernel.family_at_rest(self.pid), deadline())
             still = stillness.look(full)
             if still is not None and still == stillness.look(full):
                 current.outcome = "no call has a time limit"
@@ -217,11 +217,8 @@ class Program:
         """Tells how often a thread of the program or of its children has gone to sleep from now on; 0 for
         once."""
 
-        def switches() -> int:
-            return sum(kernel.context_switches(one) for one in kernel.family(self.pid))
-
-        before = switches()
-        return lambda: count if (count := switches() - before) > 1 else 0
+        before = kernel.family_switches(self.pid)
+        return lambda: count if (count := kernel.family_switches(self.pid) - before) > 1 else 0
 
     def expect_busy(self, cause: Cause = None) -> None:
         """Fails if the program does not use the CPU all the time."""
@@ -279,7 +276,7 @@ class Program:
     def _ended_or_at_rest(self) -> bool:
         if self.status() is not None:
             return True
-        rests = not self._unread_input() and all(kernel.at_rest(member) for member in kernel.family(self.pid))
+        rests = not self._unread_input() and kernel.family_at_rest(self.pid)
         return rests and self.stdout.complete() and self.stderr.complete()
 
     def has_read(self) -> bool:

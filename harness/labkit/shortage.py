@@ -43,6 +43,18 @@ def spins(server: Server) -> bool:
     return not all(kernel.rests(pid) for pid in kernel.family(server.pid))
 
 
+def goes_on(server: Server) -> None:
+    """The shortage has not ended the server."""
+    expect(server.status() is None, "the server goes on", otherwise="it has ended", cause="ends_when_full")
+
+
+def tries_again(server: Server) -> None:
+    """The server, for which each accept fails, has tried it twice."""
+    assert server.disturbance is not None
+    failed = server.disturbance.count
+    wait_until(lambda: failed("accept") >= 2, "it has tried again", cause="never_again")
+
+
 def rests_when_accept_fails(lab: Lab, name: str, *arguments: str, request: bytes, reply: bytes) -> Server:
     """The server says once that it has no descriptor, rests, and serves the client that waits when there is
     one again. Returns it: one accept has failed, one client was served, and it has ended.
@@ -65,11 +77,9 @@ def rests_when_accept_fails(lab: Lab, name: str, *arguments: str, request: bytes
         cause="accept_failed_silently",
     )
     wait_until(lambda: kernel.at_rest(server.pid) or server.status() is not None, "the server rests")
-    expect(server.status() is None, "the server goes on", otherwise="it has ended", cause="ends_when_full")
-    assert server.disturbance is not None
-    failed = server.disturbance.count
+    goes_on(server)
     with allowing(REST):
-        wait_until(lambda: failed("accept") > 1, "it has tried again", cause="never_again")
+        tries_again(server)
     wait_until(lambda: kernel.at_rest(server.pid), "the server rests")
     expect_told_once(server)
     bob.close()

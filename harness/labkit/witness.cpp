@@ -22,6 +22,8 @@
 #include <cstring>
 #include <initializer_list>
 
+#include "shared_counts.hpp"
+
 namespace {
 // The order is that of COUNTS in witness.py.
 enum count : std::size_t {
@@ -36,15 +38,6 @@ enum count : std::size_t {
     all_counts
 };
 std::atomic<std::uint64_t> own_counts[all_counts];
-
-std::atomic<std::uint64_t>* shared_counts() {
-    const char* name = std::getenv("WITNESS_COUNTS");
-    const int file = name == nullptr ? -1 : open(name, O_RDWR | O_CLOEXEC);
-    if (file == -1) return own_counts;  // a program that the judged one has started
-    void* memory = mmap(nullptr, sizeof own_counts, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
-    close(file);
-    return memory == MAP_FAILED ? own_counts : static_cast<std::atomic<std::uint64_t>*>(memory);
-}
 
 std::atomic<std::uint64_t>* counts = nullptr;
 bool unlocked = false;
@@ -126,7 +119,7 @@ void prove_at_the_end() {
 }
 
 __attribute__((constructor)) void begin() {
-    counts = shared_counts();
+    counts = shared_counts("WITNESS_COUNTS", own_counts, sizeof own_counts);
     first_process = getpid();
     const char* text = std::getenv("WITNESS_UNLOCKED");
     unlocked = text != nullptr && std::atol(text) != 0;
