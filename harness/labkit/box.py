@@ -154,7 +154,7 @@ class Box:
             ]
             command = group.joining(command) if group else command
             process = Process(command, cwd=cwd, env=NOTHING, stdin=stdin, stdout=stdout, stderr=stderr)
-            _await_program(process)
+            _await_program(process, argv)
             return process
         told, telling = os.pipe()
         try:
@@ -194,7 +194,7 @@ class Box:
                 text += more
         process.boxed = True
         process.pid = _inner_pid(process, text.decode())
-        _await_program(process)
+        _await_program(process, argv)
         return process
 
     def prove_sight(self) -> bool:
@@ -420,12 +420,17 @@ def _inner_pid(process: Process, info: str) -> int:
     return poll(first, math.inf) or init  # a machine too busy to start it is not the program's fault
 
 
-def _await_program(process: Process) -> None:
-    """Waits until the process has become the judged program: in tier 3 nobody may look at it before."""
+def _await_program(process: Process, argv: Sequence[str]) -> None:
+    """Waits until the process has become the judged program: in tier 3 nobody may look at it before.
+
+    The harness's own programs are run by a tool, Python: they are known by their command line.
+    """
 
     def has_begun() -> bool:
         try:
-            return process.status() is not None or kernel.executable(process.pid) not in {"", *_TOOLS}
+            if process.status() is not None or kernel.executable(process.pid) not in {"", *_TOOLS}:
+                return True
+            return kernel.command_line(process.pid) == list(argv)
         except (CouldNotTell, Failed):  # as long as its user changes
             return False
 

@@ -434,6 +434,11 @@ def executable(pid: int) -> str:
     return link.decode(errors="backslashreplace")
 
 
+def command_line(pid: int) -> list[str]:
+    """The process's arguments, as it left them; empty if it has gone. proc_pid_cmdline(5)"""
+    return _read(pid, "cmdline").split("\0")[:-1]
+
+
 def number_within(pid: int) -> int:
     """The process's number in its own pid namespace, 0 if it has gone; NSpid in proc_pid_status(5)."""
     return int((_field(_read(pid, "status"), "NSpid:") or "0").split()[-1])
