@@ -490,7 +490,7 @@ def test_no_client_ends_the_server(lab: Lab) -> None:
         all_have_exited(server, 2)
         bob = server.connect("bob")
         bob.send_unread(b"9000000\n" * 1000)
-        server.expect_patient(full=True)
+        server.expect_patient()
         bob.close()
         all_have_exited(server, 3)
         wait_until(

@@ -15,6 +15,7 @@ import contextlib
 import ctypes
 import fcntl
 import functools
+import itertools
 import json
 import math
 import os
@@ -56,6 +57,7 @@ FILE_SIZE = 4 << 30  # bytes of a file, holes included
 CPU_SECONDS = 120
 SCRATCH_BYTES, SCRATCH_FILES = 256 << 20, 4096
 TEMPORARY = "labs-"  # how the names of temporary directories begin
+IN_MEMORY = Path("/dev/shm")  # a directory whose files take no disk, where there is one
 BUILD_FILE_SIZE = 256 << 20  # of a file that the compiler makes
 
 
@@ -604,7 +606,9 @@ def temporary_directory(prefix: str, mode: int = 0o755, place: Path | None = Non
 
 def sweep() -> None:
     """Removes what killed gradings have left: old temporary directories that nobody holds any more."""
-    for path in Path(tempfile.gettempdir()).glob(TEMPORARY + "*"):
+    for path in itertools.chain.from_iterable(
+        place.glob(TEMPORARY + "*") for place in (Path(tempfile.gettempdir()), IN_MEMORY)
+    ):
         with contextlib.suppress(OSError):
             status = path.lstat()
             if (

@@ -186,29 +186,35 @@ class Program:
                 raise CouldNotTell(f"{share:.0%} of a CPU is neither idle nor busy")
             current.outcome = "seen"
 
-    def expect_patient(self, cause: Cause = "gives_up_on_a_client", full: bool = False) -> None:
-        """Fails if the program or a child of it waits for a client with a limit of time. full: for a client
-        that does not read.
-        """
+    def expect_patient(self, cause: Cause = "gives_up_on_a_client") -> None:
+        """Fails if the program or a child of it waits for a client with a limit of time."""
         with step(f"{self.name} waits for its client without a limit of time") as current:
             poll(lambda: kernel.family_at_rest(self.pid), deadline())
             if any(stillness.gives_up(one) for one in kernel.family(self.pid)):
                 raise self.failure("the socket has SO_RCVTIMEO or SO_SNDTIMEO", cause=cause)
             current.outcome = "seen"
-        self.expect_asleep(full=full)
+        self.expect_asleep()
 
-    def expect_asleep(self, cause: Cause = "wakes_for_nothing", full: bool = False) -> None:
+    def expect_asleep(self, cause: Cause = "wakes_for_nothing") -> None:
         """Fails if the program or a child of it wakes up again and again while nothing happens: a wait with a
         time limit.
         """
         with step(f"{self.name} sleeps, and does not wake up") as current:
             poll(lambda: kernel.family_at_rest(self.pid), deadline())
-            still = stillness.look(full)
-            if still is not None and still == stillness.look(full):
-                current.outcome = "no call has a time limit"
-                return
-            # What is still about to begin may be seen in the first of the two times, and not in the second.
-            count = poll(self._woken(), 3.2) and poll(self._woken(), 3.2)
+            seconds = 3.2
+
+            def sleeps_on() -> bool:
+                still = stillness.look(seconds, on_the_way=True)  # a client need not read
+                return still is not None and still == stillness.look(seconds, on_the_way=True)
+
+            for _ in range(2):  # what is still on its way, or about to begin, is seen in the first time alone
+                woken = self._woken()
+                poll(lambda: sleeps_on() or woken(), seconds)
+                if sleeps_on():
+                    current.outcome = "no call has a time limit, or a long one"
+                    return
+                if not (count := woken()):
+                    break
             if count:
                 raise self.failure(f"it woke up {count} times or more", cause=cause, rung="spins")
             current.outcome = "seen"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import math
 import os
 import signal
 import socket
@@ -49,18 +50,10 @@ _WAITING: dict[str, tuple[int, int] | None] = {
     "epoll_wait": (3, _FOREVER),
     "epoll_pwait": (3, _FOREVER),
 }
-_OF_SOCKETS = {
-    "read",
-    "write",
-    "readv",
-    "writev",
-    "accept",
-    "accept4",
-    "sendto",
-    "recvfrom",
-    "sendmsg",
-    "recvmsg",
-}
+# Those that may be on a socket, and the option of its that limits how long; socket(7).
+_RECEIVING = dict.fromkeys(("read", "readv", "accept", "accept4", "recvfrom", "recvmsg"), socket.SO_RCVTIMEO)
+_SENDING = dict.fromkeys(("write", "writev", "sendto", "sendmsg"), socket.SO_SNDTIMEO)
+_OF_SOCKETS = _RECEIVING | _SENDING
 _PIDFD_GETFD = 438
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -78,20 +71,22 @@ class Reader(Protocol):
 readers: weakref.WeakSet[Reader] = weakref.WeakSet()
 
 
-def look(full: bool = False) -> Look | None:
+def look(at_least: float = math.inf, on_the_way: bool = False) -> Look | None:
     """What all threads of this process's descendants have come to, if nothing can happen any more; else None.
 
-    Two equal looks, one after the other, mean that none of them has run between the two. full: the buffers
-    between the programs and their clients may be full, and wait for a client to read.
+    Two equal looks, one after the other, mean that none of them has run between the two. at_least: seconds; a
+    time limit that is as long is as good as none. on_the_way: something may be between the sockets still.
     """
     try:
         programs = kernel.family(os.getpid())[1:]
         threads = [(pid, thread) for pid in programs for thread in kernel.thread_ids(pid)]
-        if len(threads) > _MOST_THREADS or not all(waits_for_ever(pid, thread) for pid, thread in threads):
+        if len(threads) > _MOST_THREADS or not all(
+            waits_for_ever(pid, thread, at_least) for pid, thread in threads
+        ):
             return None
         if any(_has_timer(pid) for pid in programs):
             return None
-        if not full and _on_the_way([os.getpid(), *programs]):
+        if not on_the_way and _on_the_way([os.getpid(), *programs]):
             return None
         if not all(reader.complete() for reader in readers):
             return None
@@ -100,8 +95,10 @@ def look(full: bool = False) -> Look | None:
         return None
 
 
-def waits_for_ever(pid: int, thread: int) -> bool:
-    """Whether the thread has ended, is stopped, or sleeps in a call that has no time limit."""
+def waits_for_ever(pid: int, thread: int, at_least: float = math.inf) -> bool:
+    """Whether the thread has ended, is stopped, or sleeps in a call that has no time limit, or one of so many
+    seconds.
+    """
     state = kernel.state(thread)
     if state in ("Z", "T"):
         return True
@@ -114,23 +111,26 @@ def waits_for_ever(pid: int, thread: int) -> bool:
         return False
     limit = _WAITING[name]
     if limit is not None and arguments[limit[0]] & (_FOREVER if limit[1] else ~0) != limit[1]:
-        return False
-    return name not in _OF_SOCKETS or not _times_out(pid, arguments[0] & _FOREVER)
+        milliseconds = arguments[limit[0]] if limit[1] else 0  # the others' limit is not in the register
+        if milliseconds < at_least * 1000:
+            return False
+    return name not in _OF_SOCKETS or not _times_out(pid, arguments[0] & _FOREVER, _OF_SOCKETS[name])
 
 
 def gives_up(pid: int) -> bool:
-    """Whether a thread of the process sleeps in a call on a socket that has SO_RCVTIMEO or SO_SNDTIMEO."""
+    """Whether a thread of the process sleeps in a call that SO_RCVTIMEO or SO_SNDTIMEO ends."""
     for thread in kernel.thread_ids(pid):
         words = kernel.call(pid, thread)
-        if len(words) >= 9 and calls.names().get(int(words[0]), "") in _OF_SOCKETS:
+        option = _OF_SOCKETS.get(calls.names().get(int(words[0]), "")) if len(words) >= 9 else None
+        if option is not None:
             with contextlib.suppress(OSError):  # it is gone, or may not be looked at
-                if _times_out(pid, int(words[1], 16) & _FOREVER):
+                if _times_out(pid, int(words[1], 16) & _FOREVER, option):
                     return True
     return False
 
 
-def _times_out(pid: int, descriptor: int) -> bool:
-    """Whether a socket of the process has SO_RCVTIMEO or SO_SNDTIMEO; socket(7)."""
+def _times_out(pid: int, descriptor: int, option: int) -> bool:
+    """Whether a socket of the process has this time limit, SO_RCVTIMEO or SO_SNDTIMEO."""
     process = os.pidfd_open(pid)
     with kernel.with_their_rights(pid):
         ours = _libc.syscall(_PIDFD_GETFD, process, descriptor, 0)
@@ -140,8 +140,7 @@ def _times_out(pid: int, descriptor: int) -> bool:
         raise OSError(number, "pidfd_getfd")
     try:
         with socket.socket(fileno=ours) as end:
-            options = (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO)
-            return any(any(end.getsockopt(socket.SOL_SOCKET, option, 16)) for option in options)
+            return any(end.getsockopt(socket.SOL_SOCKET, option, 16))
     except OSError:  # it is no socket
         with contextlib.suppress(OSError):
             os.close(ours)
