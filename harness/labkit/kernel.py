@@ -460,6 +460,7 @@ class Socket:
     unsent: int  # bytes in the send queue
     unread: int  # bytes in the receive queue; for a listener, connections that wait for accept
     inode: int  # 0: not accepted by anyone, or closed
+    received: int | None = None  # bytes in all, where the kernel tells it; see connection()
 
 
 _STATUS = dict(
@@ -484,20 +485,22 @@ _STATUS = dict(
 
 
 def sockets(
-    kind: str = "tcp", closed: bool = True, ports: tuple[int, int] = (0, 0), by_netlink: bool | None = None
+    kind: str = "tcp",
+    states: int = sock_diag.ALL,
+    ports: tuple[int, int] = (0, 0),
+    by_netlink: bool | None = None,
 ) -> list[Socket]:
     """The sockets of the network that the harness and its programs live in.
 
-    kind: tcp, tcp6, udp or udp6. closed: whether those in TIME_WAIT, too. ports: the socket's own and its
-    peer's, 0 for any. by_netlink: for tests; usually where the kernel answers so, else from /proc.
+    kind: tcp, tcp6, udp or udp6. states: of sock_diag. ports: the socket's own and its peer's, 0 for any.
+    by_netlink: for tests; usually where the kernel answers so, else from /proc.
     """
     if _asks_netlink() if by_netlink is None else by_netlink:
         family = socket.AF_INET6 if kind.endswith("6") else socket.AF_INET
         protocol = socket.IPPROTO_TCP if kind.startswith("tcp") else socket.IPPROTO_UDP
-        states = sock_diag.ALL if closed else sock_diag.ALL & ~sock_diag.TIME_WAIT
         rows = sock_diag.dump(family, protocol, states, ports)
     else:
-        rows = list(_rows_of_proc(kind, closed, ports))
+        rows = list(_rows_of_proc(kind, states, ports))
     return [_socket(kind, row) for row in rows]
 
 
@@ -506,7 +509,7 @@ def _asks_netlink() -> bool:
     return sock_diag.is_available()
 
 
-def _rows_of_proc(kind: str, closed: bool, ports: tuple[int, int]) -> Iterator[sock_diag.Row]:
+def _rows_of_proc(kind: str, states: int, ports: tuple[int, int]) -> Iterator[sock_diag.Row]:
     try:
         lines = _text(f"/proc/self/net/{kind}").splitlines()[1:]
     except FileNotFoundError:  # a system without IPv6
@@ -514,7 +517,9 @@ def _rows_of_proc(kind: str, closed: bool, ports: tuple[int, int]) -> Iterator[s
     for line in lines:
         fields = line.split(maxsplit=10)
         (address, port), (peer_address, peer_port) = map(_end, fields[1:3])
-        if ports[0] not in (0, port) or ports[1] not in (0, peer_port) or (not closed and fields[3] == "06"):
+        if ports[0] not in (0, port) or ports[1] not in (0, peer_port):
+            continue
+        if not states >> int(fields[3], 16) & 1:
             continue
         unsent, unread = (int(number, 16) for number in fields[4].split(":"))
         state, timer, inode = int(fields[3], 16), int(fields[5][:2], 16), int(fields[9])
@@ -541,6 +546,7 @@ def _socket(kind: str, row: sock_diag.Row) -> Socket:
         unsent,
         row.unread,
         row.inode,
+        row.received,
     )
 
 
@@ -562,30 +568,42 @@ def own_sockets(pid: int, kinds: tuple[str, ...] = ("tcp", "tcp6", "udp", "udp6"
     found: list[Socket] = []
     for kind in kinds:
         if len(found) < len(inodes):
-            found += [entry for entry in sockets(kind, closed=False) if entry.inode in inodes]
+            found += [entry for entry in sockets(kind, sock_diag.OPEN) if entry.inode in inodes]
     return found
 
 
-def connection(one: End, other: End) -> list[Socket]:
-    """Both sockets of the connection between two ends on this machine, as far as they are there.
+def connection(one: End, other: End, by_netlink: bool | None = None) -> list[Socket]:
+    """Both sockets of the connection between two ends on this machine, as far as they are there. by_netlink:
+    as of sockets().
 
     By all four numbers: with the same two ports others may talk at other addresses of the loopback.
     """
+    if _asks_netlink() if by_netlink is None else by_netlink:
+        rows = [_find(one, other), _find(other, one)]
+        return [_socket("tcp", row) for row in rows if row is not None]
     found: list[Socket] = []
     for kind in ("tcp", "tcp6"):
         for ports in ((one[1], other[1]), (other[1], one[1])):
             if len(found) < 2:
                 found += [
                     entry
-                    for entry in sockets(kind, ports=ports)
+                    for entry in sockets(kind, ports=ports, by_netlink=by_netlink)
                     if {(entry.address, entry.port), (entry.peer_address, entry.peer_port)} == {one, other}
                 ]
     return found
 
 
+def _find(own: End, peer: End) -> sock_diag.Row | None:
+    family = socket.AF_INET6 if ":" in own[0] else socket.AF_INET
+    ends = [(socket.inet_pton(family, address), port) for address, port in (own, peer)]
+    return sock_diag.find(family, socket.IPPROTO_TCP, *ends)
+
+
 def listening(pid: int) -> list[Socket]:
     """The TCP sockets on which the process or one of its descendants listens, lowest port first."""
-    listeners = [entry for entry in own_sockets(pid, ("tcp", "tcp6")) if entry.status == "LISTEN"]
+    inodes = socket_inodes(family(pid))
+    both = [entry for kind in ("tcp", "tcp6") for entry in sockets(kind, sock_diag.LISTEN) if inodes]
+    listeners = [entry for entry in both if entry.inode in inodes]
     found = {(entry.address, entry.port): entry for entry in listeners}  # SO_REUSEPORT: several on one port
     return sorted(found.values(), key=lambda entry: entry.port)
 

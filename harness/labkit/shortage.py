@@ -59,6 +59,9 @@ def rests_when_accept_fails(lab: Lab, name: str, *arguments: str, request: bytes
     """The server says once that it has no descriptor, rests, and serves the client that waits when there is
     one again. Returns it: one accept has failed, one client was served, and it has ended.
     """
+    resting = lab.server(name, *arguments, faults={"accepts": 1})
+    cat = resting.connect("cat")  # who waits while the other server is looked at
+    cat.send(request)
     server = lab.server(name, *arguments, faults={"accept": 2})
     ann = server.connect("ann")
     ann.send(request)
@@ -84,10 +87,7 @@ def rests_when_accept_fails(lab: Lab, name: str, *arguments: str, request: bytes
     expect_told_once(server)
     bob.close()
     server.stop()
-    server = lab.server(name, *arguments, faults={"accepts": 1})
-    cat = server.connect("cat")
-    cat.send(request)
     with allowing(REST):
         cat.expect(reply, cause={"accept": "never_again"})
-    server.stop()
-    return server
+    resting.stop()
+    return resting

@@ -17,7 +17,7 @@ import weakref
 from pathlib import Path
 from typing import Protocol
 
-from . import calls, kernel
+from . import calls, kernel, sock_diag
 
 _MOST_THREADS, _MOST_SOCKETS = 300, 3000  # beyond, the look itself would take longer than the wait
 
@@ -165,7 +165,7 @@ def _on_the_way(members: list[int]) -> bool:
     inodes = kernel.socket_inodes(members)
     if len(inodes) > _MOST_SOCKETS:
         return True
-    rows = kernel.sockets("tcp", closed=False) + kernel.sockets("tcp6", closed=False)
+    rows = kernel.sockets("tcp", sock_diag.OPEN) + kernel.sockets("tcp6", sock_diag.OPEN)
     ports = {row.port for row in rows if row.inode in inodes}
     for row in rows:
         if {row.port, row.peer_port} & ports:

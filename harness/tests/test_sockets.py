@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -32,17 +33,26 @@ def test_a_connection_is_told_alike(address: str) -> None:
             rows = both(kind, lambda entry: port in (entry.port, entry.peer_port))
             states = sorted((entry.status, entry.unread, bool(entry.inode)) for entry in rows)
             assert states == [("ESTABLISHED", 0, True), ("ESTABLISHED", 7, False), ("LISTEN", 1, True)]
-            assert len(kernel.connection((address, port), client.getsockname()[:2])) == 2
+            ends = ((address, port), client.getsockname()[:2])
+            found = kernel.connection(*ends)
+            assert [(entry.port, entry.received) for entry in found] == [(port, 7), (ends[1][1], 0)]
+            assert [replace(entry, received=None) for entry in found] == sorted(
+                kernel.connection(*ends, by_netlink=False), key=lambda entry: entry.port != port
+            )
+            assert not kernel.connection((address, port), (address, 1))
     rows = both(kind, lambda entry: port in (entry.port, entry.peer_port))
     assert all(entry.status == "TIME_WAIT" for entry in rows)
-    assert not [entry for entry in kernel.sockets(kind, closed=False) if entry.port == port]
+    assert not [entry for entry in kernel.sockets(kind, sock_diag.OPEN) if entry.port == port]
 
 
 def test_a_client_of_a_listener_for_both_families_is_found() -> None:
     with socket.create_server(("", 0), family=socket.AF_INET6, dualstack_ipv6=True) as listener:
         port: int = listener.getsockname()[1]
         with socket.create_connection(("127.0.0.1", port)) as client:
-            assert len(kernel.connection(("127.0.0.1", port), client.getsockname())) == 2
+            ends = (("127.0.0.1", port), client.getsockname())
+            found = [replace(entry, received=None) for entry in kernel.connection(*ends)]
+            assert len(found) == 2
+            assert sorted(found, key=repr) == sorted(kernel.connection(*ends, by_netlink=False), key=repr)
             both("tcp6", lambda entry: entry.port == port)
 
 
