@@ -25,6 +25,7 @@ PATIENCE = (
 )
 
 CHOICES, EVENTS = 1, 2  # what a request wants to know
+NO_INPUT = Path("/dev/null")
 
 # As in schedules.hpp.
 HOW = ("ended", "deadlock", "endless", "misuse", "cannot", "stuck", "spins", "diverged")
@@ -128,6 +129,7 @@ class Request:
     depth: int = 3  # of PCT: changes of priority, plus one
     length: int = 1  # steps of a usual run, among which they are
     wanted: int = CHOICES
+    again: bool = False  # where the last run left no trace: in its process, which takes a fourth of the time
 
     def line(self, together: bool, steps: int) -> bytes:
         mode = 0 if self.seed is None else 1
@@ -140,6 +142,7 @@ class Request:
             steps,
             self.wanted,
             int(together),
+            int(self.again),
         )
         return f"{' '.join(map(str, words))} {as_text(self.schedule)}\n".encode()
 
@@ -152,7 +155,7 @@ class Target:
     cwd: Path
     env: dict[str, str]
     library: Path  # the compiled schedules.cpp
-    input: Path = Path("/dev/null")
+    input: Path = NO_INPUT
     together: bool = (
         False  # the threads begin together, and what main does between their beginnings and ends is no matter
     )

@@ -12,11 +12,11 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from labkit.steps import CouldNotTell
 
-from .engine import CHOICES, EVENTS, Engine, Request, Run, Schedule, Target
+from .engine import CHOICES, EVENTS, NO_INPUT, Engine, Request, Run, Schedule, Target
 
 AT_ONCE = 8  # requests that a worker sends before it reads the answers
 
@@ -53,6 +53,10 @@ class Exploration:
         return f"{self.tried} schedules"
 
 
+class _Differs(Exception):
+    """A run in the process of another one has other choices than in a process of its own."""
+
+
 class _Remembering:
     """A judge that looks at each different outcome once."""
 
@@ -83,6 +87,7 @@ class Explorer:
         self._stack = contextlib.ExitStack()
         self._engines: list[Engine] = []
         self._end = float("inf")
+        self._again = not target.clients and target.input == NO_INPUT
         self._wanted = workers or min(2, os.cpu_count() or 1)
 
     def __enter__(self) -> Explorer:
@@ -106,6 +111,14 @@ class Explorer:
         tell_if_it_cannot(run)
         return run
 
+    def _try_again(self) -> None:
+        """Sees whether a run in the process of another one is the same as in a process of its own."""
+        if self._again:
+            first, _, third = self.engine.runs([Request(), Request(again=True), Request(again=True)])
+            self._again = all(
+                getattr(first, name) == getattr(third, name) for name in ("how", "steps", "choices", "output")
+            )
+
     def exhaust(
         self,
         judge: Judge,
@@ -119,6 +132,14 @@ class Explorer:
         Tries no more than `most` schedules, and begins none after so many seconds.
         """
         self._end = time.monotonic() + seconds
+        self._try_again()
+        try:
+            return self._exhaust(judge, bound, most, progress)
+        except _Differs:
+            self._again = False
+            return self._exhaust(judge, bound, most, progress)
+
+    def _exhaust(self, judge: Judge, bound: int, most: int, progress: Progress | None) -> Exploration:
         found = Exploration()
         judging = _Remembering(judge)
         levels: list[list[Schedule]] = [[] for _ in range(bound + 1)]
@@ -164,9 +185,10 @@ class Explorer:
             nonlocal busy
             try:
                 while schedules := take():
-                    runs = engine.runs([Request(schedule) for schedule in schedules])
-                    for schedule, run in zip(schedules, runs):
-                        finding = judge(run)
+                    requests = [Request(schedule, again=self._again) for schedule in schedules]
+                    for request, run in zip(requests, list(engine.runs(requests))):
+                        schedule = request.schedule
+                        run, finding = self._judged(engine, request, run, judge)
                         with state:
                             found.outcomes[run.output] = found.outcomes.get(run.output, 0) + 1
                             if finding is not None and found.finding is None:
@@ -198,6 +220,17 @@ class Explorer:
             self._stack.close()
             self._engines.clear()
 
+    def _judged(self, engine: Engine, request: Request, run: Run, judge: Judge) -> tuple[Run, Finding | None]:
+        """What is wrong with a run. One that failed in the process of another run is repeated in its own."""
+        finding = None if run.how == "diverged" and request.again else judge(run)
+        if request.again and (finding is not None or run.how == "diverged"):
+            run = engine.run(replace(request, again=False, wanted=CHOICES))
+            if run.how == "diverged":
+                raise _Differs
+            finding = judge(run)
+            self._again &= finding is not None
+        return run, finding
+
     @staticmethod
     def _branch(
         schedule: Schedule, run: Run, level: int, levels: list[list[Schedule]], state: threading.Condition
@@ -227,11 +260,13 @@ class Explorer:
         self, judge: Judge, seeds: range, depth: int = 3, progress: Progress | None = None
     ) -> Exploration:
         """Tries one schedule for each seed."""
+        self._try_again()
         found = Exploration()
         judging = _Remembering(judge)
         usual = self.engine.run(Request())
         found.tried = 1
-        requests = [Request(seed=seed, depth=depth, length=usual.steps, wanted=0) for seed in seeds]
+        asked = Request(depth=depth, length=usual.steps, wanted=0)
+        requests = [replace(asked, seed=seed, again=self._again) for seed in seeds]
         finding = judging(usual)
         if finding is not None:
             found.finding = finding
@@ -241,11 +276,10 @@ class Explorer:
             for request, run in list(zip(batch, self.engine.runs(batch))):
                 found.tried += 1
                 found.outcomes[run.output] = found.outcomes.get(run.output, 0) + 1
-                finding = judging(run)
+                run, finding = self._judged(self.engine, request, run, judging)
                 if finding is not None:
                     found.finding = finding
-                    chosen = Request(seed=request.seed, depth=depth, length=request.length)
-                    found.schedule = self.engine.run(chosen).schedule
+                    found.schedule = self.engine.run(replace(request, again=False, wanted=CHOICES)).schedule
                     return found
             if progress:
                 progress(found)

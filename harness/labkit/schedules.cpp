@@ -6,12 +6,13 @@
 // file that is the child's standard input. With EXPLORE_SCHEDULE instead, main runs once, in this process, by
 // that schedule: so a debugger can look.
 //
-// A request is a line: MODE SEED DEPTH LENGTH SPURIOUS STEPS WANTED TOGETHER CHOICES
+// A request is a line: MODE SEED DEPTH LENGTH SPURIOUS STEPS WANTED TOGETHER AGAIN CHOICES
 //   MODE    0: the choices that are listed, else the first option; 1: by chance, from SEED
 //   DEPTH   and LENGTH: of PCT (Burckhardt, ASPLOS 2010): so many changes of priority within so many steps
 //   SPURIOUS    wake-ups that may happen for no reason; STEPS: more than these have no end
 //   WANTED  bit 0: the choices, bit 1: the events
 //   TOGETHER    1: no choice at the creation of a thread; a join is made when nothing else can run
+//   AGAIN   1: the child of the last run may call main once more, if that run left no trace in it
 //   CHOICES position.option,… in ascending order, or -
 //
 // Compiled with -fno-threadsafe-statics, since the guards of static objects call syscall, which is one of the
@@ -28,6 +29,7 @@
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/personality.h>
+#include <sys/single_threaded.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -42,7 +44,10 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <locale>
+#include <optional>
 #include <utility>
+#include <vector>
 
 namespace schedules {
 
@@ -89,6 +94,26 @@ struct sleeper {
     char name[16];
 };
 
+struct planned {
+    std::uint32_t position;
+    std::uint32_t option;
+};
+
+/// One request.
+struct request {
+    int mode = 0;
+    std::uint64_t seed = 0;
+    std::uint64_t depth = 0;
+    std::uint64_t length = 1;
+    int spurious = 0;
+    std::uint64_t steps = 100'000;
+    unsigned wanted = 0;
+    int together = 0;
+    int again = 0;
+    std::size_t plan_size = 0;
+    std::array<planned, 1U << 16> plan;
+};
+
 /// What the server and the child that runs share.
 struct shared_memory {
     outcome how;
@@ -102,6 +127,8 @@ struct shared_memory {
     std::array<sleeper, most_threads> sleepers;
     std::array<choice, most_choices> taken;
     std::array<entry, most_events> seen;
+    std::uint32_t rests;  // a futex: 1 while the child has ended a run and waits for the next request
+    request asked;
 };
 
 /// What the server says of a run, before the choices, events, threads and the output.
@@ -119,27 +146,8 @@ struct answer {
     std::uint32_t errors;
 };
 
-struct planned {
-    std::uint32_t position;
-    std::uint32_t option;
-};
-
-/// One request.
-struct request {
-    int mode = 0;
-    std::uint64_t seed = 0;
-    std::uint64_t depth = 0;
-    std::uint64_t length = 1;
-    int spurious = 0;
-    std::uint64_t steps = 100'000;
-    unsigned wanted = 0;
-    int together = 0;
-    std::size_t plan_size = 0;
-    std::array<planned, 1U << 16> plan;
-};
-
-request asked;
 shared_memory* shared = nullptr;
+request* asked = nullptr;  // in it
 std::array<thread, most_threads> threads;
 std::array<object, most_objects> objects;
 std::array<std::uint16_t, 2 * most_objects> places;  // by a hash of the address: the object's number + 1
@@ -151,9 +159,11 @@ int running = nobody;
 int yields = 0;  // since a thread has had, told, begun or ended anything
 std::size_t next_planned = 0;
 std::uint64_t chance_state = 0;
-std::uint64_t lowest = 1U << 20;        // the priority that the next thread to be put behind all others gets
+constexpr std::uint64_t first_lowest = 1U << 20;
+std::uint64_t lowest = first_lowest;    // the priority that the next thread to be put behind all others gets
 std::array<std::uint64_t, 16> changes;  // PCT: the steps at which the running thread's priority changes
-std::int64_t clock_now = 1'000'000'000'000;  // 1000 s
+constexpr std::int64_t first_time = 1'000'000'000'000;  // 1000 s
+std::int64_t clock_now = first_time;
 constexpr std::int64_t realtime_ahead = 1'767'225'600'000'000'000;
 std::uint64_t waits_begun = 0;
 std::uint32_t guard = 0;       // held while the state above is changed: calls outside come back at any time
@@ -238,9 +248,9 @@ int choose(int count, std::uint32_t costs, int by_chance) {
     if (count < 2) return 0;
     const std::uint32_t position = shared->choices++;
     int taken = 0;
-    if (asked.mode == 1) taken = by_chance;
-    if (next_planned < asked.plan_size && asked.plan[next_planned].position == position) {
-        taken = static_cast<int>(asked.plan[next_planned++].option);
+    if (asked->mode == 1) taken = by_chance;
+    if (next_planned < asked->plan_size && asked->plan[next_planned].position == position) {
+        taken = static_cast<int>(asked->plan[next_planned++].option);
         if (taken >= count)
             finish(outcome::diverged, "choice %u has %d options, not %d", position, count, taken + 1);
     }
@@ -258,8 +268,8 @@ int choose(int count, std::uint32_t costs, int by_chance) {
 
 /// By chance: odd seeds walk at random, even ones follow PCT.
 int pick(const std::array<option, most_options>& options, int count) {
-    if (asked.mode != 1) return 0;
-    if (asked.seed % 2 == 1) {
+    if (asked->mode != 1) return 0;
+    if (asked->seed % 2 == 1) {
         const std::uint64_t rarely = shared->steps < 2000 ? 4 : 400;  // to change is dear
         if (options[0].who == me && chance() % rarely != 0) return 0;
         const int taken = static_cast<int>(chance() % static_cast<std::uint64_t>(count));
@@ -283,7 +293,7 @@ int gather(std::array<option, most_options>& options, bool yielding) {
     for (int i = 1; i < thread_count; ++i) {
         const int other = (me + i) % thread_count;
         if (!enabled(threads[other])) continue;
-        if (asked.together != 0 && threads[other].wants == want::end) continue;
+        if (asked->together != 0 && threads[other].wants == want::end) continue;
         add(other, going_on && !yielding, false);
     }
     if (going_on && yielding && (count == 0 || !threads[me].yielded)) add(me, false, false);
@@ -328,8 +338,8 @@ void let_time_pass(thread& one) {
 void pass_turn(bool yielding = false) {
     inside = true;
     take_guard();
-    if (++shared->steps > asked.steps) finish(outcome::endless, "no end after %lu steps", asked.steps);
-    for (std::uint64_t i = 0; asked.mode == 1 && i + 1 < asked.depth && i < changes.size(); ++i)
+    if (++shared->steps > asked->steps) finish(outcome::endless, "no end after %lu steps", asked->steps);
+    for (std::uint64_t i = 0; asked->mode == 1 && i + 1 < asked->depth && i < changes.size(); ++i)
         if (shared->steps == changes[i]) threads[me].priority = i;
     if (yielding) threads[me].priority = --lowest;
     std::array<option, most_options> options;
@@ -490,7 +500,7 @@ void point_unless_locked() {
 }
 
 bool begin_together() {
-    return asked.together != 0;
+    return asked->together != 0;
 }
 
 bool wait_for(want wants, object* what, std::int64_t deadline) {
@@ -524,9 +534,9 @@ bool wait_on(object& condition, object& mutex, std::int64_t deadline) {
     thread& mine = threads[me];
     mine.timed_out = false;
     mine.since = ++waits_begun;
-    const bool may_be_spurious = asked.spurious > 0;
+    const bool may_be_spurious = asked->spurious > 0;
     const bool at_once =
-        may_be_spurious && choose(2, 0b10, asked.mode == 1 && chance() % 8 == 0 ? 1 : 0) == 1;
+        may_be_spurious && choose(2, 0b10, asked->mode == 1 && chance() % 8 == 0 ? 1 : 0) == 1;
     mutex.owner = nobody;
     mutex.depth = 0;
     mine.what = &condition;
@@ -534,7 +544,7 @@ bool wait_on(object& condition, object& mutex, std::int64_t deadline) {
     mine.wants = want::told;
     mine.deadline = deadline;
     if (at_once) {
-        --asked.spurious;
+        --asked->spurious;
         record(event::spurious, &condition);
         mine.what = &mutex;
         mine.again = nullptr;
@@ -680,7 +690,7 @@ void come_back() {
 }
 
 void record(event what, const object* of, int other, std::int64_t value) {
-    if ((asked.wanted & 2U) == 0) return;
+    if ((asked->wanted & 2U) == 0) return;
     entry& one = shared->seen[shared->events % most_events];
     one.what = what;
     one.who = static_cast<std::uint8_t>(me);
@@ -801,17 +811,17 @@ namespace {
 
 /// Reads the choices `position.option,…`. Returns whether they are such.
 bool read_plan(const char* text) {
-    asked.plan_size = 0;
+    asked->plan_size = 0;
     if (*text == '-' || *text == '\0' || *text == '\n') return true;
     char* rest = nullptr;
-    while (asked.plan_size < asked.plan.size()) {
+    while (asked->plan_size < asked->plan.size()) {
         const unsigned long position = std::strtoul(text, &rest, 10);
         if (rest == text || *rest != '.') return false;
         text = rest + 1;
         const unsigned long taken = std::strtoul(text, &rest, 10);
         if (rest == text) return false;
-        asked.plan[asked.plan_size++] = {static_cast<std::uint32_t>(position),
-                                         static_cast<std::uint32_t>(taken)};
+        asked->plan[asked->plan_size++] = {static_cast<std::uint32_t>(position),
+                                           static_cast<std::uint32_t>(taken)};
         if (*rest != ',') return *rest == '\0' || *rest == '\n';
         text = rest + 1;
     }
@@ -820,19 +830,28 @@ bool read_plan(const char* text) {
 
 bool read_request(const char* line) {
     int used = 0;
-    if (std::sscanf(line, "%d %lu %lu %lu %d %lu %u %d %n", &asked.mode, &asked.seed, &asked.depth,
-                    &asked.length, &asked.spurious, &asked.steps, &asked.wanted, &asked.together, &used) != 8)
+    if (std::sscanf(line, "%d %lu %lu %lu %d %lu %u %d %d %n", &asked->mode, &asked->seed, &asked->depth,
+                    &asked->length, &asked->spurious, &asked->steps, &asked->wanted, &asked->together,
+                    &asked->again, &used) != 9)
         return false;
     return read_plan(line + used);
+}
+
+std::optional<cpu_set_t> processors() {
+    cpu_set_t allowed;
+    if (sched_getaffinity(0, sizeof allowed, &allowed) != 0) return std::nullopt;
+    return allowed;
 }
 
 /// What the child does before main.
 void set_out() {
     // On one processor: the threads take turns, and to wake one on another processor is dear. On another one
-    // for the next run, lest two explorers stay on the same. Best effort.
-    cpu_set_t allowed;
-    if (sched_getaffinity(0, sizeof allowed, &allowed) == 0) {
-        int place = getpid() % CPU_COUNT(&allowed);
+    // for later runs, lest two explorers stay on the same. Best effort.
+    static const std::optional<cpu_set_t> before = processors();
+    static int runs = 0;
+    if (before && runs % 16 == 0) {
+        const cpu_set_t allowed = *before;
+        int place = (getpid() + runs / 16) % CPU_COUNT(&allowed);
         int processor = 0;
         while (!CPU_ISSET(processor, &allowed) || place-- > 0) ++processor;
         cpu_set_t here;
@@ -840,9 +859,10 @@ void set_out() {
         CPU_SET(processor, &here);
         sched_setaffinity(0, sizeof here, &here);
     }
-    chance_state = asked.seed * 0x2545F4914F6CDD1DU + 1;
-    for (std::uint64_t& change : changes) change = 1 + chance() % std::max<std::uint64_t>(asked.length, 1);
-    pthread_key_create(&end_key, [](void*) { thread_ends(); });
+    ++runs;
+    chance_state = asked->seed * 0x2545F4914F6CDD1DU + 1;
+    for (std::uint64_t& change : changes) change = 1 + chance() % std::max<std::uint64_t>(asked->length, 1);
+    if (runs == 1) pthread_key_create(&end_key, [](void*) { thread_ends(); });
     struct sigaction forced {};
     forced.sa_sigaction = on_no_progress;
     forced.sa_flags = SA_SIGINFO | SA_RESTART | SA_NODEFER;
@@ -855,6 +875,97 @@ void set_out() {
     thread_begins(number);
 }
 
+using main_function = int(int, char**, char**);
+main_function* real_main = nullptr;
+
+/// The memory that a run could leave a trace in, although all its objects are gone: the program's own static
+/// variables, and the main thread's.
+struct part {
+    char* begin;
+    std::size_t size;
+    std::vector<char> before;
+};
+
+char single_threaded_before = 0;
+
+std::vector<part> static_parts() {
+    single_threaded_before = __libc_single_threaded;
+    std::vector<part> found;
+    dl_iterate_phdr(
+        [](dl_phdr_info* info, std::size_t, void* data) {
+            const auto add = [&](void* begin, std::size_t size) {
+                auto* from = static_cast<char*>(begin);
+                static_cast<std::vector<part>*>(data)->push_back({from, size, {from, from + size}});
+            };
+            for (int i = 0; i < info->dlpi_phnum; ++i) {
+                const auto& one = info->dlpi_phdr[i];
+                if (one.p_type == PT_LOAD && (one.p_flags & PF_W) != 0)
+                    add(reinterpret_cast<void*>(info->dlpi_addr + one.p_vaddr), one.p_memsz);
+                if (one.p_type == PT_TLS && info->dlpi_tls_data != nullptr)
+                    add(info->dlpi_tls_data, one.p_memsz);
+            }
+            return 1;  // the first is the program itself
+        },
+        &found);
+    return found;
+}
+
+/// Whether main has returned and left nothing: each thread is joined, each static variable as it was, but for
+/// those of the C library.
+bool nothing_is_left(const std::vector<part>& parts) {
+    for (int i = 1; i < thread_count; ++i)
+        if (threads[i].wants != want::over || !threads[i].joined) return false;
+    optind = 1;
+    optarg = nullptr;
+    const char single = std::exchange(__libc_single_threaded, single_threaded_before);
+    const bool as_before = std::all_of(parts.begin(), parts.end(), [](const part& one) {
+        return std::memcmp(one.begin, one.before.data(), one.size) == 0;
+    });
+    __libc_single_threaded = single;
+    return as_before;
+}
+
+/// In the child: tells the server that the run has ended, and waits for the next request.
+void rest() {
+    const auto call = real_function<long(long, ...), "syscall">::get();
+    __atomic_store_n(&shared->rests, 1U, __ATOMIC_RELEASE);
+    kill(getppid(), SIGUSR1);
+    while (__atomic_load_n(&shared->rests, __ATOMIC_ACQUIRE) == 1)
+        call(SYS_futex, &shared->rests, FUTEX_WAIT, 1, nullptr, nullptr, 0);
+}
+
+/// All that the last run has changed in here, as it was before.
+void forget() {
+    std::fill_n(objects.begin(), object_count, object{});
+    places.fill(0);
+    object_count = thread_count = clients = signal_for_main = yields = 0;
+    running = nobody;
+    next_planned = 0;
+    waits_begun = 0;
+    lowest = first_lowest;
+    clock_now = first_time;
+    inside = false;
+}
+
+/// The child: runs main, and again as long as it may.
+[[noreturn]] void run(int argc, char** argv, char** environment) {
+    const std::vector<part> parts = asked->again != 0 ? static_parts() : std::vector<part>{};
+    std::vector<char*> arguments;
+    while (true) {
+        arguments.assign(argv, argv + argc + 1);  // getopt changes their order
+        set_out();
+        const int status = real_main(argc, arguments.data(), environment);
+        if (asked->again == 0 || status != 0 || !nothing_is_left(parts)) {
+            end_server();
+            std::exit(status);
+        }
+        active = false;
+        std::fflush(nullptr);
+        rest();
+        forget();
+    }
+}
+
 double cpu_seconds(pid_t child) {
     clockid_t clock = 0;
     timespec used{};
@@ -865,15 +976,15 @@ double cpu_seconds(pid_t child) {
                : 0;
 }
 
-/// Waits for the end of the child; takes the turn from a thread that only computes, and ends what does
-/// nothing.
+/// Waits for the end of the child, or of its run; takes the turn from a thread that only computes, and ends
+/// what does nothing.
 int supervise(pid_t child, const sigset_t& child_ended) {
     const auto call = real_function<long(long, ...), "syscall">::get();
     int status = 0;
     std::uint64_t seen = 0;
-    double computed = 0;
+    double computed = cpu_seconds(child);
     int idle = 0;
-    while (waitpid(child, &status, WNOHANG) == 0) {
+    while (__atomic_load_n(&shared->rests, __ATOMIC_ACQUIRE) == 0 && waitpid(child, &status, WNOHANG) == 0) {
         const timespec pause{0, 20'000'000};
         if (sigtimedwait(&child_ended, nullptr, &pause) > 0) continue;
         const double used = cpu_seconds(child);
@@ -957,11 +1068,9 @@ shared_memory* new_shared_memory() {
     void* memory = mmap(nullptr, sizeof(shared_memory), PROT_READ | PROT_WRITE,
                         MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (memory == MAP_FAILED) _exit(3);
+    asked = &static_cast<shared_memory*>(memory)->asked;
     return static_cast<shared_memory*>(memory);
 }
-
-using main_function = int(int, char**, char**);
-main_function* real_main = nullptr;
 
 [[noreturn]] void serve(int argc, char** argv, char** environment) {
     const int requests = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 100);
@@ -978,17 +1087,30 @@ main_function* real_main = nullptr;
     sigset_t before;
     sigemptyset(&child_ended);
     sigaddset(&child_ended, SIGCHLD);
+    sigaddset(&child_ended, SIGUSR1);  // its run has ended
     sigprocmask(SIG_BLOCK, &child_ended, &before);
     FILE* lines = fdopen(requests, "r");
     char* line = nullptr;
     std::size_t capacity = 0;
+    pid_t child = 0;  // that rests after a run
+    const auto call = real_function<long(long, ...), "syscall">::get();
     while (getline(&line, &capacity, lines) > 0) {
         if (!read_request(line)) _exit(4);
-        std::memset(shared, 0, offsetof(shared_memory, sleepers));
+        std::memset(static_cast<void*>(shared), 0, offsetof(shared_memory, sleepers));
         if (size_of(output) > 0 && ftruncate(output, 0) != 0) _exit(3);
         if (size_of(errors) > 0 && ftruncate(errors, 0) != 0) _exit(3);
         lseek(input, 0, SEEK_SET);
-        const pid_t child = fork();
+        if (child > 0 && asked->again == 0) {
+            kill(child, SIGKILL);
+            waitpid(child, nullptr, 0);
+            child = 0;
+        }
+        const bool goes_on = child > 0;
+        __atomic_store_n(&shared->rests, 0U, __ATOMIC_RELEASE);
+        if (goes_on)
+            call(SYS_futex, &shared->rests, FUTEX_WAKE, 1, nullptr, nullptr, 0);
+        else
+            child = fork();
         if (child == 0) {
             sigprocmask(SIG_SETMASK, &before, nullptr);
             dup2(input, STDIN_FILENO);
@@ -997,19 +1119,17 @@ main_function* real_main = nullptr;
             dup2(errors, STDERR_FILENO);
             close(answers);
             close(requests);
-            set_out();
-            const int status = real_main(argc, argv, environment);
-            end_server();
-            std::exit(status);
+            run(argc, argv, environment);
         }
         if (child == -1) _exit(3);
         answer said{};
         said.status = supervise(child, child_ended);
+        if (shared->rests == 0) child = 0;  // it has ended
         said.magic = 0x5C4ED01E;
         said.how = shared->how;
         said.forced = shared->forced;
         said.steps = shared->steps;
-        said.choices = (asked.wanted & 1U) != 0 ? std::min(shared->choices, most_choices) : 0;
+        said.choices = (asked->wanted & 1U) != 0 ? std::min(shared->choices, most_choices) : 0;
         said.events = std::min(shared->events, most_events);
         const std::uint32_t oldest = shared->events > most_events ? shared->events % most_events : 0;
         said.threads = std::min<std::uint32_t>(shared->threads, most_threads);
@@ -1028,6 +1148,7 @@ main_function* real_main = nullptr;
             !send_file(answers, errors, said.errors))
             break;
     }
+    if (child > 0) kill(child, SIGKILL);
     _exit(0);
 }
 
@@ -1036,6 +1157,10 @@ int explored_main(int argc, char** argv, char** environment) {
     unsetenv("LD_PRELOAD");  // what the program starts runs free
     std::array<void*, 4> some{};
     backtrace(some.data(), static_cast<int>(some.size()));  // it loads what it needs the first time
+    // The first locale of a process with threads calls pthread_once, which would be a step of the first run.
+    const char single = std::exchange(__libc_single_threaded, char{0});
+    const std::locale first_one;
+    __libc_single_threaded = single;
     if (const char* schedule = std::getenv("EXPLORE_SCHEDULE")) {
         shared = new_shared_memory();
         if (!read_request(schedule)) {
