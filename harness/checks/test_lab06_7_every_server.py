@@ -6,6 +6,7 @@ import signal
 from functools import partial
 
 from labkit import Lab, Server, check, expect, kernel, shortage, step, wait_until
+from labkit.client import Peer
 from labkit.threads import expect_gone, expect_no_wakeups, threaded
 
 SERVERS = {
@@ -97,11 +98,12 @@ def full_or_dead(server: Server) -> bool:
 def test_a_full_server_rests(lab: Lab) -> None:
     """A client for which no descriptor is left stays in the backlog. accept fails, and would fail again at
     once: the server says so once, rests, serves the others, and takes the client later."""
+    waiting: list[tuple[Server, Peer]] = []
     for name, words in SERVING:
         many = ["-n", "20"] if name in POOLS else []
         # Not sanitized: a sanitizer needs descriptors, too.
         server = lab.server(name, *words, *many, descriptors=16, variant="")
-        clients = server.connect_all(*(f"client {number}" for number in range(1, 15)))
+        clients = server.connect_all(*(f"client {number} of {name}" for number in range(1, 15)))
         wait_until(partial(full_or_dead, server), "it has used all its descriptors")
         reason = f"{name}: accept: {shortage.REASON}"
         server.expect_idle(cause="spins_when_full")
@@ -117,7 +119,9 @@ def test_a_full_server_rests(lab: Lab) -> None:
         for client in clients[:4]:
             client.close()
         clients[-1].send(b"3\n")
-        clients[-1].expect_match(THREE.get(name, b"3\n"), cause="never_again")
+        waiting.append((server, clients[-1]))
+    for server, client in waiting:  # each within a second, and all in the same one
+        client.expect_match(THREE.get(server.name, b"3\n"), cause="never_again")
         server.stop()
 
 

@@ -129,7 +129,7 @@ class Request:
     depth: int = 3  # of PCT: changes of priority, plus one
     length: int = 1  # steps of a usual run, among which they are
     wanted: int = CHOICES
-    again: bool = False  # where the last run left no trace: in its process, which takes a fourth of the time
+    again: bool = False  # if it can be: in the process of the last run, which takes a fourth of the time
 
     def line(self, together: bool, steps: int) -> bytes:
         mode = 0 if self.seed is None else 1

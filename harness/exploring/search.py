@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 
 from labkit.steps import CouldNotTell
 
-from .engine import CHOICES, EVENTS, NO_INPUT, Engine, Request, Run, Schedule, Target
+from .engine import CHOICES, EVENTS, Engine, Request, Run, Schedule, Target
 
 AT_ONCE = 8  # requests that a worker sends before it reads the answers
 
@@ -87,7 +87,7 @@ class Explorer:
         self._stack = contextlib.ExitStack()
         self._engines: list[Engine] = []
         self._end = float("inf")
-        self._again = not target.clients and target.input == NO_INPUT
+        self._again = not target.clients
         self._wanted = workers or min(2, os.cpu_count() or 1)
 
     def __enter__(self) -> Explorer:

@@ -12,7 +12,7 @@
 //   SPURIOUS    wake-ups that may happen for no reason; STEPS: more than these have no end
 //   WANTED  bit 0: the choices, bit 1: the events
 //   TOGETHER    1: no choice at the creation of a thread; a join is made when nothing else can run
-//   AGAIN   1: the child of the last run may call main once more, if that run left no trace in it
+//   AGAIN   1: the child of the last run may call main once more, if it has returned 0 and all is joined
 //   CHOICES position.option,… in ascending order, or -
 //
 // Compiled with -fno-threadsafe-statics, since the guards of static objects call syscall, which is one of the
@@ -27,6 +27,7 @@
 #include <malloc.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdio_ext.h>
 #include <sys/mman.h>
 #include <sys/personality.h>
 #include <sys/single_threaded.h>
@@ -878,24 +879,19 @@ void set_out() {
 using main_function = int(int, char**, char**);
 main_function* real_main = nullptr;
 
-/// The memory that a run could leave a trace in, although all its objects are gone: the program's own static
-/// variables, and the main thread's.
+/// Static variables: the program's own, and the main thread's.
 struct part {
     char* begin;
-    std::size_t size;
     std::vector<char> before;
 };
 
-char single_threaded_before = 0;
-
 std::vector<part> static_parts() {
-    single_threaded_before = __libc_single_threaded;
     std::vector<part> found;
     dl_iterate_phdr(
         [](dl_phdr_info* info, std::size_t, void* data) {
             const auto add = [&](void* begin, std::size_t size) {
                 auto* from = static_cast<char*>(begin);
-                static_cast<std::vector<part>*>(data)->push_back({from, size, {from, from + size}});
+                static_cast<std::vector<part>*>(data)->push_back({from, {from, from + size}});
             };
             for (int i = 0; i < info->dlpi_phnum; ++i) {
                 const auto& one = info->dlpi_phdr[i];
@@ -910,19 +906,16 @@ std::vector<part> static_parts() {
     return found;
 }
 
-/// Whether main has returned and left nothing: each thread is joined, each static variable as it was, but for
-/// those of the C library.
-bool nothing_is_left(const std::vector<part>& parts) {
-    for (int i = 1; i < thread_count; ++i)
-        if (threads[i].wants != want::over || !threads[i].joined) return false;
-    optind = 1;
-    optarg = nullptr;
-    const char single = std::exchange(__libc_single_threaded, single_threaded_before);
-    const bool as_before = std::all_of(parts.begin(), parts.end(), [](const part& one) {
-        return std::memcmp(one.begin, one.before.data(), one.size) == 0;
-    });
-    __libc_single_threaded = single;
-    return as_before;
+/// Gives static variables the values that they had before main.
+void restore(const std::vector<part>& parts) {
+    for (const part& one : parts)
+        for (std::size_t i = 0; i < one.before.size(); ++i)
+            if (one.begin[i] != one.before[i]) one.begin[i] = one.before[i];  // some of it is read-only
+}
+
+bool all_are_joined() {
+    return std::all_of(threads.begin() + 1, threads.begin() + thread_count,
+                       [](const thread& one) { return one.wants == want::over && one.joined; });
 }
 
 /// In the child: tells the server that the run has ended, and waits for the next request.
@@ -955,12 +948,15 @@ void forget() {
         arguments.assign(argv, argv + argc + 1);  // getopt changes their order
         set_out();
         const int status = real_main(argc, arguments.data(), environment);
-        if (asked->again == 0 || status != 0 || !nothing_is_left(parts)) {
+        if (asked->again == 0 || status != 0 || !all_are_joined()) {
             end_server();
             std::exit(status);
         }
         active = false;
         std::fflush(nullptr);
+        restore(parts);
+        __fpurge(stdin);
+        std::clearerr(stdin);
         rest();
         forget();
     }
