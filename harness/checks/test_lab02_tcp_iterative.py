@@ -431,12 +431,12 @@ def test_a_client_that_never_reads_stops_upper_server_only_while_it_is_there(lab
     server.stop()
 
 
-@check(points=4, read="time-wait", causes=ADDRESSES, alone=True, after="upper_server_answers_in_upper_case")
+@check(points=4, read="time-wait", causes=ADDRESSES, after="upper_server_answers_in_upper_case")
 def test_upper_server_starts_again_at_once_on_its_port(lab: Lab) -> None:
     """The side that closes first keeps the port for a minute (TIME_WAIT): a server that starts again needs
     this port."""
     for name, request, reply in (("upper_server", b"x", b"X"), ("cas_server_lines", b"0 0\n", b"0\n")):
-        server = lab.server(name)
+        server = lab.server(name, port=lab.own_port())
         ann = server.connect("ann")
         ann.send(request)
         ann.expect(reply)

@@ -275,7 +275,6 @@ def test_a_client_leaves_no_process_behind(lab: Lab) -> None:
     read="a-child-for-each-client",
     causes=REAPING | COPIES,
     after="children_that_die_together_are_all_reaped",
-    alone=True,
 )
 def test_three_hundred_silent_clients_make_no_other_wait(lab: Lab) -> None:
     """Each of them has a child that waits. The server goes on to accept: it has no limit of its own."""
@@ -505,11 +504,11 @@ def test_no_client_ends_the_server(lab: Lab) -> None:
     serves_without_standard_streams(lab, "upper_server", request=b"ping", reply=b"PING")
 
 
-@check(points=6, read="the-end", causes=REAPING, after="a_client_that_half_closes_sees_the_end", alone=True)
+@check(points=6, read="the-end", causes=REAPING, after="a_client_that_half_closes_sees_the_end")
 def test_the_children_end_with_the_server(lab: Lab) -> None:
     """Ctrl-C goes to every process of the terminal, and `Exiting` is printed once. `kill` goes to the server
     alone: its children must end, too, and free the port."""
-    server = lab.server("upper_server")
+    server = lab.server("upper_server", port=lab.own_port())
     ann, bob = server.connect_all("ann", "bob")
     wait_until(lambda: len(living(server)) == 2, "the server has a child for each")
     with server.paused():  # the children first: what they print comes before the server ends

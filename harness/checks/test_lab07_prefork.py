@@ -359,12 +359,12 @@ def test_children_end_with_their_parent_even_by_sigkill(lab: Lab) -> None:
         end_with_parent(server, cause="orphans")
 
 
-@check(points=3, read="no-orphans", causes=CHILDREN, alone=True)
+@check(points=3, read="no-orphans", causes=CHILDREN)
 def test_ctrl_c_ends_all_and_frees_the_port(lab: Lab) -> None:
     """Ctrl-C reaches the children as well as the parent. `Exiting` comes once, and the port can be used at
     once.
     """
-    server = lab.server("bytes_server", "-n", "5")
+    server = lab.server("bytes_server", "-n", "5", port=lab.own_port())
     held = server.connect_all("ann", "bob")
     for client in held:
         client.expect_accepted()

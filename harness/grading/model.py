@@ -44,7 +44,6 @@ class Check:
     read: str  # "handouts/lab04.md#reaping"
     causes: dict[str, str]
     after: str = ""  # the name of the check that has to pass before this one counts
-    alone: bool = False
     slow: bool = False
 
     @property
@@ -68,7 +67,6 @@ class Check:
             read=f"handouts/{lab}.md#{declaration.read}",
             causes=COMMON_CAUSES | declaration.causes,
             after=declaration.after,
-            alone=declaration.alone,
             slow=declaration.slow,
         )
 

@@ -235,9 +235,7 @@ class Session:
 
         # There they share a user, which ends all its processes.
         jobs = 1 if self.box.tier == 3 else self.selection.jobs
-        workers: Workers[pytest.Item, Result] = Workers(
-            jobs, self._judge, lambda item: self.box.tier > 2 and self._results[item.nodeid].check.alone
-        )
+        workers: Workers[pytest.Item, Result] = Workers(jobs, self._judge)
         try:
             with contextlib.closing(workers.run(self._starting_order(items), lambda: most)) as ended:
                 for item, result in ended:

@@ -44,8 +44,7 @@ class _Worker(Generic[Task]):
 class Workers(Generic[Task, Answer]):
     """Calls `work(task, slot)` for each task, `jobs` of them at a time, each in a child of this process.
 
-    slot: which of the `jobs` places the child has. alone: whether a task runs while no other one does. A
-    child leads a session of its own, so that a Ctrl-C in the terminal is this process's to tell it, and it
+    slot: which of the `jobs` places the child has. A child leads a session of its own, so that a Ctrl-C in the terminal is this process's to tell it, and it
     ends when this one does.
     """
 
@@ -53,11 +52,9 @@ class Workers(Generic[Task, Answer]):
         self,
         jobs: int,
         work: Callable[[Task, int], Answer],
-        alone: Callable[[Task], bool] = lambda task: False,
     ) -> None:
         self._jobs = jobs
         self._work = work
-        self._alone = alone
         self._running: list[_Worker[Task]] = []
         self._selector = selectors.DefaultSelector()
 
@@ -80,14 +77,9 @@ class Workers(Generic[Task, Answer]):
                 if limit < len(tasks):
                     waiting = [task for task in waiting if place[id(task)] < limit]
                     self._end(lambda worker: place[id(worker.task)] >= limit)
-                while waiting and self._has_room_for(waiting[0]):
+                while waiting and len(self._running) < self._jobs:
                     self._start(waiting.pop(0))
                 yield from self._ended()
-
-    def _has_room_for(self, task: Task) -> bool:
-        if any(self._alone(worker.task) for worker in self._running):
-            return False
-        return len(self._running) < (1 if self._alone(task) else self._jobs)
 
     def _start(self, task: Task) -> None:
         slot = min(set(range(self._jobs)) - {worker.slot for worker in self._running})

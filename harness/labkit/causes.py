@@ -137,7 +137,6 @@ class Declaration:
     hidden: bool = False
     title: str = ""
     after: str = ""  # the check that has to pass before this one counts
-    alone: bool = False
     slow: bool = False
 
 
@@ -148,7 +147,6 @@ def check(
     hidden: bool = False,
     title: str = "",
     after: str = "",
-    alone: bool = False,
     slow: bool = False,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Declares a pytest function to be a check.
@@ -157,14 +155,12 @@ def check(
     run for a submission. read: anchor of the section in the lab's handout. causes: the likely causes that it
     can name, by the names which the steps of the check use. hidden: not in the students' release. title: one
     line; without it the function's name says it. after: the name of another check of this lab: this one
-    counts only if that one passes. Robustness counts once the server serves. alone: it needs what the whole
-    network shares (a port that has to be free again, say): where checks have no network of their own, no
-    other one runs at the same time. slow: one that takes seconds, and begins before the others.
+    counts only if that one passes. Robustness counts once the server serves. slow: one that takes seconds, and begins before the others.
     """
 
     def declare(function: Callable[..., Any]) -> Callable[..., Any]:
         name = title or function.__name__.removeprefix("test_").replace("_", " ")
-        declaration = Declaration(points, read, causes or {}, hidden, name, after, alone, slow)
+        declaration = Declaration(points, read, causes or {}, hidden, name, after, slow)
         function.declaration = declaration  # type: ignore[attr-defined]
         return function
 

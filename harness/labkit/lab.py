@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
+import os
+import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +28,7 @@ from .waiting import Missed, await_fact, poll
 from .witness import Witness, library
 
 Started = TypeVar("Started", bound=Program)
+FIRST_PORT, PORTS = 10_000, 20_000  # below those that Linux gives to port 0; ip(7), ip_local_port_range
 
 
 @dataclass
@@ -186,6 +189,18 @@ class Lab:
         if program.witness and not poll(program.witness.begun, 10.0):
             raise CouldNotTell("the library that proves ThreadSanitizer's reports was not loaded")
         return program
+
+    def own_port(self) -> int:
+        """A free TCP port, and the next one is free, too, that nobody else gets, although they are not in use
+        meanwhile: not of those that the kernel gives to port 0, nor of those of another check.
+        """
+        for number in range(PORTS // 2):
+            port = FIRST_PORT + (os.getpid() * 20 + 2 * number) % PORTS
+            with contextlib.suppress(OSError), contextlib.ExitStack() as sockets:
+                for one in (port, port + 1):
+                    sockets.enter_context(socket.socket()).bind(("", one))
+                return port
+        raise CouldNotTell("no port is free")
 
     def require(self, name: str, variant: str | None = None) -> Path:
         """The path of a program of the lab. Throws Failed if it was not built."""

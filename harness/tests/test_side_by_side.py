@@ -90,32 +90,6 @@ def test_one_at_a_time_do_not_meet(tmp_path: Path) -> None:
     assert graded(tmp_path)["first"] == ("fail", True), run.stdout
 
 
-ALONE = """
-def met_nobody(me: str) -> None:
-    (HERE / me).touch()
-    time.sleep(0.3)
-    expect(len(list(HERE.glob("now-*"))) == 1, "nobody else runs")
-    (HERE / me).unlink()
-
-@check(points=20, read="x")
-def test_before(lab: Lab) -> None:
-    met_nobody("now-before")
-
-@check(points=60, read="x", alone=True)
-def test_alone(lab: Lab) -> None:
-    met_nobody("now-alone")
-
-@check(points=20, read="x")
-def test_after(lab: Lab) -> None:
-    met_nobody("now-after")
-"""
-
-
-def test_who_has_to_be_alone_is(tmp_path: Path) -> None:
-    subprocess.run(command(tmp_path, ALONE, "--jobs", "3"), capture_output=True, timeout=120)
-    assert set(graded(tmp_path).values()) == {("pass", True)}
-
-
 FAILING = """
 @check(points=20, read="x")
 def test_passes(lab: Lab) -> None:
