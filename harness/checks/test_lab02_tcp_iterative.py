@@ -227,10 +227,15 @@ def leaves_while_send_waits(server: Server, size: int) -> None:
     """
     ann = server.connect("ann", receive_buffer=4096)
 
+    def rests_with(unread: bool) -> bool:
+        here = any(end.unread for end in ann.ends()[1])
+        return (here if unread else not ann.on_the_way()) and kernel.at_rest(server.pid)
+
     with step("ann sends, and reads nothing, until the server waits in send", quiet=True):
-        while not (any(end.unread for end in ann.ends()[1]) and kernel.at_rest(server.pid)):
+        while not rests_with(unread=True):
             if ann.send_unread(b"w" * size) < size:
                 raise CouldNotTell("the server's end was full before its send waited")
+            wait_until(lambda: rests_with(True) or rests_with(False), "it has read that, or waits in send")
     ann.half_close()
     wait_until(
         lambda: any(end.status == "FIN_WAIT2" for end in kernel.connection(ann.local, ann.remote)),
