@@ -30,6 +30,7 @@ _ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz", ".tbz2", ".t
 _OTHER_ARCHIVES = (".rar", ".7z", ".gz", ".bz2", ".xz", ".zst")
 _SOURCES = (".cpp", ".hpp")
 # For example doejane_LATE_12345_67890_upper_server-1.cpp.
+_OF_A_COMPUTER = re.compile(r"\._.*|\.DS_Store|\.git|\.gitignore|\.gitkeep")  # no student's
 _CANVAS = re.compile(r"(?P<who>.+?)(?:_LATE)?_(?P<user>\d+)_\d+_.+")
 _MOODLE = re.compile(r"(?P<who>.+)_assignsubmission_(?P<kind>file|onlinetext)_?")
 
@@ -45,7 +46,7 @@ class Submission:
 
 
 def submissions(directory: Path) -> tuple[list[Submission], list[str]]:
-    """The submissions in a directory, by name; and the names of what is none, dot files apart.
+    """The submissions in a directory, by name; and the names of what is none, but for a computer's own files.
 
     They are sub-directories, archives, and sources that a service has named for their student.
 
@@ -70,12 +71,12 @@ def submissions(directory: Path) -> tuple[list[Submission], list[str]]:
             slug += "-" + hashlib.sha256(path.name.encode("utf-8", "surrogateescape")).hexdigest()[:8]
         found.append(Submission(name, slug, path, files))
 
-    for path in (path for path in entries if not path.name.startswith(".")):
+    for path in (path for path in entries if not _OF_A_COMPUTER.fullmatch(path.name)):
         ending = next((end for end in _ARCHIVES + _OTHER_ARCHIVES if path.name.lower().endswith(end)), "")
         canvas, moodle = _CANVAS.fullmatch(path.name), _MOODLE.fullmatch(path.name)
         if path.is_file() and not path.is_symlink() and canvas and path.suffix in _SOURCES:
             flat.setdefault(f"{canvas['who']}_{canvas['user']}", []).append(path)
-        elif path.is_symlink() or not (path.is_dir() or (path.is_file() and ending)):
+        elif path.name[0] == "." or path.is_symlink() or not (path.is_dir() or (path.is_file() and ending)):
             others.append(path.name.encode("utf-8", "replace").decode())
         elif moodle and moodle["kind"] == "onlinetext" and moodle["who"] in with_files:
             others.append(path.name)  # what was typed beside the files

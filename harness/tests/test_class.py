@@ -343,7 +343,10 @@ def test_no_cell_is_a_formula_in_any_form_of_unicode(name: str) -> None:
 @pytest.mark.parametrize("name", ["-rf", "--help", "-", "a b", "\u202eexe", "-x\n"])
 def test_a_name_is_no_option_and_leads_nowhere(name: str, tmp_path: Path) -> None:
     (tmp_path / name).mkdir()
-    found, _ = classes.submissions(tmp_path)
+    for name in (".hidden", ".git"):
+        (tmp_path / name).mkdir()
+    found, passed_over = classes.submissions(tmp_path)
+    assert passed_over == [".hidden"]  # and a directory for git is nobody's
     (submission,) = found
     assert submission.slug.strip(".-") and "/" not in submission.slug and submission.slug[0] not in "-."
     assert submission.slug.isascii() and submission.slug.isprintable() and " " not in submission.slug
