@@ -54,6 +54,26 @@ def test_the_same_schedule_is_the_same_run(targets: Targets) -> None:
     assert len({(run.output, bytes(run.choices), tuple(run.events)) for run in runs}) == 1
 
 
+def test_runs_of_one_process_find_its_static_variables_as_they_were(targets: Targets) -> None:
+    with Engine(targets("statics")) as engine:
+        runs = list(engine.runs([Request(again=again) for again in (False, True, True, True)]))
+    assert {(run.output, run.steps, bytes(run.choices)) for run in runs} == {
+        (b"1111\n", runs[0].steps, bytes(runs[0].choices))
+    }
+    with Engine(targets("process")) as engine:
+        alone, first, second, later = (
+            run.output for run in engine.runs([Request(again=again) for again in (False, True, True, False)])
+        )
+    assert first == second and len({alone, first, later}) == 3
+
+
+def test_a_program_that_remembers_its_last_run_has_a_process_for_each(targets: Targets) -> None:
+    with Engine(targets("remembers")) as engine:
+        assert [run.output for run in engine.runs([Request(again=True)] * 2)] == [b"first\n", b"again\n"]
+    found = explore(targets("remembers"), b"first\n")
+    assert found.finding is None and found.complete == 2 and set(found.outcomes) == {b"first\n"}
+
+
 @pytest.mark.parametrize(
     "name",
     [

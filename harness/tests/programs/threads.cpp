@@ -10,6 +10,7 @@
 #include <barrier>
 #include <chrono>
 #include <condition_variable>
+#include <cstdlib>
 #include <functional>
 #include <future>
 #include <iostream>
@@ -254,6 +255,29 @@ void unseen() {  // the explorer cannot see who started this thread
     syscall(SYS_nanosleep, &second, nullptr);
 }
 
+int at_namespace = 0;
+thread_local int of_main = 0;
+
+void statics() {
+    static int in_function = 0;
+    both(add, add);
+    std::cout << counter << ++at_namespace << ++of_main << ++in_function << '\n';
+}
+
+void process() {
+    both(add, add);
+    std::cout << getpid() << '\n';
+}
+
+void remembers() {  // in the C library, from one run in this process to the next
+    std::mutex mutex;
+    const auto look = [&mutex] { const std::lock_guard lock{mutex}; };
+    both(look, look);
+    const char* const last = std::getenv("LAST_RUN");
+    setenv("LAST_RUN", "is known", 1);
+    std::cout << (last != nullptr ? "again\n" : "first\n");
+}
+
 }  // namespace
 
 int main(int, char* argv[]) {
@@ -294,6 +318,9 @@ int main(int, char* argv[]) {
         {"not_locked", not_locked},
         {"pipes", pipes},
         {"unseen", unseen},
+        {"statics", statics},
+        {"process", process},
+        {"remembers", remembers},
     };
     programs.at(argv[1])();
 }
