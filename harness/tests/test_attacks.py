@@ -124,10 +124,20 @@ def test_memory_that_no_process_maps_is_seen_without_control_groups(monkeypatch:
         "    except BlockingIOError: pass\n"
         "time.sleep(1000)\n"
     )
-    with pytest.raises(Failed, match="memory"), box.Watchdog(limit=300 << 20) as watchdog:
-        with subprocess.Popen([sys.executable, "-I", "-c", hog]) as process:
-            assert poll(lambda: watchdog.too_much or watchdog.trouble, 60.0)
-            assert process.wait(10) == -signal.SIGKILL
+
+    def verdict() -> str:
+        try:
+            with box.Watchdog(limit=300 << 20) as watchdog:
+                with subprocess.Popen([sys.executable, "-I", "-c", hog]) as process:
+                    assert poll(lambda: watchdog.too_much or watchdog.trouble, 60.0)
+                    assert process.wait(10) == -signal.SIGKILL
+        except Failed as failure:
+            return str(failure)
+        except CouldNotTell:  # somebody else took memory at the same time
+            return ""
+        return "it was not seen"
+
+    assert "memory" in next(filter(None, (verdict() for _ in range(5))))
 
 
 def test_a_watch_that_breaks_ends_in_no_pass(monkeypatch: pytest.MonkeyPatch) -> None:
