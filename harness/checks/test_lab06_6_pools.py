@@ -304,6 +304,7 @@ def test_slow_requests_are_at_work_at_the_same_time(lab: Lab) -> None:
     server.expect_idle(cause="spins")
     server.stop()
     server = lab.server("upper_server_slow_pool", "-d", "0.3", "-n", "5")
+    threaded(server, 5, cause="one_after_the_other")
     workers = [thread for thread in kernel.thread_ids(server.pid) if thread != server.pid]
     clients = server.connect_all("ann", "bob", "cat", "dan", "eve")
     for client in clients:
@@ -378,12 +379,14 @@ def test_replies_keep_the_order_of_the_requests(lab: Lab) -> None:
     ann.expect_eof(cause={"bytes": "out_of_order"})
     server.stop()
     server = lab.server("upper_server_slow_pool", "-d", "1", "-n", "2")
-    workers = [thread for thread in kernel.thread_ids(server.pid) if thread != server.pid]
+
+    def at_work() -> list[int]:
+        return [one for one in kernel.thread_ids(server.pid) if "nanosleep" in kernel.waiting_in(one)]
+
     ann, bob = server.connect_all("ann", "bob")
     ann.send(b"one")
     wait_until(lambda: unread(server, [ann]) == 0, "ann's request is at work")
-    wait_until(lambda: any("nanosleep" in kernel.waiting_in(worker) for worker in workers), "a thread works")
-    busy = next((worker for worker in workers if "nanosleep" in kernel.waiting_in(worker)), workers[0])
+    busy = wait_until(at_work, "a thread works")[0]
     with step("the thread that works on ann's first request is held"), holding(busy):
         ann.send(b"two")
         bob.send(b"bob")
