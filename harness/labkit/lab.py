@@ -24,7 +24,7 @@ from .server import Server
 from .steps import Cause, CouldNotTell, Failed, show, step
 from .surroundings import ENVIRONMENT, Surroundings, has_ipv6
 from .upper import Upper
-from .waiting import Missed, await_fact, poll
+from .waiting import Missed, await_fact, deadline, poll
 from .witness import Witness, library
 
 Started = TypeVar("Started", bound=Program)
@@ -89,6 +89,8 @@ class Lab:
             with contextlib.suppress(Missed):
                 await_fact(lambda: len(sockets(server.pid)) >= listeners or server.status() is not None)
             server.note_listeners(sockets, 1 not in closed, (_address(arguments), port), taken)
+            # What it serves with, its threads and descriptors, may come after the listener.
+            poll(lambda: kernel.family_at_rest(server.pid) or server.status() is not None, deadline() / 4)
             current.outcome = f"on port {', '.join(map(str, server.ports))}"
         return server
 
