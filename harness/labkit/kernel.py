@@ -397,6 +397,11 @@ def open_flags(pid: int, descriptor: int) -> int:
     return int(_field(_read(pid, f"fdinfo/{descriptor}"), "flags:") or "0", 8)
 
 
+def position(pid: int, descriptor: int) -> int:
+    """The position of the open file that the descriptor is for; proc(5), fdinfo."""
+    return int(_field(_read(pid, f"fdinfo/{descriptor}"), "pos:") or "0")
+
+
 @contextlib.contextmanager
 def shared_files(pid: int) -> Iterator[dict[str, int]]:
     """The files that the process has mapped to share them, and that have a name: path to a descriptor."""
