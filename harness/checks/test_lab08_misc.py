@@ -18,7 +18,7 @@ from labkit.client import Peer
 from labkit.instructions import holding
 from labkit.program import Program
 from labkit.steps import Cause, CouldNotTell, difference
-from labkit.stillness import waits_for_ever
+from labkit.stillness import selected, waits_for_ever
 from labkit.waiting import allowing, deadline, poll
 
 ASLEEP = "while it sleeps"
@@ -395,27 +395,11 @@ def test_self_pipe_loses_no_signal_in_the_gap(lab: Lab) -> None:
     """
     catches_a_signal_in_the_gap(lab, "self_pipe")
     catches_a_signal_at_every_point(lab, "self_pipe")
+    is_woken_by_its_pipe(lab)  # a flag, too, can be looked at: between that and select there is no call
 
 
-def calls_of_a_signal(program: Program) -> set[str]:
-    """The system calls that a signal leads to, until the program sleeps again: by the kernel's account."""
-    found = set()
-    with step("SIGUSR1 comes, and it is held at each of its calls", quiet=True), holding(program.pid) as held:
-        os.kill(program.pid, signal.SIGUSR1)
-        for _ in range(MOST_POINTS):
-            if (where := held.to_next_call()) is None:
-                break
-            found.add(where)
-    return found
-
-
-@check(points=2, read="the-self-pipe", causes=WAKE_UPS)
-def test_self_pipe_can_block_at_neither_end(lab: Lab) -> None:
-    """A write that waits would stop the handler in a storm, a read that waits would stop the loop after the
-    last byte.
-    """
-    program = lab.start("self_pipe", "-r", "2")
-    shown_pid(program)
+def own_pipe(program: Program) -> list[int]:
+    """The two ends of the program's pipe, as it sleeps."""
     program.expect_at_rest()
     pipe = {
         number: what
@@ -423,6 +407,44 @@ def test_self_pipe_can_block_at_neither_end(lab: Lab) -> None:
         if number > 2 and what.startswith("pipe:")
     }
     expect(len(pipe) == 2 and len(set(pipe.values())) == 1, "it has a pipe of its own", otherwise=str(pipe))
+    return list(pipe)
+
+
+def is_woken_by_its_pipe(lab: Lab) -> None:
+    """By the kernel's account: a signal leads to a write to the pipe that select watches, and to a read."""
+    program = lab.start("self_pipe", "-r", "2")
+    shown_pid(program)
+    pipe = own_pipe(program)
+    watched = selected(program.pid)
+    expect(
+        len(watched & set(pipe)) == 1,
+        "select waits for the pipe",
+        otherwise=f"the pipe is {pipe}, and it waits for {sorted(watched)}",
+        cause="signal_lost",
+    )
+    calls = set()
+    with step("SIGUSR1 comes, and it is held at each of its calls", quiet=True), holding(program.pid) as held:
+        os.kill(program.pid, signal.SIGUSR1)
+        for _ in range(MOST_POINTS):
+            if (where := held.to_next_call()) is None:
+                break
+            calls.add(where)
+    expect(
+        all(any(f"before {call}({number})" in calls for number in pipe) for call in ("write", "read")),
+        "the handler writes to the pipe, and the loop reads from it",
+        otherwise=f"there is {', '.join(sorted(calls))}",
+        cause="signal_lost",
+    )
+
+
+@check(points=2, read="the-self-pipe", causes=WAKE_UPS)
+def test_self_pipe_can_block_at_neither_end(lab: Lab) -> None:
+    """A write that waits would stop the handler in a storm, a read that waits would stop the loop after the
+    last byte.
+    """
+    program = lab.start("self_pipe")
+    shown_pid(program)
+    pipe = own_pipe(program)
     blocking = [number for number in pipe if not kernel.nonblocking(program.pid, number)]
     expect(
         not blocking,
@@ -430,12 +452,7 @@ def test_self_pipe_can_block_at_neither_end(lab: Lab) -> None:
         otherwise=f"descriptor {blocking} may wait",
         cause="may_block",
     )
-    calls = calls_of_a_signal(program)
-    expect(
-        all(any(f"before {call}({number})" in calls for number in pipe) for call in ("write", "read")),
-        "a signal writes to this pipe, and the loop reads from it",
-        otherwise=f"there is {', '.join(sorted(calls))}",
-    )
+    is_woken_by_its_pipe(lab)
 
 
 @check(points=2, read="storms", causes=WAKE_UPS)
@@ -1190,6 +1207,19 @@ def test_unflushed_output_deadlocks(lab: Lab) -> None:
     program.send_signal(signal.SIGINT)
     program.expect_exit(-signal.SIGINT)
     wait_until(lambda: kernel.state(other) in ("", "Z"), "the other process ends, too")
+    a_read_flushes_nothing(lab)
+
+
+def a_read_flushes_nothing(lab: Lab) -> None:
+    program, peer = typed(lab)
+    question, answer = word(lab, 1, 100), word(lab, 1, 100)
+    tell(program, question)
+    program.type("?\n")
+    nothing_more(program, peer, cause="read_flushes")
+    peer.send(answer.encode() + b"\n")
+    program.expect_text(f"{answer}: good\n")
+    tell(program, "!")
+    peer.expect(question.encode())
 
 
 def waits_for_nothing(process: int) -> bool:
