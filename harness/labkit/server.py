@@ -170,8 +170,9 @@ class Server(Program):
 
         def unlogged() -> list[str]:
             came = log()[0]
-            spelled = ((f"[{host}]" if ":" in host else host) + f":{port}" for host, port in self._were_here())
-            return [name for name in spelled if name not in came]
+            ends = (client.local for client in self.clients if isinstance(client, Peer))
+            names = (f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in ends)
+            return [name for name in names if name not in came]
 
         def all_gone() -> bool:
             came, gone = log()
@@ -195,10 +196,6 @@ class Server(Program):
                 ]
                 raise self.failure("; ".join(words), cause=cause)
             current.outcome = f"of {came.total()}"
-
-    def _were_here(self) -> list[kernel.End]:
-        """The ends of all the harness's own clients."""
-        return [client.local for client in self.clients if isinstance(client, Peer)]
 
     def _socket(self, port: int | None, receive_buffer: int, segment: int = 0) -> socket.socket:
         family = socket.AF_INET6 if ":" in self.address else socket.AF_INET
