@@ -5,6 +5,8 @@
 //   echo '"room 7" 3 21 22 20' | ./stream_demo object         an object, by << and >>
 //   ./stream_demo flush                                       when bytes leave
 //   ./stream_demo states                                      what end of file and errors look like
+//   nc -l 2000                                                in one terminal, and in another:
+//   ./stream_demo -p 2000 typed                               type what is written; ! flushes, ? reads a line
 //
 // Look at `object`: the operators know nothing of sockets; they were written for any stream. stream_redirect
 // goes one step further, to programs that do not know of the socket either.
@@ -14,6 +16,7 @@
 
 #include <cstddef>
 #include <exception>
+#include <functional>
 #include <iomanip>
 #include <iostream>
 #include <map>
@@ -22,6 +25,7 @@
 #include <utility>
 #include <vector>
 
+#include "connect_to.hpp"
 #include "options.hpp"
 #include "posix.hpp"
 #include "send_all.hpp"
@@ -111,11 +115,12 @@ void flush() {
     print_arrived("the stream has ended");
 }
 
+void print_state(const std::string& what, const std::ios& stream) {
+    std::cout << what << ':' << (stream.good() ? " good" : "") << (stream.eof() ? " eof" : "")
+              << (stream.fail() ? " fail" : "") << (stream.bad() ? " bad" : "") << std::endl;
+}
+
 void states() {
-    const auto print_state = [](const char* what, const std::ios& stream) {
-        std::cout << what << ':' << (stream.good() ? " good" : "") << (stream.eof() ? " eof" : "")
-                  << (stream.fail() ? " fail" : "") << (stream.bad() ? " bad" : "") << std::endl;
-    };
     std::string line;
     {
         auto [here, there] = connected_pair();
@@ -140,10 +145,27 @@ void states() {
     print_state("written after that", stream);
 }
 
+/// Writes each line that is typed, without its newline. `!` flushes, `?` reads a line and prints it. Behind
+/// each comes the state of the stream, which begins anew with the next line.
+void typed(int port) {
+    socket_stream stream{connect_to("127.0.0.1", port)};
+    for (std::string line, answer; std::getline(std::cin, line); answer.clear()) {
+        stream.clear();
+        if (line == "?")
+            std::getline(stream, answer);
+        else if (line == "!")
+            stream << std::flush;
+        else
+            stream << line;
+        print_state(answer, stream);
+    }
+}
+
 int main(int argc, char* argv[]) try {
-    const options given{argc, argv, "", "copy|lines|object|flush|states", 1, 1};
-    const std::map<std::string, void (*)()> demonstrations{
-        {"copy", copy}, {"lines", lines}, {"object", object}, {"flush", flush}, {"states", states}};
+    const options given{argc, argv, "p", "[-p PORT] copy|lines|object|flush|states|typed", 1, 1};
+    const std::map<std::string, std::function<void()>> demonstrations{
+        {"copy", copy},   {"lines", lines},   {"object", object},
+        {"flush", flush}, {"states", states}, {"typed", [&] { typed(given.port(2000)); }}};
     const auto chosen = demonstrations.find(given.words[0]);
     if (chosen == demonstrations.end()) given.wrong("no demonstration '" + given.words[0] + "'");
     // std::cin and std::cout read and write in blocks.

@@ -86,9 +86,9 @@ def listeners_of(name: str) -> int:
 
 def one_loop(server: Program) -> None:
     """Fails if other threads or processes serve: without them the lesson is another one."""
-    threads, children = server.threads() - 1, len(server.children())
-    if threads > 0 or children > 0:
-        what = f"{server.name} has {threads} more threads and {children} children"
+    threads, others = server.threads() - 1, len(server.household()) - 1
+    if threads > 0 or others > 0:
+        what = f"{server.name} has {threads} more threads and {others} more processes"
         raise Failed(what, cause="not_one_loop", details=server.evidence())
 
 
@@ -232,6 +232,7 @@ def each_gets_a_turn(server: Server, much: bytes, little: bytes) -> None:
         quick.half_close()
     quick.read_to_eof(cause="starves")
     loud.read_to_eof()
+    one_loop(server)
     ends = server.expect_match(r"(?s)^disconnected \S+:(\d+)$.*^disconnected \S+:(\d+)$")
     expect(
         int(ends[1]) == quick.local_port,
@@ -487,6 +488,7 @@ def test_select_refuses_a_client_that_its_sets_have_no_place_for(lab: Lab) -> No
         crowd[1059].read_to_eof(cause="set_overflow")
         crowd[0].half_close()
         crowd[0].read_to_eof()
+        one_loop(server)
 
 
 @check(points=3, read="no-descriptor-left", causes=FULL)
@@ -849,6 +851,7 @@ def test_the_other_select_servers_rest_when_they_are_full(lab: Lab) -> None:
             for client in clients[:8]:
                 client.close()
             clients[17].expect_accepted(cause="never_again")
+            one_loop(server)
             server.stop()
         with step(f"{name} while the whole system has none", quiet=True):
             server = lab.server(name, listeners=listeners_of(name), faults={"accept": 1})
@@ -999,6 +1002,7 @@ def test_no_client_ends_a_server(lab: Lab) -> None:
             last.send(b"0 0\n")
             four_have_gone(server)
             wait_until(last.unread, "the last one is answered")
+            one_loop(server)
             server.expect_alive()
 
 

@@ -6,6 +6,7 @@ import itertools
 import os
 import re
 import signal
+import string
 import time
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -16,9 +17,9 @@ from labkit.box import IN_MEMORY, temporary_directory
 from labkit.client import Peer
 from labkit.instructions import holding
 from labkit.program import Program
-from labkit.steps import CouldNotTell
-from labkit.stillness import waits_for_ever
-from labkit.waiting import allowing, poll
+from labkit.steps import Cause, CouldNotTell, difference
+from labkit.stillness import selected, waits_for_ever
+from labkit.waiting import allowing, deadline, poll
 
 ASLEEP = "while it sleeps"
 MOST_POINTS = 100  # begins and ends of system calls between one signal and the next
@@ -394,6 +395,46 @@ def test_self_pipe_loses_no_signal_in_the_gap(lab: Lab) -> None:
     """
     catches_a_signal_in_the_gap(lab, "self_pipe")
     catches_a_signal_at_every_point(lab, "self_pipe")
+    is_woken_by_its_pipe(lab)  # a flag, too, can be looked at: between that and select there is no call
+
+
+def own_pipe(program: Program) -> list[int]:
+    """The two ends of the program's pipe, as it sleeps."""
+    program.expect_at_rest()
+    pipe = {
+        number: what
+        for number, what in program.descriptors().items()
+        if number > 2 and what.startswith("pipe:")
+    }
+    expect(len(pipe) == 2 and len(set(pipe.values())) == 1, "it has a pipe of its own", otherwise=str(pipe))
+    return list(pipe)
+
+
+def is_woken_by_its_pipe(lab: Lab) -> None:
+    """By the kernel's account: a signal leads to a write to the pipe that select watches, and to a read."""
+    program = lab.start("self_pipe", "-r", "2")
+    shown_pid(program)
+    pipe = own_pipe(program)
+    watched = selected(program.pid)
+    expect(
+        len(watched & set(pipe)) == 1,
+        "select waits for the pipe",
+        otherwise=f"the pipe is {pipe}, and it waits for {sorted(watched)}",
+        cause="signal_lost",
+    )
+    calls = set()
+    with step("SIGUSR1 comes, and it is held at each of its calls", quiet=True), holding(program.pid) as held:
+        os.kill(program.pid, signal.SIGUSR1)
+        for _ in range(MOST_POINTS):
+            if (where := held.to_next_call()) is None:
+                break
+            calls.add(where)
+    expect(
+        all(any(f"before {call}({number})" in calls for number in pipe) for call in ("write", "read")),
+        "the handler writes to the pipe, and the loop reads from it",
+        otherwise=f"there is {', '.join(sorted(calls))}",
+        cause="signal_lost",
+    )
 
 
 @check(points=2, read="the-self-pipe", causes=WAKE_UPS)
@@ -403,13 +444,7 @@ def test_self_pipe_can_block_at_neither_end(lab: Lab) -> None:
     """
     program = lab.start("self_pipe")
     shown_pid(program)
-    program.expect_at_rest()
-    pipe = {
-        number: what
-        for number, what in program.descriptors().items()
-        if number > 2 and what.startswith("pipe:")
-    }
-    expect(len(pipe) == 2 and len(set(pipe.values())) == 1, "it has a pipe of its own", otherwise=str(pipe))
+    pipe = own_pipe(program)
     blocking = [number for number in pipe if not kernel.nonblocking(program.pid, number)]
     expect(
         not blocking,
@@ -417,6 +452,7 @@ def test_self_pipe_can_block_at_neither_end(lab: Lab) -> None:
         otherwise=f"descriptor {blocking} may wait",
         cause="may_block",
     )
+    is_woken_by_its_pipe(lab)
 
 
 @check(points=2, read="storms", causes=WAKE_UPS)
@@ -655,15 +691,15 @@ def a_file_of_two_gib_arrives(lab: Lab, program: str, where: Path) -> None:
     client.expect(b"OK %d\n" % size, cause="size_overflows")
 
     def why() -> str:
-        if kernel.memory(server.pid) > 64 << 20:
+        if server.memory() > 64 << 20:
             return "held_in_memory"
         return "not_everything" if client.came_of_file else "size_overflows"
 
     wait_until(lambda: kernel.at_rest(server.pid), "it waits until ann reads on", cause=why)
-    held = kernel.memory(server.pid)
+    held = server.memory()
     client.expect_file(path, cause=why)
     client.expect_eof()
-    held = max(held, kernel.memory(server.pid))
+    held = max(held, server.memory())
     expect(
         held < 64 << 20,
         "the server holds little of it",
@@ -733,7 +769,10 @@ def said_or_dead(server: Server, line: str) -> bool:
 
 
 def a_leaver_is_survived(lab: Lab, program: str) -> None:
-    server, _, _ = half_sent(lab, program)
+    server, _, content = half_sent(lab, program)
+    early = server.connect("early", receive_buffer=4096)  # whom none of the others may end
+    early.send(b"large\n")
+    early.expect(b"OK %d\n" % len(content))
     for name in ("ann", "bob", "cat"):
         leaver = server.connect(name, receive_buffer=4096)
         leaver.send(b"large\n")
@@ -742,6 +781,8 @@ def a_leaver_is_survived(lab: Lab, program: str) -> None:
         leaver.reset() if name == "bob" else leaver.close()
         last = f"disconnected 127.0.0.1:{leaver.local_port}\n"
         wait_until(partial(said_or_dead, server, last), "the connection ends")
+    early.expect(content, cause="killed_by_leaver")
+    early.expect_eof()
     is_answered(server, b"plain", b"OK 6\nplain\n")
     server.stop()
 
@@ -768,7 +809,7 @@ def test_a_hundred_clients_get_their_files(lab: Lab) -> None:
         for number, content in enumerate(contents):
             (where / str(number)).write_bytes(content)
         server = lab.server(program, str(where))
-        before = len(server.descriptors())
+        before = server.all_descriptors()
         clients = server.connect_all(*[f"client {number}" for number in range(100)])
         with step("each asks for a file", quiet=True):
             for number, client in enumerate(clients):
@@ -785,10 +826,10 @@ def test_a_hundred_clients_get_their_files(lab: Lab) -> None:
         for name in (b"nothing", b".", b"../x") * 5:
             is_refused(server, name)
         wait_until(
-            lambda: len(server.descriptors()) <= before,
+            lambda: server.all_descriptors() <= before,
             "no descriptor is left over",
             cause="descriptor_leaks",
-            instead=lambda: f"{len(server.descriptors()) - before} too many",
+            instead=lambda: f"{server.all_descriptors() - before} too many",
         )
         server.stop()
 
@@ -879,6 +920,102 @@ def test_cork_counts_segments(lab: Lab) -> None:
 # --- sockets as streams
 
 
+def typed(lab: Lab, faults: dict[str, int] | None = None) -> tuple[Program, Peer]:
+    """A stream whose other side is the harness's, so that nothing of it can be known beforehand."""
+    listener = lab.listen()
+    port = str(listener.port)
+    program = lab.start("stream_demo", "-p", port, "typed", stdin=True, faults=faults)
+    return program, listener.accept("the other side", program, cause="nothing_read")
+
+
+def tell(program: Program, line: str, told: str = ": good", cause: Cause = None) -> None:
+    """Writes the line to the stream, flushes it (!), or reads a line (?), and gets what is told of that."""
+    program.type(line + "\n")
+    program.expect_text(told + "\n", cause=cause)
+
+
+def word(lab: Lab, least: int, most: int) -> str:
+    return "".join(lab.random.choices(string.ascii_letters, k=lab.random.randint(least, most)))
+
+
+def nothing_more(program: Program, peer: Peer, cause: str) -> None:
+    program.expect_at_rest()
+    expect(not peer.unread(), "nothing else has left", otherwise=f"{len(peer.unread())} bytes", cause=cause)
+
+
+def bytes_leave_when_they_are_flushed(lab: Lab) -> None:
+    program, peer = typed(lab)
+    for most in (100, 20_000, 100):
+        small, much = word(lab, 1, 100), word(lab, most // 2, most)
+        for text in (small, much):
+            tell(program, text)
+            nothing_more(program, peer, cause="early") if text is small else None
+            tell(program, "!")
+            peer.expect(text.encode(), cause={"answer": "never_flushed", "bytes": "wrong_length"})
+            nothing_more(program, peer, cause="wrong_length")
+    last = word(lab, 1, 100)
+    tell(program, last)
+    nothing_more(program, peer, cause="early")
+    program.end_input()
+    peer.expect(last.encode(), cause="never_flushed")
+    peer.expect_eof()
+    program.expect_exit(0)
+
+
+def a_line_each_way(lab: Lab, faults: dict[str, int] | None = None) -> None:
+    program, peer = typed(lab, faults)
+    for most in (20, 9_000, 20):
+        ours, theirs = word(lab, 10, most), word(lab, 10, most)
+        tell(program, ours)
+        tell(program, "!")
+        peer.expect(ours.encode(), cause={"answer": "never_flushed"})
+        peer.send(theirs.encode() + b"\n")
+        tell(program, "?", theirs + ": good", cause="nothing_read")
+    program.end_input()
+    peer.expect_eof()
+    program.expect_exit(0)
+
+
+def any_byte_can_be_read(lab: Lab) -> None:
+    program, peer = typed(lab)
+    values = [value for value in range(256) if value != ord("\n")]
+    for _ in range(3):
+        line = bytes(lab.random.sample(values, len(values))) * lab.random.randint(1, 40)
+        peer.send(b"\xff" + line + b"\n")
+        program.type("?\n")
+        wanted = b"\xff" + line + b": good\n"
+        begin = program.stdout.taken
+        with step("the line is read and printed, byte for byte") as current:
+            poll(lambda: len(program.stdout.data) - begin >= len(wanted), deadline())
+            got = bytes(program.stdout.data[begin:])
+            if got != wanted:
+                raise Failed(
+                    "other bytes", rung="bytes", cause="byte_is_eof", details=difference(wanted, got)
+                )
+            program.stdout.taken += len(wanted)
+            current.outcome = "seen"
+    program.end_input()
+    peer.expect_eof()
+    program.expect_exit(0)
+
+
+def the_states_of_a_connection(lab: Lab) -> None:
+    program, peer = typed(lab)
+    whole, half = word(lab, 1, 50), word(lab, 1, 50)
+    peer.send(f"{whole}\n{half}".encode())
+    peer.half_close()
+    for told in (f"{whole}: good", f"{half}: eof", ": eof fail"):
+        tell(program, "?", told, cause="nothing_read")
+    for _ in range(lab.random.randint(1, 3)):
+        program, peer = typed(lab)
+        peer.send(whole.encode() + b"\n")
+        tell(program, "?", f"{whole}: good", cause="nothing_read")
+        peer.reset()
+        tell(program, "?", ": fail bad", cause="error_is_eof")
+        tell(program, half)
+        tell(program, "!", ": fail bad", cause="never_flushed")
+
+
 @check(points=3, read="when-bytes-leave", causes=STREAMS)
 def test_a_stream_sends_when_it_is_flushed(lab: Lab) -> None:
     """What is written waits for std::flush, std::endl, a full buffer or the end; then it leaves once, and
@@ -912,6 +1049,7 @@ def test_a_stream_sends_when_it_is_flushed(lab: Lab) -> None:
         otherwise=f"{closed} bytes",
         cause="never_flushed",
     )
+    bytes_leave_when_they_are_flushed(lab)
 
 
 @check(points=3, read="a-socket-as-a-stream", causes=STREAMS)
@@ -921,6 +1059,7 @@ def test_binary_bytes_pass_a_stream_unchanged(lab: Lab) -> None:
     copied(lab, every)
     copied(lab, every * 40 + lab.random.randbytes(3_000_000))
     copied(lab, b"")
+    any_byte_can_be_read(lab)
 
 
 def copied(lab: Lab, data: bytes) -> None:
@@ -955,6 +1094,7 @@ def test_lines_go_both_ways(lab: Lab) -> None:
         cause="nothing_read" if b"no answer" in run.stderr else None,
     )
     run.expect_output(answers, cause=lambda: why_other_bytes(answers, run.stdout))
+    a_line_each_way(lab)
 
 
 @check(points=2, read="objects", causes=STREAMS)
@@ -964,6 +1104,7 @@ def test_an_object_passes_by_the_operators(lab: Lab) -> None:
         quoted = b'"' + name.replace(b"\\", b"\\\\").replace(b'"', b'\\"') + b'"'
         text = quoted + b" %d " % len(values) + b" ".join(b"%d" % value for value in values) + b"\n"
         lab.run("stream_demo", "object", input=text).expect_status().expect_output(text)
+    a_line_each_way(lab)
 
 
 @check(points=3, read="end-of-file-and-errors", causes=STREAMS)
@@ -979,6 +1120,7 @@ def test_end_of_file_and_errors_are_states(lab: Lab) -> None:
         run.expect_match(rf"^{what}: {state}$", cause="nothing_read")
     run.expect_match(r"^read after a reset: fail bad$", cause="error_is_eof")
     run.expect_match(r"^written after that: fail bad$", cause="never_flushed")
+    the_states_of_a_connection(lab)
 
 
 @check(points=2, read="when-bytes-leave", causes=STREAMS, hidden=True)
@@ -988,6 +1130,7 @@ def test_a_stream_sends_all_of_it_by_small_sends(lab: Lab) -> None:
     lab.run("stream_demo", "copy", input=data, faults={"send": 7, "recv": 11}).expect_status().expect_output(
         data, cause="short_send"
     )
+    a_line_each_way(lab, faults={"send": 7, "recv": 11})
 
 
 # --- redirections
@@ -1020,6 +1163,7 @@ def test_redirected_streams_converse(lab: Lab) -> None:
     for number in EXPECTED:
         run = lab.run("stream_redirect", number).expect_status()
         run.expect_match(rf"\A{transcript(number)}\Z", stream="stderr" if number == "3" else "stdout")
+    a_line_each_way(lab)
 
 
 @check(points=0, read="redirections")
@@ -1062,6 +1206,19 @@ def test_unflushed_output_deadlocks(lab: Lab) -> None:
     program.send_signal(signal.SIGINT)
     program.expect_exit(-signal.SIGINT)
     wait_until(lambda: kernel.state(other) in ("", "Z"), "the other process ends, too")
+    a_read_flushes_nothing(lab)
+
+
+def a_read_flushes_nothing(lab: Lab) -> None:
+    program, peer = typed(lab)
+    question, answer = word(lab, 1, 100), word(lab, 1, 100)
+    tell(program, question)
+    program.type("?\n")
+    nothing_more(program, peer, cause="read_flushes")
+    peer.send(answer.encode() + b"\n")
+    program.expect_text(f"{answer}: good\n")
+    tell(program, "!")
+    peer.expect(question.encode())
 
 
 def waits_for_nothing(process: int) -> bool:
@@ -1292,7 +1449,7 @@ def a_slow_reader_is_cut_off(lab: Lab, program: str) -> None:
     )
     still = f"it is still there, and {kept >> 10} KiB have not left the server"
     expect(cut, "slow is cut off", otherwise=still, cause="never_cut_off")
-    held = kernel.memory(server.pid)
+    held = server.memory()
     expect(
         held < 64 << 20,
         "the server holds little for it",
@@ -1357,7 +1514,7 @@ def who_is_silent_is_told(server: Server, bob: Peer, cat: Peer, sent: list[float
 
 def a_crowd_talks(lab: Lab, program: str, most: int) -> None:
     server = lab.server(program, raisable=256)
-    before = len(server.descriptors())
+    before = server.all_descriptors()
     ann = joined(server, "ann")
     crowd = server.crowd(most)
     with step("each gives its name", quiet=True):
@@ -1384,10 +1541,10 @@ def a_crowd_talks(lab: Lab, program: str, most: int) -> None:
             ann.expect_match(rb"(?:[^\n]*has left\n){%d}" % len(group), cause="not_announced")
     ann.close()
     wait_until(
-        lambda: len(server.descriptors()) <= before,
+        lambda: server.all_descriptors() <= before,
         "no descriptor is left over",
         cause="descriptor_leaks",
-        instead=lambda: f"{len(server.descriptors()) - before} too many",
+        instead=lambda: f"{server.all_descriptors() - before} too many",
     )
 
 

@@ -26,6 +26,7 @@ Look = TypeVar("Look")
 NOTHING: dict[str, str] = {}
 
 _libc = ctypes.CDLL(None, use_errno=True)
+started: set[int] = set()  # what the harness has started: each is nobody's stray
 _user = 0  # whose processes are looked at, where this one may not look at other users'; 0: its own
 _sees_all = (
     False  # whether a harmless program was seen to be as it is: what cannot be seen later hides itself
@@ -193,6 +194,25 @@ def family(pid: int) -> list[int]:
     return found
 
 
+def strays(pid: int) -> list[int]:
+    """The living processes beside the process that the harness has not started, and their descendants: what a
+    judged program has left to the box's first process, or to the harness, when the parent between had ended.
+    """
+    with contextlib.suppress(OSError, IndexError):
+        parent = int(_text(f"/proc/{pid}/stat").rpartition(")")[2].split()[1])
+        owner = os.stat(f"/proc/{pid}").st_uid
+        beside = [child for child, letter in children(parent).items() if letter not in "ZX"]
+        found = [child for child in beside if child != pid and child not in started]
+        return [one for child in found if _owner(child) == owner for one in family(child)]
+    return []
+
+
+def _owner(pid: int) -> int:
+    with contextlib.suppress(OSError):
+        return os.stat(f"/proc/{pid}").st_uid
+    return -1
+
+
 def running(pid: int) -> int:
     """How many threads of the process's descendants run or want to."""
     found = 0
@@ -283,24 +303,28 @@ def _scheduled(pid: int, field: int) -> int:
     return total
 
 
-def rests(pid: int, seconds: float = 0.3) -> bool:
-    """Whether the process, in so many seconds, has used or waited for a CPU less than a tenth of them, and
-    sleeps then. Other work on the machine makes that longer, never shorter.
+def rests(*members: int, seconds: float = 0.3) -> bool:
+    """Whether the processes together, in so many seconds, have used or waited for a CPU less than a tenth of
+    them, and sleep then. Other work on the machine makes that longer, never shorter.
     """
-    before = _scheduled(pid, 0) + _scheduled(pid, 1)
+
+    def scheduled() -> int:
+        return sum(_scheduled(pid, 0) + _scheduled(pid, 1) for pid in members)
+
+    before = scheduled()
     time.sleep(seconds)
-    return at_rest(pid) and _scheduled(pid, 0) + _scheduled(pid, 1) - before <= seconds * 1e9 / 10
+    return all(map(at_rest, members)) and scheduled() - before <= seconds * 1e9 / 10
 
 
-def cpu_share(pid: int) -> float:
-    """CPU time of the process in relation to a busy loop of the harness's own at the same time: 0 idle, 1
+def cpu_share(*members: int) -> float:
+    """CPU time of the processes in relation to a busy loop of the harness's own at the same time: 0 idle, 1
     busy.
     """
-    before = cpu_seconds(pid)
+    before = {pid: cpu_seconds(pid) for pid in members}
     end = time.process_time() + 0.3
     while time.process_time() < end:
         pass
-    return (cpu_seconds(pid) - before) / 0.3
+    return sum(max(0.0, cpu_seconds(pid) - used) for pid, used in before.items()) / 0.3
 
 
 def context_switches(pid: int) -> int:
@@ -337,6 +361,14 @@ def memory(pid: int) -> int:
     return resident * os.sysconf("SC_PAGESIZE") + page_tables(pid)
 
 
+def share_of_memory(pid: int) -> int:
+    """Resident bytes of the process, where a page that several have mapped counts in parts, and its page
+    tables; Pss in proc_pid_smaps(5).
+    """
+    told = _field(_read(pid, "smaps_rollup"), "Pss:")
+    return 1024 * int((told or "0").split()[0]) + page_tables(pid)
+
+
 def page_tables(pid: int) -> int:
     """Bytes that the process's page tables take."""
     with contextlib.suppress(OSError):
@@ -363,6 +395,11 @@ def open_flags(pid: int, descriptor: int) -> int:
     proc(5), fdinfo.
     """
     return int(_field(_read(pid, f"fdinfo/{descriptor}"), "flags:") or "0", 8)
+
+
+def position(pid: int, descriptor: int) -> int:
+    """The position of the open file that the descriptor is for; proc(5), fdinfo."""
+    return int(_field(_read(pid, f"fdinfo/{descriptor}"), "pos:") or "0")
 
 
 @contextlib.contextmanager

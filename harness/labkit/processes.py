@@ -50,6 +50,7 @@ class Process:
             start_new_session=True,
         )
         self.pid = self._popen.pid
+        kernel.started.add(self.pid)
         self.boxed = False  # a box relays death by a signal as 128 + its number
 
     @property

@@ -160,11 +160,26 @@ class Program:
         """Its own children, zombies included: pid to state letter."""
         return kernel.children(self.pid)
 
+    def household(self) -> list[int]:
+        """The program, its descendants, and in a box also those that are its descendants no more: a daemon
+        that it has started.
+        """
+        return kernel.family(self.pid) + (kernel.strays(self.pid) if self._box.tier < 4 else [])
+
+    def memory(self) -> int:
+        """Resident bytes of the program and of all processes that have come from it."""
+        together = sum(kernel.share_of_memory(member) for member in self.household())
+        return max(kernel.memory(self.pid), together)
+
     def threads(self) -> int:
         return kernel.threads(self.pid)
 
     def descriptors(self) -> dict[int, str]:
         return kernel.descriptors(self.pid)
+
+    def all_descriptors(self) -> int:
+        """How many descriptors the program has open, with all processes that have come from it."""
+        return sum(len(kernel.descriptors(member)) for member in self.household())
 
     def cpu_share(self) -> float:
         """0 for idle, 1 for as busy as a busy loop of the harness that runs at the same time."""
@@ -174,12 +189,15 @@ class Program:
         return share
 
     def expect_idle(self, cause: Cause = "spins", child: int | None = None) -> None:
-        """Fails if the program, or this child of it, uses the CPU while nobody asks it anything."""
+        """Fails if the program with all that has come from it, or this child of it alone, uses the CPU while
+        nobody asks it anything.
+        """
         with step(
             f"{self.name if child is None else f'child {child}'} waits without using the CPU"
         ) as current:
-            idle = kernel.rests(child or self.pid)
-            share = 0.0 if idle else min(self._cpu_shares(lambda share: share <= 0.10, child))
+            members = [child] if child is not None else self.household()
+            idle = kernel.rests(*members)
+            share = 0.0 if idle else min(self._cpu_shares(lambda share: share <= 0.10, members))
             if share > 0.25:
                 raise Failed(f"uses {share:.0%} of a CPU", rung="spins", cause=cause)
             if share > 0.10:
@@ -220,25 +238,28 @@ class Program:
             current.outcome = "seen"
 
     def _woken(self) -> Callable[[], int]:
-        """Tells how often a thread of the program or of its children has gone to sleep from now on; 0 for
-        once."""
+        """Tells how often a thread of the program or of what has come from it has gone to sleep from now on;
+        0 for once."""
 
-        before = kernel.family_switches(self.pid)
-        return lambda: count if (count := kernel.family_switches(self.pid) - before) > 1 else 0
+        def switches() -> int:
+            return sum(map(kernel.context_switches, self.household()))
+
+        before = switches()
+        return lambda: count if (count := switches() - before) > 1 else 0
 
     def expect_busy(self, cause: Cause = None) -> None:
         """Fails if the program does not use the CPU all the time."""
         with step(f"{self.name} uses a whole CPU") as current:
-            share = max(self._cpu_shares(lambda share: share >= 0.25))
+            share = max(self._cpu_shares(lambda share: share >= 0.25, [self.pid]))
             if share < 0.25:
                 raise Failed(f"uses {share:.0%} of a CPU", cause=cause)
             current.outcome = f"{share:.0%} of a busy loop's time"
 
-    def _cpu_shares(self, enough: Callable[[float], bool], child: int | None = None) -> list[float]:
+    def _cpu_shares(self, enough: Callable[[float], bool], members: list[int]) -> list[float]:
         """What up to three looks one after the other tell, the last one being the first that is enough."""
-        shares = [kernel.cpu_share(child or self.pid)]
+        shares = [kernel.cpu_share(*members)]
         while len(shares) < 3 and not enough(shares[-1]):
-            shares.append(kernel.cpu_share(child or self.pid))
+            shares.append(kernel.cpu_share(*members))
         return shares
 
     # --- doing things to it

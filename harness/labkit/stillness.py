@@ -13,6 +13,7 @@ import math
 import os
 import signal
 import socket
+import sys
 import weakref
 from pathlib import Path
 from typing import Protocol
@@ -115,6 +116,20 @@ def waits_for_ever(pid: int, thread: int, at_least: float = math.inf) -> bool:
         if milliseconds < at_least * 1000:
             return False
     return name not in _OF_SOCKETS or not _times_out(pid, arguments[0] & _FOREVER, _OF_SOCKETS[name])
+
+
+def selected(pid: int) -> set[int]:
+    """The descriptors that the process's main thread, asleep in select, waits to read from."""
+    words = kernel.call(pid, pid)
+    if len(words) < 9 or calls.names().get(int(words[0]), "") not in ("select", "pselect6"):
+        return set()
+    count, place = int(words[1], 16) & _FOREVER, int(words[2], 16)
+    with contextlib.ExitStack() as after, contextlib.suppress(OSError), kernel.with_their_rights(pid):
+        memory = after.enter_context(open(f"/proc/{pid}/mem", "rb"))
+        memory.seek(place)
+        bits = int.from_bytes(memory.read(8 * (count // 64 + 1)), sys.byteorder)
+        return {number for number in range(count) if bits >> number & 1}
+    return set()
 
 
 def gives_up(pid: int) -> bool:
