@@ -1022,10 +1022,10 @@ def test_no_client_ends_cas_server_lines(lab: Lab) -> None:
 @check(points=4, read="accept-fails", causes=shortage.CAUSES, after="upper_server_answers_in_upper_case")
 def test_a_server_without_descriptors_rests(lab: Lab) -> None:
     """accept fails at once while the system has no descriptor: the server says so, rests, and goes on."""
-    shortage.rests_when_accept_fails(lab, "upper_server", request=b"ping\n", reply=b"PING\n")
-    shortage.rests_when_accept_fails(lab, "cas_server_lines", request=b"0 0\n", reply=b"0\n")
     shortage.rests_without_descriptors(lab, "upper_server", request=b"ping\n", reply=b"PING\n")
     shortage.rests_without_descriptors(lab, "cas_server_lines", request=b"0 0\n", reply=b"0\n")
+    shortage.rests_when_accept_fails(lab, "upper_server", request=b"ping\n", reply=b"PING\n")
+    shortage.rests_when_accept_fails(lab, "cas_server_lines", request=b"0 0\n", reply=b"0\n")
 
 
 # --- framing

@@ -107,6 +107,8 @@ def rests_without_descriptors(lab: Lab, name: str, *arguments: str, request: byt
         bob = server.connect("bob")
         bob.send(request)
         ann.close()
+        wait_until(lambda: "disconnected" in server.stdout.text or server.status() is not None, "ann is gone")
+        server.expect_idle(cause="spins_when_full")
         wait_until(
             lambda: REASON in server.stderr.text or server.status() is not None,
             f"stderr says {REASON!r}",
