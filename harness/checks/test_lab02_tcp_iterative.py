@@ -3,6 +3,7 @@
 import itertools
 import re
 import socket
+import time
 from ast import literal_eval
 from collections.abc import Callable
 
@@ -35,6 +36,8 @@ CLIENTS = {
 }
 ADDRESSES = {
     "no_reuseaddr": "The port of an old connection stays taken for a minute: SO_REUSEADDR, before bind.",
+    "leaves_no_time_wait": "The server closed first, but its old connection is not in TIME_WAIT: TCP_LINGER2 "
+    "or a reset has removed it.",
     "port_shared": "Two servers listen on one port, and each gets a part of the clients: SO_REUSEPORT, which "
     "is not SO_REUSEADDR.",
     "exits_wrongly": "A failed call is reported on stderr as `program: call: reason`, and the exit status "
@@ -214,6 +217,7 @@ def a_client_that_never_reads(server: Server, request: bytes) -> None:
     bob = server.connect("bob")
     bob.send(request)
     bob.expect_waiting()
+    server.expect_serves_itself(ann)
     server.expect_idle(cause="spins_while_blocked")
     server.expect_patient()
     ann.reset()
@@ -247,6 +251,22 @@ def leaves_while_send_waits(server: Server, size: int) -> None:
     bob.close()
 
 
+def send_ends_early(server: Server, data: bytes) -> tuple[bytes, bytes]:
+    """A signal ends a send that waits and has taken a part: SIGSTOP and SIGCONT do; signal(7). No library is
+    needed for that. Returns what the server's client could send, and all that came back.
+    """
+    ann = server.connect("ann", receive_buffer=4096)
+    taken = ann.send_unread(data)
+    if taken == len(data):
+        raise CouldNotTell("its send did not wait")
+    with server.paused():
+        pass
+    ann.half_close()
+    got = ann.read_to_eof()
+    ann.close()
+    return data[:taken], got
+
+
 def a_crowd(server: Server, talk: Callable[[Peer], None]) -> None:
     """Two hundred clients wait at once; each is served in its turn."""
     crowd = server.connect_all(*(f"client {i}" for i in range(200)))
@@ -262,6 +282,7 @@ def a_hundred_megabytes(server: Server) -> bytes:
     before = kernel.memory(server.pid)
     ann = server.connect("ann")
     ann.send(b"x" * 100_000_000)
+    server.expect_serves_itself(ann)
     more = kernel.memory(server.pid) - before
     expect(
         more < 50_000_000,
@@ -320,6 +341,15 @@ def test_upper_server_sends_every_byte(lab: Lab) -> None:
     ann.send(b"the quick brown fox jumps over the lazy dog\n")
     reply = b"THE QUICK BROWN FOX JUMPS OVER THE LAZY DOG\n"
     ann.expect(reply, cause=cut_or_repeated(ann, reply))
+    server = lab.server("upper_server")
+    for _ in range(3):
+        sent, got = send_ends_early(server, lab.secret.randbytes(1 << 10).replace(b"\0", b"a") * (20 << 10))
+        expect(
+            got == sent.upper(),
+            "all that it sent comes back in upper case",
+            otherwise=f"{len(got)} bytes of {len(sent)}",
+            cause="short_send_ignored" if len(got) < len(sent) else "sent_again",
+        )
 
 
 @check(points=4, read="bytes", causes=BYTES | ONE_SEND)
@@ -355,6 +385,7 @@ def test_the_second_client_waits_while_the_first_is_served(lab: Lab) -> None:
     server.expect_logged("connected", ann)
     server.expect_at_rest()
     bob.expect_waiting()
+    server.expect_serves_itself(ann)
     server.expect_asleep()
     server.expect_patient()
     ann.close()
@@ -449,10 +480,12 @@ def test_upper_server_starts_again_at_once_on_its_port(lab: Lab) -> None:
         ann.expect_eof()
         ann.close()
         old = server.port
-        wait_until(
-            lambda: all(s.status in ("TIME_WAIT", "CLOSE") for s in kernel.sockets() if s.port == old),
-            "the old connection is in TIME_WAIT",
-        )
+
+        def is_over() -> bool:
+            states = {entry.status for entry in kernel.sockets() if entry.port == old}
+            return "TIME_WAIT" in states and states <= {"TIME_WAIT", "CLOSE"}
+
+        wait_until(is_over, "the old connection is in TIME_WAIT", cause="leaves_no_time_wait")
         with step(f"{name} starts again on the same port", quiet=True):
             again = lab.server(name, port=old, taken="no_reuseaddr")
         again.stop()
@@ -466,6 +499,7 @@ def test_upper_server_listens_where_it_is_told(lab: Lab) -> None:
     ann = six.connect("ann")
     ann.send(b"six")
     ann.expect(b"SIX")
+    six.expect_port_kept(socket.SO_REUSEPORT, cause="port_shared")
     words = ("-a", "::1", "-p", str(six.port))
     taken = lab.run("upper_server", *words, endless=lambda: shared(six))
     taken.expect_status(1, cause="exits_wrongly")
@@ -490,16 +524,21 @@ def shared(server: Server) -> str:
 def tries_each_address(
     lab: Lab, upper: Upper, name: str, *words: str, input: bytes = b"", output: bytes
 ) -> None:
-    """A client finds the upper server at the second address of localhost; nobody listens at the first."""
-    with step("localhost has two addresses: nobody listens at the first one, 127.0.0.2"):
+    """A client finds the upper server at one address of localhost; nobody listens at those before."""
+    with step(f"localhost has 127.0.0.2, 127.0.0.3 and more: only {upper.address} has a listener"):
         port = str(upper.port)
-        run = lab.run(name, "-p", port, "localhost", *words, input=input, faults={"names": 1})
+        run = lab.run(name, "-p", port, "localhost", *words, input=input, faults={"names": 4})
         refused = b"connect: Connection refused" in run.stderr
         unseen = re.search(rb": (send|recv|write|read): (Connection refused|Broken pipe)", run.stderr)
         run.expect_status(
             cause="first_address_only" if refused else "refusal_unseen" if unseen else "wrong_exit_status"
         )
         run.expect_output(output)
+
+
+def upper_somewhere(lab: Lab) -> Upper:
+    """An upper server at an address that only the list of them tells; see tries_each_address()."""
+    return lab.upper(f"127.0.0.{lab.secret.randint(3, 5)}")
 
 
 @check(points=7, read="recv-is-not-a-reply", causes=BYTES, slow=True)
@@ -536,19 +575,23 @@ def test_upper_client_prints_whole_replies(lab: Lab) -> None:
     server.half_close()
     ends.expect_exit(1, cause="part_taken_for_all")
     ends.expect_match("^upper_client: ", stream="stderr")
-    upper = lab.upper()
-    tries_each_address(lab, upper, "upper_client", input=b"hello\n", output=b"Input: Output: HELLO\nInput: ")
+    upper = upper_somewhere(lab)
+    output = b"Input: Output: " + upper.reply(b"hello") + b"\nInput: "
+    tries_each_address(lab, upper, "upper_client", input=b"hello\n", output=output)
     line = b"q" * 30_000_000  # more than the buffers between the two hold
     run = lab.run(
         "upper_client",
         "-p",
         str(upper.port),
-        "localhost",
+        upper.address,
         input=line + b"\nend",
         endless=lambda: "deadlock" if upper.both_send() else "does_not_end",
         moved=lambda: upper.moved,
     )
-    run.expect_status().expect_output(b"Input: Output: " + line.upper() + b"\nInput: Output: END\nInput: ")
+    output = (
+        b"Input: Output: " + upper.reply(line) + b"\nInput: Output: " + upper.reply(b"end") + b"\nInput: "
+    )
+    run.expect_status().expect_output(output)
     lab.run("upper_client", "-p", str(listener.port)).expect_status(2)
     listener.close()
     gone = lab.run("upper_client", "-p", str(listener.port), "127.0.0.1").expect_status(1)
@@ -579,6 +622,17 @@ def test_echo_server_sends_each_chunk_back_with_the_date(lab: Lab) -> None:
         ann.expect_match(rb"\AEcho=>once more at " + DATE + rb"\Z")
     server.expect_patient()
     dated_anew(ann)
+    server.stop()
+    server = lab.server("echo_server")
+    for _ in range(3):
+        sent, got = send_ends_early(server, b"x" * 20_000_000)
+        length = sum(len(chunk) for chunk in re.findall(rb"Echo=>(x{1,1024}) at " + DATE, got))
+        expect(
+            length == len(sent),
+            "all that it sent comes back, each piece with its date",
+            otherwise=f"{length} bytes of {len(sent)}",
+            cause="short_send_ignored",
+        )
     server.stop()
     busy = lab.server("echo_server", "-d", "3600")
     bob = busy.connect("bob")
@@ -627,13 +681,14 @@ def test_echo_client_waits_for_the_date(lab: Lab) -> None:
     client = lab.start("echo_client", "-p", str(listener.port))
     server = listener.accept("the server", client)
     server.expect(b"Hello network world")
-    replies = [b"Echo=>Hello network", b" world at Sun Jun 18", b" 19:37:54 200", b"0"]
+    date = time.asctime(time.gmtime(lab.secret.randrange(1 << 31))).encode()
+    replies = [b"Echo=>Hello network", b" world at " + date[:10], date[10:-1], date[-1:]]
     for piece in replies:
         server.send(piece)
         server.expect_read(cause=lambda: "one_recv" if "received: 'E" in client.stdout.text else None)
     client.expect_exit(0)
     client.expect_text(
-        "Client received: 'Echo=>Hello network world at Sun Jun 18 19:37:54 2000'\n",
+        f"Client received: 'Echo=>Hello network world at {date.decode()}'\n",
         cause={"bytes": "one_recv"},
     )
     real = lab.server("echo_server")
@@ -742,7 +797,10 @@ def test_the_cas_clients_send_what_they_should(lab: Lab) -> None:
         client.expect_exit(0)
         client.expect_text("first\nsecond, and no newline")
         listener.close()
-    tries_each_address(lab, lab.upper(), "cas_client", "0", "7", output=b"0 7\n")
+    upper = upper_somewhere(lab)
+    old, new = (str(lab.secret.randrange(1 << 32)) for _ in range(2))
+    output = upper.reply(f"{old} {new}\n".encode())
+    tries_each_address(lab, upper, "cas_client", old, new, output=output)
     with step("the line that cas_client_split cuts is no line for cas_server"):
         broken = lab.server("cas_server", faults={"recv": 1})
         split = lab.run("cas_client_split", "-p", str(broken.port), "127.0.0.1", "0", "7").expect_status()
@@ -804,6 +862,16 @@ def test_cas_server_lines_sends_every_byte(lab: Lab) -> None:
     ann = server.connect("ann")
     ann.send(b"nonsense\n" * 40)
     ann.expect(b"Bad Syntax\n" * 40, cause={"bytes": "short_send_ignored"})
+    server = lab.server("cas_server_lines")
+    for _ in range(3):
+        sent, got = send_ends_early(server, b"nonsense\n" * 2_000_000)
+        wanted = b"Bad Syntax\n" * sent.count(b"\n")
+        expect(
+            got == wanted,
+            "each line gets its reply",
+            otherwise=f"{len(got)} bytes of {len(wanted)}",
+            cause="short_send_ignored" if len(got) < len(wanted) else "sent_again",
+        )
 
 
 @check(points=4, read="too-long", causes=LINES | ONE_SEND, after="cas_server_lines_assembles_lines")
@@ -881,6 +949,7 @@ def test_a_line_without_end_takes_no_memory(lab: Lab) -> None:
     bob = server.connect("bob")
     bob.send(b"0 0\n")
     bob.expect(b"0\n")
+    server.expect_serves_itself(bob)
     more = kernel.memory(server.pid) - before
     expect(
         more < 10_000_000,
@@ -953,6 +1022,8 @@ def test_no_client_ends_cas_server_lines(lab: Lab) -> None:
 @check(points=4, read="accept-fails", causes=shortage.CAUSES, after="upper_server_answers_in_upper_case")
 def test_a_server_without_descriptors_rests(lab: Lab) -> None:
     """accept fails at once while the system has no descriptor: the server says so, rests, and goes on."""
+    shortage.rests_without_descriptors(lab, "upper_server", request=b"ping\n", reply=b"PING\n")
+    shortage.rests_without_descriptors(lab, "cas_server_lines", request=b"0 0\n", reply=b"0\n")
     shortage.rests_when_accept_fails(lab, "upper_server", request=b"ping\n", reply=b"PING\n")
     shortage.rests_when_accept_fails(lab, "cas_server_lines", request=b"0 0\n", reply=b"0\n")
 
@@ -1018,6 +1089,8 @@ def test_messages_of_fixed_length_are_found(lab: Lab) -> None:
     """Eight bytes are a message, however many recv returned at a time."""
     expect_framed(lab, "fixed", b"start   connect rest", [b"start   ", b"connect "], b"rest")
     expect_framed(lab, "fixed", b"12345678", [b"12345678"], b"")
+    messages = [lab.secret.randbytes(8) for _ in range(3)]
+    expect_framed(lab, "fixed", b"".join(messages) + b"end", messages, b"end")
 
 
 @check(points=3, read="framing", causes=FRAMES)
@@ -1027,6 +1100,8 @@ def test_messages_before_a_separator_are_found(lab: Lab) -> None:
     expect_framed(lab, "separator", b"start\nconnect\n", [b"start", b"connect"], b"")
     expect_framed(lab, "separator", b"a\n\0\r\nb\n\xffend", [b"a", b"\0\r", b"b"], b"\xffend")
     expect_framed(lab, "separator", b"\n\0\r\n\n\xffend", [b"", b"\0\r", b""], b"\xffend")
+    messages = [lab.secret.randbytes(9).replace(b"\n", b"") for _ in range(3)]
+    expect_framed(lab, "separator", b"\n".join([*messages, b"end"]), messages, b"end")
 
 
 @check(points=3, read="framing", causes=FRAMES)
@@ -1043,6 +1118,9 @@ def test_messages_behind_their_length_are_found(lab: Lab) -> None:
     for high in (0x80, 0xFF):
         large = bytes(high * 256 + 1)
         expect_framed(lab, "prefix", bytes([high, 1]) + large + b"\0\1x", [large, b"x"], b"", "signed_prefix")
+    messages = [lab.secret.randbytes(lab.secret.randrange(9)) for _ in range(3)]
+    stream = b"".join(len(message).to_bytes(2, "big") + message for message in messages)
+    expect_framed(lab, "prefix", stream + b"\0", messages, b"\0")
 
 
 @check(points=0, read="framing")
@@ -1098,11 +1176,17 @@ def test_addresses_binds_to_a_name(lab: Lab) -> None:
     one = lab.run("addresses", "127.0.0.1", "0")
     one.expect_status(cause=lambda: why_not_bound(one))
     one.expect_match(r"^bound to 127\.0\.0\.1:[1-9]\d*$", cause=lambda: why_not_bound(one))
-    with step("a socket of this machine has the first address and the port", quiet=True):
-        first = lab.listen("127.0.0.2")
-        second = lab.run("addresses", "localhost", str(first.port), faults={"names": 2})
-        second.expect_status(cause=lambda: why_not_bound(second))
-        second.expect_match(rf"^bound to (127\.0\.0\.[13]|\[::1\]):{first.port}$")
+    for count in lab.secret.sample((1, 2, 3), 2):
+        taken = [f"127.0.0.{2 + number}" for number in range(count)]
+        with step(f"sockets of this machine have {', '.join(taken)} and the port", quiet=True):
+            listeners = [lab.listen(taken[0])]
+            port = listeners[0].port
+            listeners += [lab.listen(address, port) for address in taken[1:]]
+            second = lab.run("addresses", "localhost", str(port), faults={"names": 4})
+            second.expect_status(cause=why_not_bound(second))
+            second.expect_match(rf"^bound to 127\.0\.0\.{2 + count}:{port}$", cause="not_bound")
+            for listener in listeners:
+                listener.close()
     none = lab.run("addresses", "192.0.2.1", "80")
     none.expect_status(1, cause=lambda: why_not_bound(none))
     none.expect_match(r"^192\.0\.2\.1 80 is 192\.0\.2\.1:80$")

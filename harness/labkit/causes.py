@@ -107,6 +107,8 @@ COMMON_CAUSES = {
     "disk_hog": "It wrote more files, or larger ones, than the sandbox has room for.",
     "went_on": "The program was continued (SIGCONT) while the check held it, so the events did not come all "
     "at once.",
+    "served_by_another": "An iterative server serves each client itself: here another process has the "
+    "connection.",
     "not_disturbed": "The program does not call what was to be disturbed (send, recv, fork, …) from the C "
     "library, or not for all of it: a function of its own of that name, or the bare system call. So the "
     "check cannot see how the program bears the disturbance.",

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from . import kernel
 from .last_words import cause_of_hanging_up, reason
-from .steps import Cause, Failed, difference, show, step
+from .steps import Cause, CouldNotTell, Failed, difference, show, step
 from .waiting import Missed, await_fact, deadline, poll
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 MANY = 1 << 30
 # Bytes that may wait here to be looked at: the harness's memory is as limited as a program's.
 KEPT = 256 << 20
+_TIMESTAMPS = 35  # SO_TIMESTAMPNS, which Python has no name for; socket(7)
 _PROBES = 4  # the timer of a connection that may not send now, kernel.Socket
 
 _made: list[list[Peer]] = []  # the lists that all_peers() is filling
@@ -528,6 +529,15 @@ def converse(
                 raise next(iter(talking.values()))._silence(cause) from None
 
 
+def _stamped(more: list[tuple[int, int, bytes]]) -> float:
+    """The time at which the kernel got a datagram, by what came with it."""
+    for _, kind, data in more:
+        if kind == _TIMESTAMPS:
+            seconds, nanoseconds = struct.unpack("ll", data[: struct.calcsize("ll")])
+            return float(seconds + nanoseconds / 1e9)
+    return time.time()
+
+
 class Datagrams:
     """A UDP socket of the harness's own, connected to the judged program or free (port None)."""
 
@@ -542,8 +552,10 @@ class Datagrams:
         """port: to which it is connected. bound: its own, where it is not connected; 0 for any."""
         self.name = name
         self.program = program
+        self.came_at = 0.0  # when the last one that was taken came, in seconds, by the kernel's clock
         self.socket = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM)
         self.socket.setblocking(False)
+        self.socket.setsockopt(socket.SOL_SOCKET, _TIMESTAMPS, 1)
         if port is None:
             self.socket.bind((address, bound))
         else:
@@ -566,8 +578,9 @@ class Datagrams:
                 ended = self.program is not None and self.program.status() is not None
                 # Refused: the program's end says more.
                 with contextlib.suppress(BlockingIOError, ConnectionRefusedError):
-                    data, sender = self.socket.recvfrom(1 << 16)
+                    data, more, _, sender = self.socket.recvmsg(1 << 16, 256)
                     arrived.append((data, sender[1]))
+                    self.came_at = _stamped(more)
                 return bool(arrived) or ended
 
             with contextlib.suppress(Missed):
@@ -602,12 +615,20 @@ class Datagrams:
 class Listener:
     """A listening socket of the harness's own, for programs that are clients."""
 
-    def __init__(self, address: str = "127.0.0.1") -> None:
-        self.socket = socket.create_server(
-            (address, 0), family=socket.AF_INET6 if ":" in address else socket.AF_INET
-        )
+    def __init__(self, address: str = "127.0.0.1", port: int = 0) -> None:
+        """Throws CouldNotTell if the address has this port already."""
+        try:
+            self.socket = self._made(address, port)
+        except OSError as error:
+            raise CouldNotTell(f"port {port} of {address} is not to be had: {error.strerror}") from None
         self.socket.setblocking(False)
         self.port: int = self.socket.getsockname()[1]
+
+    @staticmethod
+    def _made(address: str, port: int) -> socket.socket:
+        return socket.create_server(
+            (address, port), family=socket.AF_INET6 if ":" in address else socket.AF_INET
+        )
 
     def accept(self, name: str, program: Program, cause: Cause = None) -> Peer:
         """Waits for the program to connect; returns the harness's end of the connection."""

@@ -26,6 +26,7 @@ Look = TypeVar("Look")
 NOTHING: dict[str, str] = {}
 
 _libc = ctypes.CDLL(None, use_errno=True)
+_PIDFD_GETFD = 438
 started: set[int] = set()  # what the harness has started: each is nobody's stray
 _user = 0  # whose processes are looked at, where this one may not look at other users'; 0: its own
 _sees_all = (
@@ -402,6 +403,26 @@ def position(pid: int, descriptor: int) -> int:
     return int(_field(_read(pid, f"fdinfo/{descriptor}"), "pos:") or "0")
 
 
+def socket_option(pid: int, descriptor: int, option: int) -> bytes:
+    """An option (SOL_SOCKET) of a socket of the process's, b"" if it is no socket; pidfd_getfd(2). Throws
+    OSError if it may not be looked at.
+    """
+    process = os.pidfd_open(pid)
+    with with_their_rights(pid):
+        ours = _libc.syscall(_PIDFD_GETFD, process, descriptor, 0)
+        number = ctypes.get_errno()
+    os.close(process)
+    if ours < 0:
+        raise OSError(number, "pidfd_getfd")
+    try:
+        with socket.socket(fileno=ours) as end:
+            return end.getsockopt(socket.SOL_SOCKET, option, 16)
+    except OSError:  # it is no socket
+        with contextlib.suppress(OSError):
+            os.close(ours)
+        return b""
+
+
 @contextlib.contextmanager
 def shared_files(pid: int) -> Iterator[dict[str, int]]:
     """The files that the process has mapped to share them, and that have a name: path to a descriptor."""
@@ -597,6 +618,11 @@ def socket_inodes(members: Iterable[int]) -> set[int]:
     """The inodes of the sockets that these processes hold open."""
     names = [name for member in members for name in descriptors(member).values()]
     return {int(name[8:-1]) for name in names if name.startswith("socket:")}
+
+
+def holders(inode: int) -> list[int]:
+    """The programs' processes, of all that this one has started, that hold this socket open."""
+    return [member for member in family(os.getpid())[1:] if inode in socket_inodes([member])]
 
 
 def own_sockets(pid: int, kinds: tuple[str, ...] = ("tcp", "tcp6", "udp", "udp6")) -> list[Socket]:

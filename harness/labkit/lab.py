@@ -9,7 +9,7 @@ import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from random import Random
+from random import Random, SystemRandom
 from typing import TypeVar
 
 from . import kernel
@@ -23,7 +23,7 @@ from .sanitizers import words_to_sanitizer
 from .server import Server
 from .steps import Cause, CouldNotTell, Failed, show, step
 from .surroundings import ENVIRONMENT, Surroundings, has_ipv6
-from .upper import Upper
+from .upper import Upper, UpperDatagrams
 from .waiting import Missed, await_fact, deadline, poll
 from .witness import Witness, library
 
@@ -46,6 +46,8 @@ class Lab:
     # The same as files, of other labs, too: st_mtime_ns.
     binaries: dict[Path, int] = field(default_factory=dict)
     random: Random = field(default_factory=lambda: Random(1))  # --seed: for checks that draw their input
+    # For what no program may know before, and no right one needs to.
+    secret: Random = field(default_factory=SystemRandom)
     proved: set[str] = field(default_factory=set)  # programs whose sanitizer was seen to report a race
     schedule: str | None = None  # --schedule: what checks of every schedule run instead
     replayed: bool = False  # and whether this one did
@@ -254,13 +256,17 @@ class Lab:
 
     # --- what the harness puts around them
 
-    def listen(self, address: str = "127.0.0.1") -> Listener:
+    def listen(self, address: str = "127.0.0.1", port: int = 0) -> Listener:
         """A listening socket of the harness's own, for a program that is a client."""
-        return Listener(address)
+        return Listener(address, port)
 
-    def upper(self) -> Upper:
+    def upper(self, address: str = "127.0.0.1") -> Upper:
         """A known-good upper server of the harness's own, for a program that is its client."""
-        return Upper()
+        return Upper(address)
+
+    def upper_datagrams(self) -> UpperDatagrams:
+        """The same for datagrams."""
+        return UpperDatagrams()
 
     def datagrams(self, name: str, program: Program | None = None, port: int | None = None) -> Datagrams:
         """A UDP socket of the harness's own; connected to `port` of the program if given."""

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import termios
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import IO
 
@@ -360,13 +360,14 @@ class Program:
                     raise Failed("it has not stood still meanwhile", cause="went_on")
 
     @contextlib.contextmanager
-    def no_descriptor_left(self) -> Iterator[None]:
+    def no_descriptor_left(self, closing: Collection[int] = ()) -> Iterator[None]:
         """While the block runs, the program can open no descriptor more: RLIMIT_NOFILE; prlimit(2).
 
-        An accept that waits already has reserved its descriptor: it takes one more client.
+        An accept that waits already has reserved its descriptor: it takes one more client. closing: those
+        that it is about to close, and that it cannot open again either.
         """
         poll(lambda: kernel.at_rest(self.pid), deadline())  # until then it may be about to close one
-        used = kernel.descriptors(self.pid)
+        used = set(kernel.descriptors(self.pid)) - set(closing)
         lowest_free = next(number for number in range(len(used) + 1) if number not in used)
         try:
             with step(

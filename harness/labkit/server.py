@@ -106,9 +106,38 @@ class Server(Program):
                 raise self.failure(f"the log ends in: {last}" if last else "the log is empty", cause=named)
             current.outcome = "seen"
 
-    def connect(
-        self, name: str, port: int | None = None, receive_buffer: int = 0, segment: int = 0
-    ) -> Peer:
+    def expect_serves_itself(self, peer: Peer) -> None:
+        """The server has the connection, and no other process: what is seen of it is seen of who serves.
+
+        A fact of the kernel; the peer has to be connected still.
+        """
+        with step(f"{self.name} itself, and no other process, has the connection of {peer.name}") as current:
+            peer.expect_accepted()
+            _, theirs = peer.ends()
+            others = {member for end in theirs for member in kernel.holders(end.inode)} - {self.pid}
+            if others or not theirs:
+                rows = [row for member in sorted(others) for row in kernel.table(member)]
+                raise Failed("another process has it, too", cause="served_by_another", details=rows)
+            current.outcome = "seen"
+
+    def expect_port_kept(self, *options: int, cause: Cause = None) -> None:
+        """Its sockets with a port have none of these options, with which others can have the same port."""
+        with step(f"{self.name} lets nobody else have its port") as current:
+            looked_at = True
+            own = {f"socket:[{one.inode}]" for one in kernel.own_sockets(self.pid) if one.port in self.ports}
+            for number, name in self.descriptors().items():
+                if name not in own:
+                    continue
+                try:
+                    shared = any(any(kernel.socket_option(self.pid, number, option)) for option in options)
+                except OSError:  # a machine that does not let the harness look
+                    looked_at = False
+                    continue
+                if shared:
+                    raise self.failure("its socket allows that (SO_REUSEADDR, SO_REUSEPORT)", cause=cause)
+            current.outcome = "seen" if looked_at else "may not be looked at"
+
+    def connect(self, name: str, port: int | None = None, receive_buffer: int = 0, segment: int = 0) -> Peer:
         """Connects a client; `name` is what the steps call it. receive_buffer: bytes, for a client that is to
         be slow. segment: bytes at most in one segment (TCP_MAXSEG): for small ones the kernel has less room.
         """

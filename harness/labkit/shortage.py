@@ -91,3 +91,33 @@ def rests_when_accept_fails(lab: Lab, name: str, *arguments: str, request: bytes
         cat.expect(reply, cause={"accept": "never_again"})
     resting.stop()
     return resting
+
+
+def rests_without_descriptors(lab: Lab, name: str, *arguments: str, request: bytes, reply: bytes) -> None:
+    """The same of a server that serves one client after the other, when the kernel itself gives it none: no
+    call of accept gets past that.
+    """
+    server = lab.server(name, *arguments)
+    ann = server.connect("ann")
+    ann.send(request)
+    ann.expect(reply)
+    inodes = {f"socket:[{end.inode}]" for end in ann.ends()[1]}
+    anns = [number for number, what in server.descriptors().items() if what in inodes]
+    with server.no_descriptor_left(closing=anns):
+        bob = server.connect("bob")
+        bob.send(request)
+        ann.close()
+        wait_until(lambda: "disconnected" in server.stdout.text or server.status() is not None, "ann is gone")
+        server.expect_idle(cause="spins_when_full")
+        wait_until(
+            lambda: REASON in server.stderr.text or server.status() is not None,
+            f"stderr says {REASON!r}",
+            cause="accept_failed_silently",
+        )
+        wait_until(lambda: kernel.at_rest(server.pid) or server.status() is not None, "the server rests")
+        goes_on(server)
+        bob.expect_waiting()
+    with allowing(REST):
+        bob.expect(reply, cause={"accept": "never_again"})
+    expect_told_once(server)
+    server.stop()

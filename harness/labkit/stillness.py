@@ -8,7 +8,6 @@ It never guesses: what cannot be read, or is not known to last for ever, may sti
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import math
 import os
 import signal
@@ -55,9 +54,6 @@ _WAITING: dict[str, tuple[int, int] | None] = {
 _RECEIVING = dict.fromkeys(("read", "readv", "accept", "accept4", "recvfrom", "recvmsg"), socket.SO_RCVTIMEO)
 _SENDING = dict.fromkeys(("write", "writev", "sendto", "sendmsg"), socket.SO_SNDTIMEO)
 _OF_SOCKETS = _RECEIVING | _SENDING
-_PIDFD_GETFD = 438
-
-_libc = ctypes.CDLL(None, use_errno=True)
 
 Look = frozenset[tuple[int, str]]
 
@@ -146,20 +142,7 @@ def gives_up(pid: int) -> bool:
 
 def _times_out(pid: int, descriptor: int, option: int) -> bool:
     """Whether a socket of the process has this time limit, SO_RCVTIMEO or SO_SNDTIMEO."""
-    process = os.pidfd_open(pid)
-    with kernel.with_their_rights(pid):
-        ours = _libc.syscall(_PIDFD_GETFD, process, descriptor, 0)
-        number = ctypes.get_errno()
-    os.close(process)
-    if ours < 0:
-        raise OSError(number, "pidfd_getfd")
-    try:
-        with socket.socket(fileno=ours) as end:
-            return any(end.getsockopt(socket.SOL_SOCKET, option, 16))
-    except OSError:  # it is no socket
-        with contextlib.suppress(OSError):
-            os.close(ours)
-        return False
+    return any(kernel.socket_option(pid, descriptor, option))
 
 
 def _has_timer(pid: int) -> bool:
