@@ -44,8 +44,8 @@ class _Worker(Generic[Task]):
 class Workers(Generic[Task, Answer]):
     """Calls `work(task, slot)` for each task, `jobs` of them at a time, each in a child of this process.
 
-    slot: which of the `jobs` places the child has. A child leads a session of its own, so that a Ctrl-C in the terminal is this process's to tell it, and it
-    ends when this one does.
+    slot: which of the `jobs` places the child has. A child leads a session of its own, so that a Ctrl-C in
+    the terminal is this process's to tell it, and it ends when this one does.
     """
 
     def __init__(

@@ -157,7 +157,8 @@ def check(
     run for a submission. read: anchor of the section in the lab's handout. causes: the likely causes that it
     can name, by the names which the steps of the check use. hidden: not in the students' release. title: one
     line; without it the function's name says it. after: the name of another check of this lab: this one
-    counts only if that one passes. Robustness counts once the server serves. slow: one that takes seconds, and begins before the others.
+    counts only if that one passes. Robustness counts once the server serves. slow: one that takes seconds,
+    and begins before the others.
     """
 
     def declare(function: Callable[..., Any]) -> Callable[..., Any]:
