@@ -44,11 +44,12 @@ quick_tests = harness/tests/facts $(addprefix harness/tests/test_,house_python.p
 	house_handouts.py house_glossary.py house_release.py house_waiting.py house_clinic.py finding.py timelines.py sockets.py \
 	kept.py side_by_side.py)
 
-## make test             what CI runs: the labs, their handouts and releases, and the harness's own code
+## make test             what CI runs: the labs, their handouts and releases, the harness's own code, and attacks on it
 test: all
 	/usr/bin/python3 -m pytest -v --durations=10 $(parallel_tests) -k 'not starter' $(quick_tests)
+	/usr/bin/python3 -m pytest -v --durations=10 harness/tests/test_attacks.py
 
-## make test-long        all tests: attacks, kill matrices, starters, surroundings, classes; more than an hour on two cores
+## make test-long        all tests: references, kill matrices, starters, surroundings, classes; an hour on two cores
 test-long: all
 	/usr/bin/python3 -m pytest -v harness/tests/test_attacks.py harness/tests/test_house_references.py
 	/usr/bin/python3 -m pytest -v --durations=10 $(parallel_tests) --ignore harness/tests/test_attacks.py \
