@@ -479,6 +479,19 @@ def call(pid: int, thread: int) -> list[str]:
     return _look(pid, lambda: _text(f"/proc/{pid}/task/{thread}/syscall"), "").split()
 
 
+def bytes_at(pid: int, place: int, size: int) -> bytes:
+    """What the process has in its memory there; b"" if it has gone."""
+
+    def read() -> bytes:
+        descriptor = os.open(f"/proc/{pid}/mem", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            return os.pread(descriptor, size, place)
+        finally:
+            os.close(descriptor)
+
+    return _look(pid, read, b"")
+
+
 def command(pid: int) -> str:
     """The name of the program, which it can change itself."""
     return _name(f"/proc/{pid}")

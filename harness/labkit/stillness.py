@@ -120,12 +120,8 @@ def selected(pid: int) -> set[int]:
     if len(words) < 9 or calls.names().get(int(words[0]), "") not in ("select", "pselect6"):
         return set()
     count, place = int(words[1], 16) & _FOREVER, int(words[2], 16)
-    with contextlib.ExitStack() as after, contextlib.suppress(OSError), kernel.with_their_rights(pid):
-        memory = after.enter_context(open(f"/proc/{pid}/mem", "rb"))
-        memory.seek(place)
-        bits = int.from_bytes(memory.read(8 * (count // 64 + 1)), sys.byteorder)
-        return {number for number in range(count) if bits >> number & 1}
-    return set()
+    bits = int.from_bytes(kernel.bytes_at(pid, place, 8 * (count // 64 + 1)), sys.byteorder)
+    return {number for number in range(count) if bits >> number & 1}
 
 
 def gives_up(pid: int) -> bool:
