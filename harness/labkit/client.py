@@ -414,6 +414,8 @@ class Peer:
             def answered() -> str:
                 if self.eof or self.error is not None or self.program.status() is not None:
                     return "ended"
+                if self.on_the_way() is None:  # it has closed the connection
+                    return "ended"
                 before = kernel.family_switches(self.program.pid)
                 read = not self.on_the_way() and self.program.has_read()
                 rests = read and kernel.family_at_rest(self.program.pid)
