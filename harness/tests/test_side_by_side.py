@@ -183,6 +183,8 @@ def test_a_run_that_is_ended_leaves_nothing(number: signal.Signals, tmp_path: Pa
     if number != signal.SIGKILL:  # nobody is left to kill what the programs have forked, or to remove files
         assert not leftovers(tmp_path)
         assert not list(scratch.iterdir())
+    for pid in leftovers(tmp_path):
+        os.kill(pid, signal.SIGKILL)
     assert graded(tmp_path)["passes"] == ("pass", True)
 
 
