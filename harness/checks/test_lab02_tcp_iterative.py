@@ -277,18 +277,20 @@ def a_crowd(server: Server, talk: Callable[[Peer], None]) -> None:
             client.close()
 
 
+def expect_little_more(server: Server, before: int, limit: int, what: str, cause: str) -> None:
+    """The server has less than `limit` bytes of memory more than before."""
+    more = kernel.memory(server.pid) - before
+    expect(more < limit, what, otherwise=f"it has {more} bytes more than before", cause=cause)
+
+
 def a_hundred_megabytes(server: Server) -> bytes:
     """A client sends a hundred megabytes without a newline, and no more; returns all that it got."""
     before = kernel.memory(server.pid)
     ann = server.connect("ann")
     ann.send(b"x" * 100_000_000)
     server.expect_serves_itself(ann)
-    more = kernel.memory(server.pid) - before
-    expect(
-        more < 50_000_000,
-        "the server keeps nothing of what it has answered",
-        otherwise=f"it has {more} bytes more than before",
-        cause="bytes_kept",
+    expect_little_more(
+        server, before, 50_000_000, "the server keeps nothing of what it has answered", "bytes_kept"
     )
     ann.half_close()
     return ann.read_to_eof()
@@ -950,22 +952,10 @@ def test_a_line_without_end_takes_no_memory(lab: Lab) -> None:
     bob.send(b"0 0\n")
     bob.expect(b"0\n")
     server.expect_serves_itself(bob)
-    more = kernel.memory(server.pid) - before
-    expect(
-        more < 10_000_000,
-        "the server is about as large as before",
-        otherwise=f"{more} bytes more",
-        cause="unbounded_line",
-    )
+    expect_little_more(server, before, 10_000_000, "the server is about as large as before", "unbounded_line")
     bob.send((b"x" * MAX_LINE + b"\n") * 500)
     bob.expect(b"Bad Syntax\n" * 500)
-    more = kernel.memory(server.pid) - before
-    expect(
-        more < 10_000_000,
-        "it is, after 500 lines of one client, too",
-        otherwise=f"{more} bytes more",
-        cause="lines_kept",
-    )
+    expect_little_more(server, before, 10_000_000, "it is, after 500 lines of one client, too", "lines_kept")
     server.stop()
 
 

@@ -16,7 +16,7 @@ from labkit.steps import CouldNotTell, Failed, step
 from labkit.surroundings import ENVIRONMENT
 
 from .drawing import svg
-from .engine import NO_INPUT, STEPS, Run, Target, as_text, from_text
+from .engine import STEPS, Run, Target, as_text, from_text
 from .search import Exploration, Explorer, Finding, Judge
 from .telling import Story
 
@@ -96,7 +96,7 @@ def target(
     path = lab.require(program, variant)
     if variant == "tsan":
         lab.prove_sanitizer(program)
-    given = lab.file("input", input) if input else NO_INPUT
+    given = lab.file("input", input)
     return Target(
         (str(path), *arguments),
         lab.scratch,

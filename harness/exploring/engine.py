@@ -25,7 +25,6 @@ PATIENCE = (
 )
 
 CHOICES, EVENTS = 1, 2  # what a request wants to know
-NO_INPUT = Path("/dev/null")
 
 # As in schedules.hpp.
 HOW = ("ended", "deadlock", "endless", "misuse", "cannot", "stuck", "spins", "diverged")
@@ -155,7 +154,7 @@ class Target:
     cwd: Path
     env: dict[str, str]
     library: Path  # the compiled schedules.cpp
-    input: Path = NO_INPUT
+    input: Path = Path("/dev/null")
     together: bool = (
         False  # the threads begin together, and what main does between their beginnings and ends is no matter
     )

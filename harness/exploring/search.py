@@ -222,8 +222,9 @@ class Explorer:
 
     def _judged(self, engine: Engine, request: Request, run: Run, judge: Judge) -> tuple[Run, Finding | None]:
         """What is wrong with a run. One that failed in the process of another run is repeated in its own."""
-        finding = None if run.how == "diverged" and request.again else judge(run)
-        if request.again and (finding is not None or run.how == "diverged"):
+        differs = request.again and run.how == "diverged"
+        finding = None if differs else judge(run)
+        if differs or (request.again and finding is not None):
             run = engine.run(replace(request, again=False, wanted=CHOICES))
             if run.how == "diverged":
                 raise _Differs

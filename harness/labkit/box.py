@@ -15,7 +15,6 @@ import contextlib
 import ctypes
 import fcntl
 import functools
-import itertools
 import json
 import math
 import os
@@ -606,9 +605,8 @@ def temporary_directory(prefix: str, mode: int = 0o755, place: Path | None = Non
 
 def sweep() -> None:
     """Removes what killed gradings have left: old temporary directories that nobody holds any more."""
-    for path in itertools.chain.from_iterable(
-        place.glob(TEMPORARY + "*") for place in (Path(tempfile.gettempdir()), IN_MEMORY)
-    ):
+    places = (Path(tempfile.gettempdir()), IN_MEMORY)
+    for path in (path for place in places for path in place.glob(TEMPORARY + "*")):
         with contextlib.suppress(OSError):
             status = path.lstat()
             if (

@@ -414,11 +414,11 @@ class Peer:
             def answered() -> str:
                 if self.eof or self.error is not None or self.program.status() is not None:
                     return "ended"
-                if self.on_the_way() is None:  # it has closed the connection
-                    return "ended"
                 before = kernel.family_switches(self.program.pid)
-                read = not self.on_the_way() and self.program.has_read()
-                rests = read and kernel.family_at_rest(self.program.pid)
+                unread = self.on_the_way()
+                if unread is None:  # it has closed the connection
+                    return "ended"
+                rests = not unread and self.program.has_read() and kernel.family_at_rest(self.program.pid)
                 ours, theirs = self.ends()
                 if len(self.received) > self.taken or any(end.unread for end in ours):
                     return "seen"
@@ -620,17 +620,13 @@ class Listener:
     def __init__(self, address: str = "127.0.0.1", port: int = 0) -> None:
         """Throws CouldNotTell if the address has this port already."""
         try:
-            self.socket = self._made(address, port)
+            self.socket = socket.create_server(
+                (address, port), family=socket.AF_INET6 if ":" in address else socket.AF_INET
+            )
         except OSError as error:
             raise CouldNotTell(f"port {port} of {address} is not to be had: {error.strerror}") from None
         self.socket.setblocking(False)
         self.port: int = self.socket.getsockname()[1]
-
-    @staticmethod
-    def _made(address: str, port: int) -> socket.socket:
-        return socket.create_server(
-            (address, port), family=socket.AF_INET6 if ":" in address else socket.AF_INET
-        )
 
     def accept(self, name: str, program: Program, cause: Cause = None) -> Peer:
         """Waits for the program to connect; returns the harness's end of the connection."""

@@ -201,7 +201,7 @@ def strays(pid: int) -> list[int]:
     """
     with contextlib.suppress(OSError, IndexError):
         parent = int(_text(f"/proc/{pid}/stat").rpartition(")")[2].split()[1])
-        owner = os.stat(f"/proc/{pid}").st_uid
+        owner = _owner(pid)
         beside = [child for child, letter in children(parent).items() if letter not in "ZX"]
         found = [child for child in beside if child != pid and child not in started]
         return [one for child in found if _owner(child) == owner for one in family(child)]
@@ -555,23 +555,18 @@ _STATUS = dict(
 )
 
 
-def sockets(
-    kind: str = "tcp",
-    states: int = sock_diag.ALL,
-    ports: tuple[int, int] = (0, 0),
-    by_netlink: bool | None = None,
-) -> list[Socket]:
+def sockets(kind: str = "tcp", states: int = sock_diag.ALL, by_netlink: bool | None = None) -> list[Socket]:
     """The sockets of the network that the harness and its programs live in.
 
-    kind: tcp, tcp6, udp or udp6. states: of sock_diag. ports: the socket's own and its peer's, 0 for any.
-    by_netlink: for tests; usually where the kernel answers so, else from /proc.
+    kind: tcp, tcp6, udp or udp6. states: of sock_diag. by_netlink: for tests; usually where the kernel
+    answers so, else from /proc.
     """
     if _asks_netlink() if by_netlink is None else by_netlink:
         family = socket.AF_INET6 if kind.endswith("6") else socket.AF_INET
         protocol = socket.IPPROTO_TCP if kind.startswith("tcp") else socket.IPPROTO_UDP
-        rows = sock_diag.dump(family, protocol, states, ports)
+        rows = sock_diag.dump(family, protocol, states)
     else:
-        rows = list(_rows_of_proc(kind, states, ports))
+        rows = list(_rows_of_proc(kind, states))
     return [_socket(kind, row) for row in rows]
 
 
@@ -580,7 +575,10 @@ def _asks_netlink() -> bool:
     return sock_diag.is_available()
 
 
-def _rows_of_proc(kind: str, states: int, ports: tuple[int, int]) -> Iterator[sock_diag.Row]:
+def _rows_of_proc(
+    kind: str, states: int = sock_diag.ALL, ports: tuple[int, int] = (0, 0)
+) -> Iterator[sock_diag.Row]:
+    """states: as of sockets(). ports: the socket's own and its peer's, 0 for any."""
     try:
         lines = _text(f"/proc/self/net/{kind}").splitlines()[1:]
     except FileNotFoundError:  # a system without IPv6
@@ -663,7 +661,7 @@ def connection(one: End, other: End, by_netlink: bool | None = None) -> list[Soc
             if len(found) < 2:
                 found += [
                     entry
-                    for entry in sockets(kind, ports=ports, by_netlink=by_netlink)
+                    for entry in (_socket(kind, row) for row in _rows_of_proc(kind, ports=ports))
                     if {(entry.address, entry.port), (entry.peer_address, entry.peer_port)} == {one, other}
                 ]
     return found

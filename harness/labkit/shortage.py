@@ -55,6 +55,21 @@ def tries_again(server: Server) -> None:
     wait_until(lambda: failed("accept") >= 2, "it has tried again", cause="never_again")
 
 
+def rests(server: Server) -> None:
+    """Its client ann has gone, and there is no descriptor for the next: it says why, sleeps, and lives on."""
+    wait_until(lambda: "disconnected" in server.stdout.text or server.status() is not None, "ann is gone")
+    server.expect_idle(cause="spins_when_full")
+    for child in server.children():
+        server.expect_idle(cause="spins_when_full", child=child)
+    wait_until(
+        lambda: REASON in server.stderr.text or server.status() is not None,
+        f"stderr says {REASON!r}",
+        cause="accept_failed_silently",
+    )
+    wait_until(lambda: kernel.at_rest(server.pid) or server.status() is not None, "the server rests")
+    goes_on(server)
+
+
 def rests_when_accept_fails(lab: Lab, name: str, *arguments: str, request: bytes, reply: bytes) -> Server:
     """The server says once that it has no descriptor, rests, and serves the client that waits when there is
     one again. Returns it: one accept has failed, one client was served, and it has ended.
@@ -70,17 +85,7 @@ def rests_when_accept_fails(lab: Lab, name: str, *arguments: str, request: bytes
     with server.paused():  # one that ends because of the shortage has bob in its backlog
         ann.close()
         bob = server.connect("bob")
-    wait_until(lambda: "disconnected" in server.stdout.text or server.status() is not None, "ann is gone")
-    server.expect_idle(cause="spins_when_full")
-    for child in server.children():
-        server.expect_idle(cause="spins_when_full", child=child)
-    wait_until(
-        lambda: REASON in server.stderr.text or server.status() is not None,
-        f"stderr says {REASON!r}",
-        cause="accept_failed_silently",
-    )
-    wait_until(lambda: kernel.at_rest(server.pid) or server.status() is not None, "the server rests")
-    goes_on(server)
+    rests(server)
     with allowing(REST):
         tries_again(server)
     wait_until(lambda: kernel.at_rest(server.pid), "the server rests")
@@ -107,15 +112,7 @@ def rests_without_descriptors(lab: Lab, name: str, *arguments: str, request: byt
         bob = server.connect("bob")
         bob.send(request)
         ann.close()
-        wait_until(lambda: "disconnected" in server.stdout.text or server.status() is not None, "ann is gone")
-        server.expect_idle(cause="spins_when_full")
-        wait_until(
-            lambda: REASON in server.stderr.text or server.status() is not None,
-            f"stderr says {REASON!r}",
-            cause="accept_failed_silently",
-        )
-        wait_until(lambda: kernel.at_rest(server.pid) or server.status() is not None, "the server rests")
-        goes_on(server)
+        rests(server)
         bob.expect_waiting()
     with allowing(REST):
         bob.expect(reply, cause={"accept": "never_again"})

@@ -50,20 +50,15 @@ class Unavailable(Exception):
     """This kernel does not answer such questions."""
 
 
-def dump(family: int, protocol: int, states: int = ALL, ports: tuple[int, int] = (0, 0)) -> list[Row]:
-    """Returns the sockets of this process's network.
-
-    states: a bit for each state that is wanted. ports: the socket's own and its peer's, 0 for any. Throws
+def dump(family: int, protocol: int, states: int = ALL) -> list[Row]:
+    """Returns the sockets of this process's network; states: a bit for each that is wanted. Throws
     Unavailable.
     """
-    asked = _ASKED.pack(family, protocol, 0, states) + _ENDS.pack(*ports, b"", b"", _NO_COOKIE)
-    message = _HEADER.pack(_HEADER.size + len(asked), _SOCK_DIAG_BY_FAMILY, _REQUEST | _DUMP, 1, 0) + asked
-    try:
-        with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_SOCK_DIAG) as kernel:
-            kernel.send(message)
-            return list(_rows(kernel))
-    except OSError as error:
-        raise Unavailable(str(error)) from None
+    with _answers(
+        _REQUEST | _DUMP,
+        _ASKED.pack(family, protocol, 0, states) + _ENDS.pack(0, 0, b"", b"", _NO_COOKIE),
+    ) as rows:
+        return list(rows)
 
 
 def find(family: int, protocol: int, own: tuple[bytes, int], peer: tuple[bytes, int]) -> Row | None:
@@ -74,16 +69,21 @@ def find(family: int, protocol: int, own: tuple[bytes, int], peer: tuple[bytes, 
     """
     asked = _ASKED.pack(family, protocol, 1 << (_INFO - 1), ALL)
     asked += _ENDS.pack(own[1], peer[1], own[0], peer[0], _NO_COOKIE)
-    message = _HEADER.pack(_HEADER.size + len(asked), _SOCK_DIAG_BY_FAMILY, _REQUEST, 1, 0) + asked
+    with _answers(_REQUEST, asked) as rows:
+        row = next(rows, None)
+    return row if row is not None and row.peer_port == peer[1] else None  # it may be the listener
+
+
+@contextlib.contextmanager
+def _answers(flags: int, asked: bytes) -> Iterator[Iterator[Row]]:
+    """Asks the kernel. Throws Unavailable, also while the rows are read."""
+    message = _HEADER.pack(_HEADER.size + len(asked), _SOCK_DIAG_BY_FAMILY, flags, 1, 0) + asked
     try:
         with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_SOCK_DIAG) as kernel:
             kernel.send(message)
-            row = next(_rows(kernel))
+            yield _rows(kernel)
     except OSError as error:
-        if error.errno == errno.ENOENT:
-            return None
         raise Unavailable(str(error)) from None
-    return row if row.peer_port == peer[1] else None  # it may be the listener
 
 
 def _rows(kernel: socket.socket) -> Iterator[Row]:
@@ -96,6 +96,8 @@ def _rows(kernel: socket.socket) -> Iterator[Row]:
                 return
             if kind == _ERROR:
                 (number,) = struct.unpack_from("=i", answer, at + _HEADER.size)
+                if -number == errno.ENOENT:  # there is no such socket
+                    return
                 raise OSError(-number, "sock_diag")
             told = _TOLD.unpack_from(answer, at + _HEADER.size)
             family, state, timer, _, ends, _, unread, unsent, _, inode = told

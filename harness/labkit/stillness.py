@@ -99,27 +99,32 @@ def waits_for_ever(pid: int, thread: int, at_least: float = math.inf) -> bool:
     state = kernel.state(thread)
     if state in ("Z", "T"):
         return True
-    words = kernel.call(pid, thread)
-    if state != "S" or len(words) < 9:
-        return False
-    name = calls.names().get(int(words[0]), "")
-    arguments = [int(word, 16) for word in words[1:7]]
-    if name not in _WAITING:
+    name, arguments = _call(pid, thread)
+    if state != "S" or name not in _WAITING:
         return False
     limit = _WAITING[name]
     if limit is not None and arguments[limit[0]] & (_FOREVER if limit[1] else ~0) != limit[1]:
-        milliseconds = arguments[limit[0]] if limit[1] else 0  # the others' limit is not in the register
+        # The others' limit is not in the register. Of an int only half of it counts.
+        milliseconds = arguments[limit[0]] & _FOREVER if limit[1] else 0
         if milliseconds < at_least * 1000:
             return False
     return name not in _OF_SOCKETS or not _times_out(pid, arguments[0] & _FOREVER, _OF_SOCKETS[name])
 
 
+def _call(pid: int, thread: int) -> tuple[str, list[int]]:
+    """The system call that the thread is in, and its arguments; "" if it is in none."""
+    words = kernel.call(pid, thread)
+    if len(words) < 9:
+        return "", []
+    return calls.names().get(int(words[0]), ""), [int(word, 16) for word in words[1:7]]
+
+
 def selected(pid: int) -> set[int]:
     """The descriptors that the process's main thread, asleep in select, waits to read from."""
-    words = kernel.call(pid, pid)
-    if len(words) < 9 or calls.names().get(int(words[0]), "") not in ("select", "pselect6"):
+    name, arguments = _call(pid, pid)
+    if name not in ("select", "pselect6"):
         return set()
-    count, place = int(words[1], 16) & _FOREVER, int(words[2], 16)
+    count, place = arguments[0] & _FOREVER, arguments[1]
     bits = int.from_bytes(kernel.bytes_at(pid, place, 8 * (count // 64 + 1)), sys.byteorder)
     return {number for number in range(count) if bits >> number & 1}
 
@@ -127,11 +132,10 @@ def selected(pid: int) -> set[int]:
 def gives_up(pid: int) -> bool:
     """Whether a thread of the process sleeps in a call that SO_RCVTIMEO or SO_SNDTIMEO ends."""
     for thread in kernel.thread_ids(pid):
-        words = kernel.call(pid, thread)
-        option = _OF_SOCKETS.get(calls.names().get(int(words[0]), "")) if len(words) >= 9 else None
-        if option is not None:
+        name, arguments = _call(pid, thread)
+        if name in _OF_SOCKETS:
             with contextlib.suppress(OSError):  # it is gone, or may not be looked at
-                if _times_out(pid, int(words[1], 16) & _FOREVER, option):
+                if _times_out(pid, arguments[0] & _FOREVER, _OF_SOCKETS[name]):
                     return True
     return False
 
