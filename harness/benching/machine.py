@@ -19,6 +19,7 @@ import psutil
 from .schemes import HERE, LIBRARIES, ROOT, Scheme
 
 LOAD_CLIENT = ROOT / "lab07_prefork/load_client"
+FLAGS = "-std=c++20 -O2 -pthread"
 
 
 class Trouble(Exception):
@@ -26,14 +27,14 @@ class Trouble(Exception):
 
 
 def build(programs: list[str]) -> None:
-    """Builds programs, given as paths below the root, as their labs' own Makefiles do."""
+    """Builds programs, given as paths below the root, by their labs' own Makefiles, but optimized."""
     by_lab: dict[str, list[str]] = {}
     for program in programs:
         lab, _, name = program.partition("/")
         by_lab.setdefault(lab, []).append(name)
     for lab, names in by_lab.items():
         subprocess.run(
-            ["make", "-s", "-j2", "-C", str(ROOT / lab), *sorted(set(names))],
+            ["make", "-B", "-s", "-j2", "-C", str(ROOT / lab), f"CXXFLAGS={FLAGS}", *sorted(set(names))],
             check=True,
             stdout=subprocess.DEVNULL,
         )
