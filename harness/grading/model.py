@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,10 @@ PASS, FAIL, COULD_NOT_TELL = "pass", "fail", "could not tell"
 
 class Unusable(Exception):
     """Nothing can be graded like this: the message says why and what to do. Exit status 2."""
+
+
+# Checks at once: much of one is waiting.
+AT_ONCE = 3 * len(os.sched_getaffinity(0))
 
 
 def count(text: str) -> int:
