@@ -513,6 +513,8 @@ def test_upper_server_listens_where_it_is_told(lab: Lab) -> None:
     )
     lab.run("upper_server", "word").expect_status(2).expect_match("^usage: upper_server ", stream="stderr")
     six.stop()
+    for name in ("upper_server", "echo_server", "cas_server", "cas_server_lines"):
+        lab.server(name).expect_private()
     serves_without_standard_streams(lab, "upper_server", request=b"ping", reply=b"PING")
 
 

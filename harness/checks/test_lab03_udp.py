@@ -229,6 +229,9 @@ def test_the_udp_server_speaks_ipv6_and_ends_when_told(lab: Lab) -> None:
     ann.send(b"six")
     ann.expect(b"SIX")
     server.stop()
+    four = udp_server(lab)
+    for other in (four, relay_to(lab, four), take_server(lab)):
+        other.expect_private()
 
 
 @check(points=4, read="goodbye", causes=CLIENT)

@@ -485,6 +485,7 @@ def test_no_client_ends_the_server(lab: Lab) -> None:
     }
     for command, reply in replies.items():
         server = lab.server(*command.split())
+        server.expect_private()
         before = server.descriptors()
         ann, cat = server.connect_all("ann", "cat")
         ann.send(b"1 2\n")
@@ -931,6 +932,7 @@ def test_super_server_makes_a_server_of_cat(lab: Lab) -> None:
     """cat copies its input to its output. It knows no sockets, and a super server makes an echo server
     of it."""
     server = lab.server("super_server", "sleep", "600")
+    server.expect_private()
     zoe = server.connect("zoe")
 
     def asleep() -> list[int]:

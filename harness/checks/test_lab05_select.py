@@ -990,6 +990,7 @@ def test_no_client_ends_a_server(lab: Lab) -> None:
     for name in SERVERS:
         with step(f"rude clients of {name}", quiet=True):
             server = lab.server(name, listeners=listeners_of(name))
+            server.expect_private()
             for rude in server.connect_all("one", "two", "three"):
                 rude.send(b"0 1\n" * 500)
                 rude.close()

@@ -50,6 +50,7 @@ def test_no_client_ends_the_server(lab: Lab) -> None:
     else."""
     for name, words in SERVING:
         server = lab.server(name, *words)
+        server.expect_private()
         ann, bob, cat = server.connect_all("ann", "bob", "cat")
         ann.send(b"1 2\n")
         ann.reset()

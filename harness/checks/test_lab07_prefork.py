@@ -354,6 +354,7 @@ def test_children_end_with_their_parent_even_by_sigkill(lab: Lab) -> None:
     parent."""
     for program in ("bytes_server", "bytes_server_counted"):
         server = lab.server(program, "-n", "4")
+        server.expect_private()
         expect_children(server, 4)
         expect_in_accept(server, 4, cause=None)
         busy = server.connect("busy")
@@ -523,6 +524,7 @@ def test_one_child_holds_a_connection_and_the_parent_does_not(lab: Lab) -> None:
     have it.
     """
     server = lab.server("bytes_server_passing", "-n", "4")
+    server.expect_private()
     expect_started(server, 4)
     seen = set()
     clients = server.connect_all("ann", "bob", "cat")

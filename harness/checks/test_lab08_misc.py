@@ -564,6 +564,7 @@ def is_refused(server: Server, name: bytes, cause: str | None = None, reason: by
 def files_arrive(lab: Lab, program: str) -> None:
     where = directory(lab)
     server = lab.server(program, str(where))
+    server.expect_private()
     for size in (0, 1, 65535, 65536, 65537, 1_000_003):
         content = lab.random.randbytes(size)
         (where / "file").write_bytes(content)
@@ -1254,6 +1255,7 @@ def all_get(clients: Iterable[Peer], line: bytes, cause: str | None = None) -> N
 
 def names_are_given_once(lab: Lab, program: str) -> None:
     server = lab.server(program)
+    server.expect_private()
     ann = joined(server, "ann")
     bob = server.connect("bob")
     bob.expect(PROMPT)

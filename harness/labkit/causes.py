@@ -62,6 +62,8 @@ COMMON_CAUSES = {
     "answer what has come before you wait for more.",
     "port_ignored": "The server listens at another port than it was told.",
     "address_ignored": "The server listens at another address than it was told.",
+    "open_to_the_network": "The server listens at an address that other machines can reach, and nobody asked "
+    "for that: without -a it is 127.0.0.1.",
     "port_not_in_network_order": "The two bytes of the port are exchanged: a socket address has them in the "
     "network's order (htons).",
     "port_told_in_network_order": "The two bytes of the port are exchanged in what was printed: a socket "

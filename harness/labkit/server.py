@@ -16,7 +16,7 @@ from . import kernel
 from .client import Peer
 from .last_words import evident_cause, last_words
 from .program import Program, raise_if_unwritten
-from .steps import Cause, CouldNotTell, Failed, difference, step
+from .steps import Cause, CouldNotTell, Failed, difference, expect, step
 from .waiting import Missed, await_fact
 
 
@@ -26,6 +26,7 @@ class Server(Program):
     serves = True
     ports: list[int]
     address: str
+    open_to: list[str]  # the addresses as the kernel has them
 
     @property
     def port(self) -> int:
@@ -69,6 +70,7 @@ class Server(Program):
         found = sockets(self.pid) or found
         _expect_asked(found, *asked)
         self.ports = [entry.port for entry in found]
+        self.open_to = [entry.address for entry in found]
         self.address = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(found[0].address, found[0].address)
         spelled = [
             f"listening on [{s.address}]:{s.port}"
@@ -86,6 +88,15 @@ class Server(Program):
             swapped = sorted(lines) == sorted(other_order)
             cause = "port_told_in_network_order" if swapped else "wrong_first_line"
             raise Failed(what, rung="listen", cause=cause, details=details)
+
+    def expect_private(self) -> None:
+        """Without -a it listens on the loopback, which no other machine can reach."""
+        expect(
+            set(self.open_to) == {"127.0.0.1"},
+            f"{self.name} listens at 127.0.0.1 alone",
+            otherwise=", ".join(self.open_to),
+            cause="open_to_the_network",
+        )
 
     def expect_logged(self, word: str, peer: Peer, cause: Cause = "other_log") -> None:
         """Waits until the log has the line `word HOST:PORT` for this client; `word` is connected or

@@ -379,10 +379,9 @@ def test_the_attack_is_held_for_an_ordinary_user(name: str, ordinary: Surroundin
 @pytest.fixture(scope="module")
 def verdicts(surroundings: Surroundings) -> dict[str, str]:
     """Of the kill matrix's mistakes, each with a trick that is to hide it."""
-    found: dict[str, str] = {}
-    for lab in sorted(set(TRICKS.values())):
-        found |= surroundings.tricks(lab)
-    return found
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        of_labs = pool.map(surroundings.tricks, sorted(set(TRICKS.values())))
+        return {name: verdict for of_lab in of_labs for name, verdict in of_lab.items()}
 
 
 @pytest.mark.parametrize("name", TRICKS)
