@@ -222,7 +222,7 @@ def test_every_schedule_answers_each_client(lab: Lab) -> None:
 def test_every_schedule_of_a_pool_answers_each_client(lab: Lab) -> None:
     """Three clients and two threads; a loop that is told of each reply, and must find it there."""
     for service in services.POOLS:
-        serve(lab, service, seeds=500, sanitized=6)
+        serve(lab, service, seeds=1500, sanitized=6)
 
 
 @check(points=1, read="schedules", causes=SERVERS, slow=True)
