@@ -10,6 +10,7 @@ from collections.abc import Callable
 from labkit import CouldNotTell, Lab, Run, Server, check, expect, kernel, shortage, show, step, wait_until
 from labkit.client import Peer
 from labkit.services import DATE, DATED, dated_anew
+from labkit.short_sends import send_ends_early
 from labkit.steps import Cause
 from labkit.supervised import serves_without_standard_streams
 from labkit.upper import Upper
@@ -249,22 +250,6 @@ def leaves_while_send_waits(server: Server, size: int) -> None:
     bob = server.connect("bob")
     bob.expect_accepted()
     bob.close()
-
-
-def send_ends_early(server: Server, data: bytes) -> tuple[bytes, bytes]:
-    """A signal ends a send that waits and has taken a part: SIGSTOP and SIGCONT do; signal(7). No library is
-    needed for that. Returns what the server's client could send, and all that came back.
-    """
-    ann = server.connect("ann", receive_buffer=4096)
-    taken = ann.send_unread(data)
-    if taken == len(data):
-        raise CouldNotTell("its send did not wait")
-    with server.paused():
-        pass
-    ann.half_close()
-    got = ann.read_to_eof()
-    ann.close()
-    return data[:taken], got
 
 
 def a_crowd(server: Server, talk: Callable[[Peer], None]) -> None:
@@ -1012,8 +997,6 @@ def test_no_client_ends_cas_server_lines(lab: Lab) -> None:
 @check(points=4, read="accept-fails", causes=shortage.CAUSES, after="upper_server_answers_in_upper_case")
 def test_a_server_without_descriptors_rests(lab: Lab) -> None:
     """accept fails at once while the system has no descriptor: the server says so, rests, and goes on."""
-    shortage.rests_without_descriptors(lab, "upper_server", request=b"ping\n", reply=b"PING\n")
-    shortage.rests_without_descriptors(lab, "cas_server_lines", request=b"0 0\n", reply=b"0\n")
     shortage.rests_when_accept_fails(lab, "upper_server", request=b"ping\n", reply=b"PING\n")
     shortage.rests_when_accept_fails(lab, "cas_server_lines", request=b"0 0\n", reply=b"0\n")
 

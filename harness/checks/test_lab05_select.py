@@ -7,8 +7,9 @@ from labkit import Lab, Server, check, expect, kernel, shortage, step, wait_unti
 from labkit.client import Peer, converse
 from labkit.program import Program
 from labkit.services import DATE, LARGEST, ONE_DIGIT_DAY, counts_out_bytes, expect_echo
+from labkit.short_sends import send_ends_early
 from labkit.steps import Cause, Failed
-from labkit.waiting import deadline, poll
+from labkit.waiting import allowing, deadline, poll
 
 MUCH = 50 << 20  # bytes: more than the kernel's buffers hold, by far
 
@@ -273,6 +274,15 @@ def nothing_is_lost_when_send_takes_nothing(
         answers(bob, text, cause=lost(bob))
 
 
+def all_comes_back(server: Server, cause: str) -> None:
+    """Of what a client sends while it reads nothing, no byte is lost: the kernel itself takes a part of a
+    send, or nothing."""
+    for _ in range(2):
+        sent, got = send_ends_early(server, b"q" * MUCH)
+        back = got.lower().count(b"q")
+        expect(back == len(sent), f"all {len(sent)} bytes come back", otherwise=f"{back} do", cause=cause)
+
+
 def does_not_sleep_on(server: Server, client: Peer, text: bytes) -> None:
     """The client is answered, and the server is not seen asleep meanwhile while the request lies unread."""
     with step(f"{client.name} is served at once", quiet=True):
@@ -341,6 +351,15 @@ def a_server_tries_again(
     with step("no client leaves, and ann is never silent", quiet=True):
         wait_until(bob_is_served, "bob is served", cause="never_again")
     rests_again(full)
+    full.stop()
+    # The same by the kernel, past which no call of accept gets.
+    server = lab.server(name, variant=variant)
+    with server.no_descriptor_left():
+        ann, bob = server.connect_all("ann", "bob")
+        server.expect_match(shortage.REASON, stream="stderr", cause="accept_failed_silently")
+        server.expect_idle(cause="spins_when_full")
+    with allowing(shortage.REST), step("no client leaves, and ann is silent"):
+        answers(bob, b"waits", cause="never_again")
 
 
 def rests_again(server: Server) -> None:
@@ -402,6 +421,7 @@ def test_select_serves_every_client(lab: Lab) -> None:
     server.expect_match(r"^connected 127\.0\.0\.1:\d+\n3 clients connected$")
     slow = lab.server("upper_server", faults={"send": 7})
     answers(slow.connect("dan"), b"every byte, seven at a time", cause={"bytes": "short_send"})
+    all_comes_back(server, "short_send")
 
 
 @check(points=3, read="select", causes=LOOP, after="select_serves_every_client")
@@ -674,6 +694,8 @@ def test_echo_serves_two_ports(lab: Lab) -> None:
     bob.reset()
     echoes(silent, b"Galahad")
     server.expect_idle()
+    server = lab.server("echo_server", listeners=2)
+    all_comes_back(server, "short_send")
     each_gets_a_turn(lab.server("echo_server", listeners=2), b"x" * 60000, b"y")
 
 
@@ -725,6 +747,7 @@ def test_echo_loses_nothing_of_what_waits(lab: Lab) -> None:
     bob = server.connect("bob")
     echoes(bob, b"short pieces", cause={"bytes": "rest_lost"})
     nothing_is_lost_when_send_takes_nothing(lab, "echo_server_writes", echoes)
+    all_comes_back(lab.server("echo_server_writes", listeners=2), "rest_lost")
     ann = server.connect("ann")
     with server.paused():
         ann.send(b"a" * 3000)

@@ -327,6 +327,17 @@ def test_children_that_cannot_live_are_not_started_in_a_tight_loop(lab: Lab) -> 
     expect_children(server, 4, cause="never_replaced")
     ask(server)
     server.stop()
+    server = lab.server("bytes_server", "-n", "4")
+    expect_children(server, 4)
+
+    def rests() -> bool:
+        """Kills what lives; whether the parent sleeps then, and has not started others."""
+        for child in living(server):
+            server.kill_child(child)
+        return kernel.at_rest(server.pid) and not living(server)
+
+    with step("each child is killed as soon as it is seen", quiet=True):
+        wait_until(rests, "the parent sleeps before it starts others", cause="tight_loop")
 
 
 @check(points=2, read="replacing", causes=CHILDREN)
@@ -346,6 +357,23 @@ def test_a_fork_that_fails_is_tried_again(lab: Lab) -> None:
     server.expect_match(r"fork: Cannot allocate memory$", stream="stderr", cause="fork_failure_untold")
     ask(server)
     server.stop()
+    server = lab.server("bytes_server", "-n", "3")
+    if not server.can_be_refused():
+        return
+    victim = min(expect_children(server, 3))
+    with server.no_process_left():
+        server.kill_child(victim)
+        server.expect_match(
+            "fork: Resource temporarily unavailable$", stream="stderr", cause="fork_failure_untold"
+        )
+    wait_until(
+        lambda: len(living(server) - {victim}) == 3 or server.status() is not None,
+        "three children live again",
+        cause="never_replaced",
+        instead=lambda: f"{len(living(server) - {victim})} live",
+    )
+    expect(server.status() is None, "the server lives", otherwise="it has ended", cause="fork_failure_fatal")
+    ask(server)
 
 
 @check(points=6, read="no-orphans", causes=CHILDREN)

@@ -17,6 +17,7 @@ from labkit.box import IN_MEMORY, temporary_directory
 from labkit.client import Peer
 from labkit.instructions import holding
 from labkit.program import Program
+from labkit.short_sends import reply_ends_early
 from labkit.steps import Cause, CouldNotTell, difference
 from labkit.stillness import selected, waits_for_ever
 from labkit.waiting import allowing, deadline, poll
@@ -592,6 +593,10 @@ def test_a_sendfile_that_takes_little_is_repeated(lab: Lab) -> None:
     (where / "file").write_bytes(content)
     server = lab.server(SENDFILE, str(where), faults={"sendfile": 1000})
     is_answered(server, b"file", b"OK 50000\n" + content, cause="not_everything")
+    large = content * 400
+    (where / "large").write_bytes(large)
+    ann = reply_ends_early(lab.server(SENDFILE, str(where)), b"large\n")
+    ann.expect(b"OK %d\n" % len(large) + large, cause="not_everything")
 
 
 @check(points=3, read="outside-the-directory", causes=DIRECTORY)
