@@ -3,7 +3,7 @@
 import signal
 from collections.abc import Callable
 
-from labkit import Lab, Server, check, expect, kernel, shortage, step, wait_until
+from labkit import Lab, Server, check, expect, kernel, secret_word, shortage, step, wait_until
 from labkit.client import Peer, converse
 from labkit.program import Program
 from labkit.services import DATE, LARGEST, ONE_DIGIT_DAY, counts_out_bytes, expect_echo
@@ -94,14 +94,16 @@ def one_loop(server: Program) -> None:
 
 
 def answers(peer: Peer, text: bytes, cause: Cause = None) -> None:
-    """The client gets its text in upper case, from the one loop."""
+    """The client gets its text and a drawn word in upper case, from the one loop."""
+    text += secret_word()
     peer.send(text, cause=cause)
     peer.expect(text.upper(), cause=cause)
     one_loop(peer.program)
 
 
 def echoes(peer: Peer, text: bytes, cause: Cause = None) -> None:
-    """The client gets its text as the echo service has it."""
+    """The client gets its text and a drawn word as the echo service has it."""
+    text += secret_word()
     peer.send(text, cause=cause)
     expect_echo(peer, text, cause)
     one_loop(peer.program)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 
-from labkit import Failed, Lab, Server, check, expect, kernel, shortage, step, wait_until
+from labkit import Failed, Lab, Server, check, expect, kernel, secret_word, shortage, step, wait_until
 from labkit.box import IN_MEMORY, temporary_directory
 from labkit.client import Peer
 from labkit.instructions import holding
@@ -1286,13 +1286,14 @@ def all_others_get_what_one_says(lab: Lab, program: str) -> None:
     ann = joined(server, "ann")
     bob = joined(server, "bob", ann)
     cat = joined(server, "cat", ann, bob)
-    ann.send(b"hello\n\n/who\n")
-    all_get((bob, cat), b"ann: hello", cause="not_to_all")
+    said, private = secret_word(), secret_word()
+    ann.send(b"hello %b\n\n/who\n" % said)
+    all_get((bob, cat), b"ann: hello " + said, cause="not_to_all")
     ann.expect(b"* Here: ann, bob, cat\n", cause={"bytes": "told_itself"})
     bob.send(
-        b"/msg cat this is private\n/msg zed hello\n/msg cat\n/msg\n/msg  cat x\n/dance\n/who else\nopen\n"
+        b"/msg cat this is %b\n/msg zed hello\n/msg cat\n/msg\n/msg  cat x\n/dance\n/who else\nopen\n" % private
     )
-    cat.expect(b"bob (private): this is private\n", cause="command_wrong")
+    cat.expect(b"bob (private): this is %b\n" % private, cause="command_wrong")
     bob.expect(b"* No such name\n" + b"* Unknown command\n" * 2, cause="command_wrong")
     bob.expect_match(rb"\* (?:No such name|Unknown command)\n", cause="command_wrong")
     bob.expect(b"* Unknown command\n" * 2, cause="command_wrong")
@@ -1349,14 +1350,15 @@ def lines_are_put_together(lab: Lab, program: str) -> None:
     server = lab.server(program)
     ann = joined(server, "ann")
     bob = joined(server, "bob", ann)
-    for byte in b"slow\n":
+    slow, one, two, three = (secret_word(4) for _ in range(4))
+    for byte in slow + b"\n":
         bob.send(bytes([byte]))
         bob.expect_read()
-    ann.expect(b"bob: slow\n", cause="recv_taken_for_line")
-    bob.send(b"one\ntwo\nthr")
-    all_get((ann,), b"bob: one\nbob: two", cause="recv_taken_for_line")
-    bob.send(b"ee\n" + b"x" * 1024 + b"\n")
-    ann.expect(b"bob: three\nbob: " + b"x" * 1024 + b"\n", cause="line_limit_wrong")
+    ann.expect(b"bob: " + slow + b"\n", cause="recv_taken_for_line")
+    bob.send(one + b"\n" + two + b"\n" + three[:2])
+    all_get((ann,), b"bob: %b\nbob: %b" % (one, two), cause="recv_taken_for_line")
+    bob.send(three[2:] + b"\n" + b"x" * 1024 + b"\n")
+    ann.expect(b"bob: " + three + b"\nbob: " + b"x" * 1024 + b"\n", cause="line_limit_wrong")
     bob.send(b"half a li")
     bob.half_close()
     bob.expect_eof()
