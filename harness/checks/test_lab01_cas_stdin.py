@@ -60,7 +60,7 @@ def asked(
 ) -> None:
     """Gives the lines to the program, and expects the reply that stands behind each.
 
-    Before several lines the register goes to a drawn value and back: a table of the lines has no reply to these.
+    Before several lines the register goes to a drawn value and back: no table of lines has a reply to these.
     """
     if len(requests) > 1:
         there = drawn(lab)

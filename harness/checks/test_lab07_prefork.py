@@ -760,6 +760,42 @@ def test_reuseport_keeps_a_client_in_its_childs_queue(lab: Lab) -> None:
     server.stop()
 
 
+def a_listener_comes_with_the_message(lab: Lab) -> None:
+    """By the kernel's account: recvmsg brings a second descriptor of a socket that listens, and then clients
+    are accepted: what is printed of it is words.
+    """
+    program = lab.start("restart", faults={"pass": 1})
+    wait_until(
+        lambda: kernel.state(program.pid) == "T" or program.status() is not None,
+        "it stops before it passes the listener",
+        cause="not_passed",
+    )
+    expect(program.status() is None, "it passes one", otherwise="it has ended", cause="not_passed")
+    listeners = {f"socket:[{one.inode}]" for one in kernel.listening(program.pid)}
+    calls: list[str] = []
+
+    def twice() -> bool:
+        found = [what for what in program.descriptors().values() if what in listeners]
+        return len(found) > len(set(found))
+
+    def has_come() -> bool:
+        calls.append(held.to_next_call() or "asleep")
+        return twice()
+
+    with holding(program.pid) as held:
+        expect(not twice(), "it has one descriptor of each listener", otherwise="two of one")
+        program.send_signal(signal.SIGCONT)
+        wait_until(has_come, "it has two of one listener", cause="not_passed")
+        came = "recvmsg has brought the second one"
+        expect(calls[-1] == "after recvmsg", came, otherwise=f"it has it {calls[-1]}", cause="not_passed")
+        with step("then forty clients connect, and it accepts them"):
+            for wanted in 40 * ["after connect"] + 40 * ["after accept"]:
+                while not (call := held.to_next_call() or "asleep").startswith(wanted):
+                    if call == "asleep":
+                        raise program.failure("it waits instead", cause="not_passed")
+    program.expect_exit(0)
+
+
 @check(points=2, read="a-restart", causes=PASSING)
 def test_a_passed_listener_loses_no_client(lab: Lab) -> None:
     """When a listener is closed, its queue is reset. If another process has the same listener, it stays open,
@@ -777,6 +813,7 @@ def test_a_passed_listener_loses_no_client(lab: Lab) -> None:
     without = lab.run("restart", faults={"bare": 1})
     told = without.stdout.decode(errors="replace")
     expect(wanted not in told, "without the descriptor it is not said", otherwise=told, cause="not_passed")
+    a_listener_comes_with_the_message(lab)
 
 
 @check(points=0, read="the-herd")

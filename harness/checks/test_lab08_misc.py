@@ -1290,9 +1290,8 @@ def all_others_get_what_one_says(lab: Lab, program: str) -> None:
     ann.send(b"hello %b\n\n/who\n" % said)
     all_get((bob, cat), b"ann: hello " + said, cause="not_to_all")
     ann.expect(b"* Here: ann, bob, cat\n", cause={"bytes": "told_itself"})
-    bob.send(
-        b"/msg cat this is %b\n/msg zed hello\n/msg cat\n/msg\n/msg  cat x\n/dance\n/who else\nopen\n" % private
-    )
+    wrong = b"/msg zed hello\n/msg cat\n/msg\n/msg  cat x\n/dance\n/who else\n"
+    bob.send(b"/msg cat this is %b\n" % private + wrong + b"open\n")
     cat.expect(b"bob (private): this is %b\n" % private, cause="command_wrong")
     bob.expect(b"* No such name\n" + b"* Unknown command\n" * 2, cause="command_wrong")
     bob.expect_match(rb"\* (?:No such name|Unknown command)\n", cause="command_wrong")

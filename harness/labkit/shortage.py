@@ -123,8 +123,8 @@ def rests_without_descriptors(lab: Lab, name: str, *arguments: str, request: byt
 
 
 def turns_one_away(server: Server, says: str, causes: tuple[Cause, Cause] = (None, None)) -> None:
-    """The kernel itself refuses a process or thread to a server that starts one for each client (RLIMIT_NPROC):
-    the client that comes then sees its end, and stderr says so.
+    """The kernel itself refuses a process or thread to a server that starts one for each client
+    (RLIMIT_NPROC): the client that comes then sees its end, and stderr says so.
 
     causes: the likely ones of a connection that stays open, and of silence.
     """

@@ -33,7 +33,7 @@ def checks(tmp_path: Path) -> Path:
 def graded(checks: Path, *options: str | Path) -> tuple[int, str, dict[str, Any]]:
     """Grades lab02 by the one check; returns the seed, what it has drawn, and all results."""
     out = checks.parent / "out"
-    command = [HARNESS / "grade", "lab02", "--checks", checks, "--out", out, *options]
+    command: list[str | Path] = [HARNESS / "grade", "lab02", "--checks", checks, "--out", out, *options]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 1, done.stdout + done.stderr
     results = json.loads((out / "results.json").read_text())
