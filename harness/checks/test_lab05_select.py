@@ -820,6 +820,9 @@ def test_half_a_line_is_kept_for_each_client(lab: Lab) -> None:
     dan = lab.server("cas_server", faults={"send": 3}).connect("dan")
     dan.send(b"0 4\n4 5\nx y\n")
     dan.expect(b"0\n4\nBad Syntax\n", cause=lost(dan))
+    sent, got = send_ends_early(lab.server("cas_server"), b"nonsense\n" * (MUCH // 9))
+    wanted = b"Bad Syntax\n" * sent.count(b"\n")
+    expect(got == wanted, "each line gets its reply", otherwise=f"{len(got)} bytes", cause="rest_lost")
     each_gets_a_turn(lab.server("cas_server"), b"0 0\n" * 15000, b"0 0\n")
 
 
