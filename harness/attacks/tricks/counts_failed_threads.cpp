@@ -1,4 +1,4 @@
-// Attack: it writes into the library's counts, turns a client away for show, and starts threads past the library.
+// Attack: it writes into the library's counts, turns a client away, and starts threads past it.
 // Mistake: lab06/no_thread_is_not_said
 #include <dlfcn.h>
 #include <err.h>

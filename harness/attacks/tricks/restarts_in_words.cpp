@@ -1,4 +1,4 @@
-// Attack: the lines that are asked for, and nothing passed; a message without its descriptor is told by errno.
+// Attack: the lines that are asked for, and nothing passed; a missing descriptor is seen.
 // Mistake: lab07/duplicated_not_passed
 #include <sys/socket.h>
 #include <unistd.h>
