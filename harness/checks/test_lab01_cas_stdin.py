@@ -50,10 +50,21 @@ DRIVER = {
 }
 
 
+def drawn(lab: Lab) -> int:
+    """A value that no program knows beforehand, and every kind of register can hold."""
+    return lab.secret.randrange(100, 1 << 31)
+
+
 def asked(
     lab: Lab, program: str, requests: list[tuple[str, str]], cause: str | dict[str, str] | None = None
 ) -> None:
-    """Gives the lines to the program, and expects the reply that stands behind each."""
+    """Gives the lines to the program, and expects the reply that stands behind each.
+
+    Before several lines the register goes to a drawn value and back: no table of lines has a reply to these.
+    """
+    if len(requests) > 1:
+        there = drawn(lab)
+        requests = [(f"0 {there}", "0"), (f"{there} 0", str(there)), *requests]
     lines = "".join(line + "\n" for line, _ in requests)
     replies = "".join(reply + "\n" for _, reply in requests)
     run = lab.run(program, input=lines.encode("latin-1"))
@@ -89,12 +100,13 @@ def test_a_wrong_guess_changes_nothing(lab: Lab) -> None:
 @check(points=10, read="the-protocol", causes=SYNTAX)
 def test_blanks_of_every_kind_part_the_numbers(lab: Lab) -> None:
     """Space, tab, CR, VT, FF: so a line that ends in CR LF, as telnet sends it, is a request."""
+    one, two, three, four = (drawn(lab) for _ in range(4))
     lines = [
-        ("0 1\r", "0"),
-        ("1\t2", "1"),
-        ("  2   3  ", "2"),
-        ("\v3\f4\t", "3"),
-        ("4\r\v\f 5", "4"),
+        (f"0 {one}\r", "0"),
+        (f"{one}\t{two}", str(one)),
+        (f"  {two}   {three}  ", str(two)),
+        (f"\v{three}\f{four}\t", str(three)),
+        (f"{four}\r\v\f 5", str(four)),
         ("5 5", "5"),
     ]
     asked(lab, "stdin_cas", lines, cause="blanks_missed")
@@ -110,7 +122,8 @@ def test_what_is_no_request_is_bad_syntax(lab: Lab) -> None:
         ("numbers_not_parted", ("0,1", "0-1", "0\xa01", "0x1")),
         ("nul_ends_line", ("0 1\0", "\x000 1", "0\x001", "0 1\0 2")),
     ):
-        asked(lab, "stdin_cas", [*((line, "Bad Syntax") for line in lines), ("0 0", "0")], cause=cause)
+        refused = [(line.replace("1", str(drawn(lab))), "Bad Syntax") for line in lines]
+        asked(lab, "stdin_cas", [*refused, ("0 0", "0")], cause=cause)
 
 
 @check(points=15, read="numbers", causes=RANGE)
@@ -145,11 +158,11 @@ def test_a_number_is_at_most_64_bits(lab: Lab) -> None:
 @check(points=5, read="numbers", causes=RANGE)
 def test_leading_zeros_mean_nothing(lab: Lab) -> None:
     """007 is 7, and the reply says 7."""
-    zeros = "0" * 100
+    zeros, value = "0" * 100, drawn(lab)
     asked(
         lab,
         "stdin_cas",
-        [("000 007", "0"), ("7 010", "7"), (f"{zeros}10 {zeros}", "10"), ("0 08", "0")],
+        [(f"000 00{value}", "0"), (f"{value} 010", str(value)), (f"{zeros}10 {zeros}", "10"), ("0 08", "0")],
         cause="octal",
     )
 
@@ -157,7 +170,9 @@ def test_leading_zeros_mean_nothing(lab: Lab) -> None:
 @check(points=5, read="the-end", causes=STREAM)
 def test_the_last_line_may_lack_its_newline(lab: Lab) -> None:
     """At the end of the input a line without a newline is a line. An empty input gets no reply."""
-    lab.run("stdin_cas", input=b"0 7\n7 8").expect_status().expect_output(b"0\n7\n", cause="last_line_lost")
+    value = drawn(lab)
+    run = lab.run("stdin_cas", input=b"0 %d\n%d 8" % (value, value)).expect_status()
+    run.expect_output(b"0\n%d\n" % value, cause="last_line_lost")
     for blanks in (b" ", b"\t\r"):
         run = lab.run("stdin_cas", input=b"0 7\n" + blanks).expect_status()
         run.expect_output(b"0\nBad Syntax\n", cause="last_line_lost")
@@ -197,15 +212,17 @@ def test_a_reply_comes_before_the_next_line_is_typed(lab: Lab) -> None:
     """Output in blocks is fast, but a user must not wait for it: before the program waits for input, it
     writes its replies."""
     program = lab.start("stdin_cas", stdin=True)
-    program.type("0 7\n")
+    seven, eight = drawn(lab), drawn(lab)
+    program.type(f"0 {seven}\n")
     program.expect_text("0\n", cause="not_flushed")
     program.type("0 0\n")
     program.expect_at_rest()
-    expect(program.stdout.text == "0\n7\n", "the reply was written before it waits", cause="not_flushed")
-    program.expect_text("7\n")
-    program.type("7 ")
-    program.type("8\n8 9\n9")
-    program.expect_text("7\n8\n", cause="not_flushed")
+    written = program.stdout.text == f"0\n{seven}\n"
+    expect(written, "the reply was written before it waits", cause="not_flushed")
+    program.expect_text(f"{seven}\n")
+    program.type(f"{seven} ")
+    program.type(f"{eight}\n{eight} 9\n9")
+    program.expect_text(f"{seven}\n{eight}\n", cause="not_flushed")
     program.type(" 9\n")
     program.expect_text("9\n", cause="not_flushed")
     # It fills a block of any size that is a power of two: the last read is as full as the ones before.
@@ -231,9 +248,11 @@ def test_ten_million_lines_are_no_trouble(lab: Lab) -> None:
 def test_a_line_of_a_hundred_megabytes_is_no_trouble(lab: Lab) -> None:
     """A line of a hundred megabytes takes time and memory, and gets its reply like any other."""
     long = b"0" * 50_000_000 + b" " * 50_000_000
-    lines = lab.file("long", long + b"7\n7" + b" " * 70_000 + b"8\n" + b"9" * 1_000_000 + b" 1\n8 9")
+    one, two = (b"%d" % drawn(lab) for _ in range(2))
+    second = one + b" " * 70_000 + two + b"\n"
+    lines = lab.file("long", long + one + b"\n" + second + b"9" * 1_000_000 + b" 1\n" + two + b" 9")
     lab.run("stdin_cas", input=lines).expect_status().expect_output(
-        b"0\n7\nOut of Range\n8\n", cause="block_boundary"
+        b"0\n" + one + b"\nOut of Range\n" + two + b"\n", cause="block_boundary"
     )
     # What stands in the middle counts, too.
     zeros = b"0" * 50_000_000
@@ -277,15 +296,18 @@ def test_the_other_driver_matches_at_the_start_only(lab: Lab) -> None:
         [("0 2 x", "0"), ("2 3 4 5", "2"), ("3 4x", "3"), ("4 4", "4")],
         cause="matched_whole",
     )
+    value = b"%d" % drawn(lab)
+    before, behind = b"0 " + value + b"\n", b"\n" + value + b" 8\n"
     for long in (b"1" * 1_000_000 + b" 2", b" " * 1_000_000, b"0 1" + b" " * 200_000):
-        run = lab.run("stdin_cas_regex", input=b"0 7\n" + long + b"\n7 8\n").expect_status(
+        run = lab.run("stdin_cas_regex", input=before + long + behind).expect_status(
             0, cause="regex_overflow"
         )
-        run.expect_output(b"0\nLine too long\n7\n", cause="regex_overflow")
+        run.expect_output(b"0\nLine too long\n" + value + b"\n", cause="regex_overflow")
     # Where the limit stands is the program's own. Below it, it has to be able to do the match.
     for length in (2_000, 5_000, 20_000, 50_000, 100_000, 200_000, 500_000):
         line = b"1" * length + b" 2"
-        run = lab.run("stdin_cas_regex", input=b"0 7\n" + line + b"\n7 8\n").expect_status(
+        run = lab.run("stdin_cas_regex", input=before + line + behind).expect_status(
             0, cause="regex_overflow"
         )
-        run.expect_match(r"\A0\n(?:Line too long|Out of Range)\n7\n\Z", cause="regex_overflow")
+        wanted = rf"\A0\n(?:Line too long|Out of Range)\n{value.decode()}\n\Z"
+        run.expect_match(wanted, cause="regex_overflow")

@@ -7,9 +7,11 @@ import time
 from ast import literal_eval
 from collections.abc import Callable
 
-from labkit import CouldNotTell, Lab, Run, Server, check, expect, kernel, shortage, show, step, wait_until
+from labkit import CouldNotTell, Lab, Run, Server, check, expect, kernel, secret_word, shortage, show, step
+from labkit import wait_until
 from labkit.client import Peer
 from labkit.services import DATE, DATED, dated_anew
+from labkit.short_sends import send_ends_early
 from labkit.steps import Cause
 from labkit.supervised import serves_without_standard_streams
 from labkit.upper import Upper
@@ -251,22 +253,6 @@ def leaves_while_send_waits(server: Server, size: int) -> None:
     bob.close()
 
 
-def send_ends_early(server: Server, data: bytes) -> tuple[bytes, bytes]:
-    """A signal ends a send that waits and has taken a part: SIGSTOP and SIGCONT do; signal(7). No library is
-    needed for that. Returns what the server's client could send, and all that came back.
-    """
-    ann = server.connect("ann", receive_buffer=4096)
-    taken = ann.send_unread(data)
-    if taken == len(data):
-        raise CouldNotTell("its send did not wait")
-    with server.paused():
-        pass
-    ann.half_close()
-    got = ann.read_to_eof()
-    ann.close()
-    return data[:taken], got
-
-
 def a_crowd(server: Server, talk: Callable[[Peer], None]) -> None:
     """Two hundred clients wait at once; each is served in its turn."""
     crowd = server.connect_all(*(f"client {i}" for i in range(200)))
@@ -318,15 +304,16 @@ def test_upper_server_answers_in_upper_case(lab: Lab) -> None:
     """The whole conversation: what goes in comes back in upper case, until the client's end of file."""
     server = lab.server("upper_server")
     ann = server.connect("ann")
-    ann.send(b"hello, world\n")
-    ann.expect(b"HELLO, WORLD\n")
-    ann.send(b"second line without end")
+    first, second = (secret_word() for _ in range(2))
+    ann.send(b"hello, %b\n" % first)
+    ann.expect(b"HELLO, %b\n" % first.upper())
+    ann.send(b"second line without end: " + second)
 
     def of_before() -> str | None:
         rest = ann.unread()
         return "too_much_sent" if b"\0" in rest else "sent_again" if rest.startswith(b"HELLO") else None
 
-    ann.expect(b"SECOND LINE WITHOUT END", cause=of_before)
+    ann.expect(b"SECOND LINE WITHOUT END: " + second.upper(), cause=of_before)
     for _ in range(3):
         ann.send(b"at once")
         ann.expect_prompt()
@@ -555,10 +542,11 @@ def test_upper_client_prints_whole_replies(lab: Lab) -> None:
     client.expect_text("Input: ", cause={"answer": "prompt_held_back"})
     server.expect(b"hello")
     expect(server.unread() == b"", "nothing else", otherwise=show(server.unread()), cause="newline_sent")
-    for piece in (b"H", b"EL", b"LO"):
+    reply = secret_word(5).upper()  # no client can know it before
+    for piece in (reply[:1], reply[1:3], reply[3:]):
         server.send(piece)
         server.expect_read(cause=lambda: "one_recv" if "Output: " in client.stdout.text else None)
-    client.expect_text("Output: HELLO\nInput: ", cause={"bytes": "one_recv"})
+    client.expect_text(f"Output: {reply.decode()}\nInput: ", cause={"bytes": "one_recv"})
     client.type("a\0b\n")
     server.expect(b"a\0b", cause={"bytes": "ends_at_zero"})
     server.send(b"A\0B")
@@ -566,8 +554,8 @@ def test_upper_client_prints_whole_replies(lab: Lab) -> None:
     client.type("soon\n")
     server.expect_prompt()
     server.expect(b"soon")
-    server.send(b"SOON")
-    client.expect_text("Output: SOON\nInput: ")
+    server.send(reply[:4])
+    client.expect_text(f"Output: {reply[:4].decode()}\nInput: ")
     client.type("\n")
     server.expect_eof()
     client.expect_exit(0)
@@ -616,7 +604,7 @@ def test_echo_server_sends_each_chunk_back_with_the_date(lab: Lab) -> None:
     """`Echo=>CHUNK at DATE`: and whole, also when send takes seven bytes at a time."""
     server = lab.server("echo_server", faults={"send": 7})
     ann = server.connect("ann")
-    for chunk in (b"Hello network world", b"\0\xff\n", b"x" * 1024):
+    for chunk in (b"Hello network world, " + secret_word(), b"\0\xff\n", b"x" * 1024):
         ann.send(chunk)
         ann.expect_match(
             rb"\AEcho=>" + re.escape(chunk) + rb" at " + DATE + rb"\Z", cause={"bytes": "short_send_ignored"}
@@ -817,13 +805,14 @@ def test_cas_server_lines_assembles_lines(lab: Lab) -> None:
     end is no request."""
     server = lab.server("cas_server_lines")
     ann = server.connect("ann")
-    ann.send(b"0 7\n")
+    seven, eight, nine, ten = (b"%d" % lab.secret.randrange(100, 1 << 31) for _ in range(4))
+    ann.send(b"0 " + seven + b"\n")
     ann.expect(b"0\n")
-    ann.send(b"7 7\n")
+    ann.send(seven + b" " + seven + b"\n")
     ann.expect_prompt()
-    ann.expect(b"7\n")
+    ann.expect(seven + b"\n")
     server.expect_patient()
-    for piece in (b"7", b" ", b"8"):
+    for piece in (seven, b" ", eight):
         ann.send(piece)
         asleep_in_recv(server, ann)
     expect(
@@ -833,11 +822,11 @@ def test_cas_server_lines_assembles_lines(lab: Lab) -> None:
         cause="recv_taken_for_line",
     )
     ann.send(b"\n")
-    ann.expect(b"7\n", cause={"bytes": "recv_taken_for_line", "answer": "recv_taken_for_line"})
-    ann.send(b"8 9\n9 10\nx\n10")
-    ann.expect(b"8\n9\nBad Syntax\n", cause={"bytes": "rest_lost"})
+    ann.expect(seven + b"\n", cause={"bytes": "recv_taken_for_line", "answer": "recv_taken_for_line"})
+    ann.send(b"%b %b\n%b %b\nx\n%b" % (eight, nine, nine, ten, ten))
+    ann.expect(b"%b\n%b\nBad Syntax\n" % (eight, nine), cause={"bytes": "rest_lost"})
     ann.send(b" 11\n11 0\n0 5")
-    ann.expect(b"10\n11\n", cause={"bytes": "rest_lost"})
+    ann.expect(ten + b"\n11\n", cause={"bytes": "rest_lost"})
     ann.half_close()
     ann.expect_eof(cause={"bytes": "half_line_served"})
     bob = server.connect("bob")
@@ -1014,8 +1003,6 @@ def test_no_client_ends_cas_server_lines(lab: Lab) -> None:
 @check(points=4, read="accept-fails", causes=shortage.CAUSES, after="upper_server_answers_in_upper_case")
 def test_a_server_without_descriptors_rests(lab: Lab) -> None:
     """accept fails at once while the system has no descriptor: the server says so, rests, and goes on."""
-    shortage.rests_without_descriptors(lab, "upper_server", request=b"ping\n", reply=b"PING\n")
-    shortage.rests_without_descriptors(lab, "cas_server_lines", request=b"0 0\n", reply=b"0\n")
     shortage.rests_when_accept_fails(lab, "upper_server", request=b"ping\n", reply=b"PING\n")
     shortage.rests_when_accept_fails(lab, "cas_server_lines", request=b"0 0\n", reply=b"0\n")
 

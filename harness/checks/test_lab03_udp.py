@@ -6,7 +6,7 @@ import re
 import socket
 import time
 
-from labkit import CouldNotTell, Failed, Lab, Server, check, expect, show, step, wait_until
+from labkit import CouldNotTell, Failed, Lab, Server, check, expect, secret_word, show, step, wait_until
 from labkit.client import Datagrams
 from labkit.program import Program
 from labkit.steps import difference
@@ -125,10 +125,11 @@ def test_each_datagram_is_answered_to_its_sender(lab: Lab) -> None:
     server = udp_server(lab)
     ann = lab.datagrams("ann", server, server.port)
     bob = lab.datagrams("bob", server, server.port)
-    ann.send(b"hello, ann 1")
-    ann.expect(b"HELLO, ANN 1", cause={"bytes": "whole_buffer_sent"})
-    bob.send(b"bob")
-    bob.expect(b"BOB", cause=lambda: "reply_to_another" if ann.waiting() else "server_connected")
+    words = secret_word(), secret_word(5)
+    ann.send(b"hello, ann 1 " + words[0])
+    ann.expect(b"HELLO, ANN 1 " + words[0].upper(), cause={"bytes": "whole_buffer_sent"})
+    bob.send(words[1])
+    bob.expect(words[1].upper(), cause=lambda: "reply_to_another" if ann.waiting() else "server_connected")
     every = bytes(range(256))
     ann.send(every)
     ann.expect(every.upper(), cause={"bytes": "reply_cut"})
@@ -142,11 +143,12 @@ def test_datagrams_that_wait_together_are_answered_one_by_one(lab: Lab) -> None:
     ann = lab.datagrams("ann", server, server.port)
     bob = lab.datagrams("bob", server, server.port)
     with server.paused():
-        for text in (b"one", b"two", b"x" * 1000):
+        texts = secret_word(3), secret_word(4), b"x" * 1000
+        for text in texts:
             ann.send(text)
         bob.send(b"me too")
-    for text in (b"ONE", b"TWO", b"X" * 1000):
-        ann.expect(text)
+    for text in texts:
+        ann.expect(text.upper())
     bob.expect(b"ME TOO")
 
 
@@ -183,14 +185,16 @@ def test_a_datagram_over_1024_bytes_is_cut_and_the_log_says_so(lab: Lab) -> None
     ann = lab.datagrams("ann", server, server.port)
     ann.send(b"a" * 1024)
     ann.expect(b"A" * 1024)
-    ann.send(b"b" * 3000)
+    size = lab.secret.randint(1026, 5000)
+    ann.send(b"b" * size)
     ann.expect(b"B" * 1024, cause={"answer": "truncated_unanswered"})
     ann.send(b"d" * 1025)
     ann.expect(b"D" * 1024)
     ann.send(b"c")
     ann.expect(b"C")
-    server.expect_match(f"^truncated 127.0.0.1:{ann.port}: 1024 of 3000 bytes$", cause="truncation_unnoticed")
-    server.expect_match(f"^truncated 127.0.0.1:{ann.port}: 1024 of 1025 bytes$", cause="truncation_unnoticed")
+    for length in (size, 1025):
+        told = f"^truncated 127.0.0.1:{ann.port}: 1024 of {length} bytes$"
+        server.expect_match(told, cause="truncation_unnoticed")
     expect(server.stdout.text.count("truncated") == 2, "the datagram of 1024 bytes was not called truncated")
 
 
@@ -268,8 +272,9 @@ def test_the_client_believes_its_server_alone(lab: Lab) -> None:
     client.type("true\n")
     port = server.expect(b"true")
     stranger.send(b"FALSE", to=port)
-    server.send(b"TRUE", to=port)
-    client.expect_text("Input: Output: TRUE\n", cause="anybody_believed")
+    reply = secret_word().upper()  # no client can know it before
+    server.send(reply, to=port)
+    client.expect_text(f"Input: Output: {reply.decode()}\n", cause="anybody_believed")
 
 
 @check(points=4, read="lost", causes=CLIENT)
@@ -421,13 +426,14 @@ def test_only_the_number_and_one_blank_make_a_reply(lab: Lab) -> None:
         "1.0 NO",
     ):
         server.send(wrong.encode(), to=port)
-    server.send(b"1 HELLO", to=port)
-    client.expect_text("Input: Output: HELLO\nInput: ", cause="wrong_reply_taken")
+    reply = secret_word(5).upper()  # no client can know it before
+    server.send(b"1 " + reply, to=port)
+    client.expect_text(f"Input: Output: {reply.decode()}\nInput: ", cause="wrong_reply_taken")
     client.type("again\n")
     next_request(server, b"2 again", b"1 hello")
-    server.send(b"1 HELLO", to=port)
-    server.send(b"2 2 AGAIN\0", to=port)
-    client.expect_text("Output: 2 AGAIN\0\nInput: ", cause="wrong_reply_taken")
+    server.send(b"1 " + reply, to=port)
+    server.send(b"2 2 %b\0" % reply[::-1], to=port)
+    client.expect_text(f"Output: 2 {reply[::-1].decode()}\0\nInput: ", cause="wrong_reply_taken")
 
 
 @check(points=4, read="retry", causes=RETRY)
@@ -525,6 +531,7 @@ def test_wrong_datagrams_do_not_make_the_client_wait_longer(lab: Lab) -> None:
     server = lab.datagrams("the server")
     client = udp_client(lab, "udp_upper_client_retry", server.port)
     client.type("hello\n")
+    reply = secret_word(5).upper()  # no client can know it before
     with step("six requests get no reply", quiet=True):
         for _ in range(6):
             _, port = server.take("the request", cause="never_asks_again")
@@ -536,11 +543,11 @@ def test_wrong_datagrams_do_not_make_the_client_wait_longer(lab: Lab) -> None:
                 server.expect(b"1 hello")
                 continue
             server.send(b"17 LATE", to=port)
-            server.send(b"1 HELLO", to=port)
+            server.send(b"1 " + reply, to=port)
             end = time.monotonic() + 0.2
             wait_until(lambda: time.monotonic() > end, "its wait of 200 ms is over")
             break
-    client.expect_text("Input: Output: HELLO\n", cause="late_reply_taken")
+    client.expect_text(f"Input: Output: {reply.decode()}\n", cause="late_reply_taken")
     with step("it has asked again before it took the second reply"):
         server.expect(b"1 hello", cause="wait_restarted")
 

@@ -401,6 +401,12 @@ def test_a_fork_that_fails_turns_one_client_away(lab: Lab) -> None:
     bob = server.connect("bob")
     bob.send(b"and me?\n")
     bob.expect(b"AND ME?\n")
+    server = lab.server("upper_server")
+    shortage.turns_one_away(server, "^upper_server: fork: ", (lambda: why_open(server), "fork_unchecked"))
+    server.expect_all_logged_gone(cause="other_log")
+    cat = server.connect("cat")
+    cat.send(b"and me?\n")
+    cat.expect(b"AND ME?\n")
 
 
 def waits_for_a_descriptor(server: Server) -> None:

@@ -3,12 +3,13 @@
 import signal
 from collections.abc import Callable
 
-from labkit import Lab, Server, check, expect, kernel, shortage, step, wait_until
+from labkit import Lab, Server, check, expect, kernel, secret_word, shortage, step, wait_until
 from labkit.client import Peer, converse
 from labkit.program import Program
 from labkit.services import DATE, LARGEST, ONE_DIGIT_DAY, counts_out_bytes, expect_echo
+from labkit.short_sends import send_ends_early
 from labkit.steps import Cause, Failed
-from labkit.waiting import deadline, poll
+from labkit.waiting import allowing, deadline, poll
 
 MUCH = 50 << 20  # bytes: more than the kernel's buffers hold, by far
 
@@ -93,14 +94,16 @@ def one_loop(server: Program) -> None:
 
 
 def answers(peer: Peer, text: bytes, cause: Cause = None) -> None:
-    """The client gets its text in upper case, from the one loop."""
+    """The client gets its text and a drawn word in upper case, from the one loop."""
+    text += secret_word()
     peer.send(text, cause=cause)
     peer.expect(text.upper(), cause=cause)
     one_loop(peer.program)
 
 
 def echoes(peer: Peer, text: bytes, cause: Cause = None) -> None:
-    """The client gets its text as the echo service has it."""
+    """The client gets its text and a drawn word as the echo service has it."""
+    text += secret_word()
     peer.send(text, cause=cause)
     expect_echo(peer, text, cause)
     one_loop(peer.program)
@@ -273,6 +276,15 @@ def nothing_is_lost_when_send_takes_nothing(
         answers(bob, text, cause=lost(bob))
 
 
+def all_comes_back(server: Server, cause: str) -> None:
+    """Of what a client sends while it reads nothing, no byte is lost: the kernel itself takes a part of a
+    send, or nothing."""
+    for _ in range(2):
+        sent, got = send_ends_early(server, b"q" * MUCH)
+        back = got.lower().count(b"q")
+        expect(back == len(sent), f"all {len(sent)} bytes come back", otherwise=f"{back} do", cause=cause)
+
+
 def does_not_sleep_on(server: Server, client: Peer, text: bytes) -> None:
     """The client is answered, and the server is not seen asleep meanwhile while the request lies unread."""
     with step(f"{client.name} is served at once", quiet=True):
@@ -341,6 +353,15 @@ def a_server_tries_again(
     with step("no client leaves, and ann is never silent", quiet=True):
         wait_until(bob_is_served, "bob is served", cause="never_again")
     rests_again(full)
+    full.stop()
+    # The same by the kernel, past which no call of accept gets.
+    server = lab.server(name, variant=variant)
+    with server.no_descriptor_left():
+        ann, bob = server.connect_all("ann", "bob")
+        server.expect_match(shortage.REASON, stream="stderr", cause="accept_failed_silently")
+        server.expect_idle(cause="spins_when_full")
+    with allowing(shortage.REST), step("no client leaves, and ann is silent"):
+        answers(bob, b"waits", cause="never_again")
 
 
 def rests_again(server: Server) -> None:
@@ -402,6 +423,7 @@ def test_select_serves_every_client(lab: Lab) -> None:
     server.expect_match(r"^connected 127\.0\.0\.1:\d+\n3 clients connected$")
     slow = lab.server("upper_server", faults={"send": 7})
     answers(slow.connect("dan"), b"every byte, seven at a time", cause={"bytes": "short_send"})
+    all_comes_back(server, "short_send")
 
 
 @check(points=3, read="select", causes=LOOP, after="select_serves_every_client")
@@ -674,6 +696,8 @@ def test_echo_serves_two_ports(lab: Lab) -> None:
     bob.reset()
     echoes(silent, b"Galahad")
     server.expect_idle()
+    server = lab.server("echo_server", listeners=2)
+    all_comes_back(server, "short_send")
     each_gets_a_turn(lab.server("echo_server", listeners=2), b"x" * 60000, b"y")
 
 
@@ -725,6 +749,7 @@ def test_echo_loses_nothing_of_what_waits(lab: Lab) -> None:
     bob = server.connect("bob")
     echoes(bob, b"short pieces", cause={"bytes": "rest_lost"})
     nothing_is_lost_when_send_takes_nothing(lab, "echo_server_writes", echoes)
+    all_comes_back(lab.server("echo_server_writes", listeners=2), "rest_lost")
     ann = server.connect("ann")
     with server.paused():
         ann.send(b"a" * 3000)
@@ -795,6 +820,9 @@ def test_half_a_line_is_kept_for_each_client(lab: Lab) -> None:
     dan = lab.server("cas_server", faults={"send": 3}).connect("dan")
     dan.send(b"0 4\n4 5\nx y\n")
     dan.expect(b"0\n4\nBad Syntax\n", cause=lost(dan))
+    sent, got = send_ends_early(lab.server("cas_server"), b"nonsense\n" * (MUCH // 9))
+    wanted = b"Bad Syntax\n" * sent.count(b"\n")
+    expect(got == wanted, "each line gets its reply", otherwise=f"{len(got)} bytes", cause="rest_lost")
     each_gets_a_turn(lab.server("cas_server"), b"0 0\n" * 15000, b"0 0\n")
 
 

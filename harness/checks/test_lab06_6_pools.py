@@ -8,6 +8,7 @@ from functools import partial
 from labkit import Lab, Server, check, expect, kernel, show, step, wait_until
 from labkit.client import Peer
 from labkit.instructions import holding
+from labkit.short_sends import send_ends_early
 from labkit.steps import if_silent
 from labkit.threads import expect_gone, threaded
 from labkit.waiting import allowing
@@ -377,6 +378,12 @@ def test_replies_keep_the_order_of_the_requests(lab: Lab) -> None:
     for client in (ann, bob):
         client.expect(many, cause={"bytes": "out_of_order"})
     ann.expect_eof(cause={"bytes": "out_of_order"})
+    server.stop()
+    # The same when the kernel itself takes a part of a send, or nothing.
+    server = lab.server("upper_server_slow_pool", "-d", "0", "-n", "8")
+    sent, got = send_ends_early(server, b"".join(b"%07d\n" % number for number in range(2_500_000)))
+    back = f"all {len(sent)} bytes come back, in order"
+    expect(got == sent, back, otherwise=f"{len(got)} bytes", cause="out_of_order")
     server.stop()
     server = lab.server("upper_server_slow_pool", "-d", "1", "-n", "2")
 

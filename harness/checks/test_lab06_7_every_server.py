@@ -81,6 +81,9 @@ def test_a_thread_that_cannot_be_started_costs_one_client(lab: Lab) -> None:
         threaded(server, 1)
         bob.close()
         threaded(server, 0)
+        told_again = rf"(?s)({pattern}.*){{2}}"
+        shortage.turns_one_away(server, told_again, ("no_thread_unnoticed", "no_thread_unnoticed"))
+        server.expect_all_logged_gone(cause="turned_away_unlogged")
     several = [f"{name} -p 0" for name in POOLS]
     several += ["thread_hello", "event", "condition"]
     several += ["multiprint_polling", "multiprint_condition", "multiprint_queue"]

@@ -327,6 +327,17 @@ def test_children_that_cannot_live_are_not_started_in_a_tight_loop(lab: Lab) -> 
     expect_children(server, 4, cause="never_replaced")
     ask(server)
     server.stop()
+    server = lab.server("bytes_server", "-n", "4")
+    expect_children(server, 4)
+
+    def rests() -> bool:
+        """Kills what lives; whether the parent sleeps then, and has not started others."""
+        for child in living(server):
+            server.kill_child(child)
+        return kernel.at_rest(server.pid) and not living(server)
+
+    with step("each child is killed as soon as it is seen", quiet=True):
+        wait_until(rests, "the parent sleeps before it starts others", cause="tight_loop")
 
 
 @check(points=2, read="replacing", causes=CHILDREN)
@@ -346,6 +357,23 @@ def test_a_fork_that_fails_is_tried_again(lab: Lab) -> None:
     server.expect_match(r"fork: Cannot allocate memory$", stream="stderr", cause="fork_failure_untold")
     ask(server)
     server.stop()
+    server = lab.server("bytes_server", "-n", "3")
+    if not server.can_be_refused():
+        return
+    victim = min(expect_children(server, 3))
+    with server.no_process_left():
+        server.kill_child(victim)
+        server.expect_match(
+            "fork: Resource temporarily unavailable$", stream="stderr", cause="fork_failure_untold"
+        )
+    wait_until(
+        lambda: len(living(server) - {victim}) == 3 or server.status() is not None,
+        "three children live again",
+        cause="never_replaced",
+        instead=lambda: f"{len(living(server) - {victim})} live",
+    )
+    expect(server.status() is None, "the server lives", otherwise="it has ended", cause="fork_failure_fatal")
+    ask(server)
 
 
 @check(points=6, read="no-orphans", causes=CHILDREN)
@@ -734,6 +762,42 @@ def test_reuseport_keeps_a_client_in_its_childs_queue(lab: Lab) -> None:
     server.stop()
 
 
+def a_listener_comes_with_the_message(lab: Lab) -> None:
+    """By the kernel's account: recvmsg brings a second descriptor of a socket that listens, and then clients
+    are accepted: what is printed of it is words.
+    """
+    program = lab.start("restart", faults={"pass": 1})
+    wait_until(
+        lambda: kernel.state(program.pid) == "T" or program.status() is not None,
+        "it stops before it passes the listener",
+        cause="not_passed",
+    )
+    expect(program.status() is None, "it passes one", otherwise="it has ended", cause="not_passed")
+    listeners = {f"socket:[{one.inode}]" for one in kernel.listening(program.pid)}
+    calls: list[str] = []
+
+    def twice() -> bool:
+        found = [what for what in program.descriptors().values() if what in listeners]
+        return len(found) > len(set(found))
+
+    def has_come() -> bool:
+        calls.append(held.to_next_call() or "asleep")
+        return twice()
+
+    with holding(program.pid) as held:
+        expect(not twice(), "it has one descriptor of each listener", otherwise="two of one")
+        program.send_signal(signal.SIGCONT)
+        wait_until(has_come, "it has two of one listener", cause="not_passed")
+        came = "recvmsg has brought the second one"
+        expect(calls[-1] == "after recvmsg", came, otherwise=f"it has it {calls[-1]}", cause="not_passed")
+        with step("then forty clients connect, and it accepts them"):
+            for wanted in 40 * ["after connect"] + 40 * ["after accept"]:
+                while not (call := held.to_next_call() or "asleep").startswith(wanted):
+                    if call == "asleep":
+                        raise program.failure("it waits instead", cause="not_passed")
+    program.expect_exit(0)
+
+
 @check(points=2, read="a-restart", causes=PASSING)
 def test_a_passed_listener_loses_no_client(lab: Lab) -> None:
     """When a listener is closed, its queue is reset. If another process has the same listener, it stays open,
@@ -751,6 +815,7 @@ def test_a_passed_listener_loses_no_client(lab: Lab) -> None:
     without = lab.run("restart", faults={"bare": 1})
     told = without.stdout.decode(errors="replace")
     expect(wanted not in told, "without the descriptor it is not said", otherwise=told, cause="not_passed")
+    a_listener_comes_with_the_message(lab)
 
 
 @check(points=0, read="the-herd")

@@ -12,11 +12,12 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 
-from labkit import Failed, Lab, Server, check, expect, kernel, shortage, step, wait_until
+from labkit import Failed, Lab, Server, check, expect, kernel, secret_word, shortage, step, wait_until
 from labkit.box import IN_MEMORY, temporary_directory
 from labkit.client import Peer
 from labkit.instructions import holding
 from labkit.program import Program
+from labkit.short_sends import reply_ends_early
 from labkit.steps import Cause, CouldNotTell, difference
 from labkit.stillness import selected, waits_for_ever
 from labkit.waiting import allowing, deadline, poll
@@ -593,6 +594,10 @@ def test_a_sendfile_that_takes_little_is_repeated(lab: Lab) -> None:
     (where / "file").write_bytes(content)
     server = lab.server(SENDFILE, str(where), faults={"sendfile": 1000})
     is_answered(server, b"file", b"OK 50000\n" + content, cause="not_everything")
+    large = content * 400
+    (where / "large").write_bytes(large)
+    ann = reply_ends_early(lab.server(SENDFILE, str(where)), b"large\n")
+    ann.expect(b"OK %d\n" % len(large) + large, cause="not_everything")
 
 
 @check(points=3, read="outside-the-directory", causes=DIRECTORY)
@@ -1283,13 +1288,13 @@ def all_others_get_what_one_says(lab: Lab, program: str) -> None:
     ann = joined(server, "ann")
     bob = joined(server, "bob", ann)
     cat = joined(server, "cat", ann, bob)
-    ann.send(b"hello\n\n/who\n")
-    all_get((bob, cat), b"ann: hello", cause="not_to_all")
+    said, private = secret_word(), secret_word()
+    ann.send(b"hello %b\n\n/who\n" % said)
+    all_get((bob, cat), b"ann: hello " + said, cause="not_to_all")
     ann.expect(b"* Here: ann, bob, cat\n", cause={"bytes": "told_itself"})
-    bob.send(
-        b"/msg cat this is private\n/msg zed hello\n/msg cat\n/msg\n/msg  cat x\n/dance\n/who else\nopen\n"
-    )
-    cat.expect(b"bob (private): this is private\n", cause="command_wrong")
+    wrong = b"/msg zed hello\n/msg cat\n/msg\n/msg  cat x\n/dance\n/who else\n"
+    bob.send(b"/msg cat this is %b\n" % private + wrong + b"open\n")
+    cat.expect(b"bob (private): this is %b\n" % private, cause="command_wrong")
     bob.expect(b"* No such name\n" + b"* Unknown command\n" * 2, cause="command_wrong")
     bob.expect_match(rb"\* (?:No such name|Unknown command)\n", cause="command_wrong")
     bob.expect(b"* Unknown command\n" * 2, cause="command_wrong")
@@ -1346,14 +1351,15 @@ def lines_are_put_together(lab: Lab, program: str) -> None:
     server = lab.server(program)
     ann = joined(server, "ann")
     bob = joined(server, "bob", ann)
-    for byte in b"slow\n":
+    slow, one, two, three = (secret_word(4) for _ in range(4))
+    for byte in slow + b"\n":
         bob.send(bytes([byte]))
         bob.expect_read()
-    ann.expect(b"bob: slow\n", cause="recv_taken_for_line")
-    bob.send(b"one\ntwo\nthr")
-    all_get((ann,), b"bob: one\nbob: two", cause="recv_taken_for_line")
-    bob.send(b"ee\n" + b"x" * 1024 + b"\n")
-    ann.expect(b"bob: three\nbob: " + b"x" * 1024 + b"\n", cause="line_limit_wrong")
+    ann.expect(b"bob: " + slow + b"\n", cause="recv_taken_for_line")
+    bob.send(one + b"\n" + two + b"\n" + three[:2])
+    all_get((ann,), b"bob: %b\nbob: %b" % (one, two), cause="recv_taken_for_line")
+    bob.send(three[2:] + b"\n" + b"x" * 1024 + b"\n")
+    ann.expect(b"bob: " + three + b"\nbob: " + b"x" * 1024 + b"\n", cause="line_limit_wrong")
     bob.send(b"half a li")
     bob.half_close()
     bob.expect_eof()

@@ -35,6 +35,11 @@ def count(text: str) -> int:
     return number
 
 
+def natural(text: str) -> int:
+    """The same of a number that may be 0."""
+    return count(str(int(text) + 1)) - 1
+
+
 @dataclass(frozen=True)
 class Check:
     """A check as it counts this term."""
@@ -165,6 +170,7 @@ class Report:
     results: list[Result]
     hidden_points: dict[str, float] = field(default_factory=dict)  # by lab, of checks left out of this run
     surroundings: list[str] = field(default_factory=list)  # the sandbox's tier, the deadline, the seed
+    seed: int = 0  # of what the checks have drawn
     seconds: float = 0.0
     complete: bool = False
 

@@ -69,7 +69,11 @@ def results_json(report: Report) -> dict[str, object]:
         "output_format": "text",
         "visibility": "visible",
         "tests": [_test(result) for result in report.results],
-        "extra_data": {"surroundings": report.surroundings, "complete": report.complete},
+        "extra_data": {
+            "surroundings": report.surroundings,
+            "seed": report.seed,
+            "complete": report.complete,
+        },
     }
 
 

@@ -6,6 +6,7 @@ import contextlib
 import ipaddress
 import os
 import socket
+import string
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -296,6 +297,11 @@ class Lab:
             except Failed:
                 with step(f"{program.name} is well at the end"):
                     raise
+
+
+def secret_word(length: int = 8) -> bytes:
+    """Lower-case letters that nobody knows beforehand: with them in a line, no table has its reply."""
+    return "".join(SystemRandom().choices(string.ascii_lowercase, k=length)).encode()
 
 
 def _address(arguments: tuple[str, ...]) -> str:

@@ -360,30 +360,59 @@ class Program:
                     raise Failed("it has not stood still meanwhile", cause="went_on")
 
     @contextlib.contextmanager
-    def no_descriptor_left(self, closing: Collection[int] = ()) -> Iterator[None]:
-        """While the block runs, the program can open no descriptor more: RLIMIT_NOFILE; prlimit(2).
+    def no_descriptor_left(self, closing: Collection[str] = ()) -> Iterator[None]:
+        """While the block runs, the program and its children can open no descriptor more: RLIMIT_NOFILE;
+        prlimit(2).
 
-        An accept that waits already has reserved its descriptor: it takes one more client. closing: those
-        that it is about to close, and that it cannot open again either.
+        An accept that waits already has reserved its descriptor: it takes one more client. closing: what they
+        are about to close (`socket:[123]`), and that they cannot open again either.
         """
-        poll(lambda: kernel.at_rest(self.pid), deadline())  # until then it may be about to close one
-        used = set(kernel.descriptors(self.pid)) - set(closing)
-        lowest_free = next(number for number in range(len(used) + 1) if number not in used)
-        try:
-            with step(
-                f"{self.name} may open no descriptor more (RLIMIT_NOFILE is {lowest_free})"
-            ), kernel.with_their_rights(self.pid):
-                before = resource.prlimit(self.pid, resource.RLIMIT_NOFILE)
-                resource.prlimit(self.pid, resource.RLIMIT_NOFILE, (lowest_free, before[1]))
-        except OSError as error:
-            raise CouldNotTell(f"the program's limit could not be set: {error.strerror}") from None
+        poll(lambda: kernel.family_at_rest(self.pid), deadline())  # until then one may be about to close one
+        lowest_free: dict[int, int] = {}
+        for member in kernel.family(self.pid):
+            used = {number for number, what in kernel.descriptors(member).items() if what not in closing}
+            lowest_free[member] = next(number for number in range(len(used) + 1) if number not in used)
+        told = ", ".join(str(limit) for limit in dict.fromkeys(lowest_free.values()))
+        with step(f"{self.name} may open no descriptor more (RLIMIT_NOFILE is {told})"):
+            before = self._limit(resource.RLIMIT_NOFILE, lowest_free)
         try:
             yield
         finally:
-            with step(f"{self.name} may open descriptors again"), contextlib.suppress(
-                OSError
-            ), kernel.with_their_rights(self.pid):
-                resource.prlimit(self.pid, resource.RLIMIT_NOFILE, before)
+            with step(f"{self.name} may open descriptors again"), contextlib.suppress(CouldNotTell):
+                self._limit(resource.RLIMIT_NOFILE, before)
+
+    @contextlib.contextmanager
+    def no_process_left(self) -> Iterator[None]:
+        """While the block runs, the program can start no process and no thread: RLIMIT_NPROC; prlimit(2).
+
+        Ask can_be_refused() before.
+        """
+        with step(f"{self.name} may start no process or thread more (RLIMIT_NPROC is 0)"):
+            before = self._limit(resource.RLIMIT_NPROC, {self.pid: 0})
+        try:
+            yield
+        finally:
+            with step(f"{self.name} may start processes again"), contextlib.suppress(CouldNotTell):
+                self._limit(resource.RLIMIT_NPROC, before)
+
+    def can_be_refused(self) -> bool:
+        """Whether RLIMIT_NPROC holds for the program: not for one's own of root; getrlimit(2)."""
+        return self._box.tier < 4 or os.geteuid() != 0
+
+    def _limit(self, which: int, soft: dict[int, int]) -> dict[int, int]:
+        """Sets the soft limit of each of these processes; returns what they were. One that has gone needs
+        none."""
+        before: dict[int, int] = {}
+        for member, wanted in soft.items():
+            try:
+                with kernel.with_their_rights(member):
+                    before[member], hard = resource.prlimit(member, which)
+                    resource.prlimit(member, which, (wanted, hard))
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            except OSError as error:
+                raise CouldNotTell(f"the program's limit could not be set: {error.strerror}") from None
+        return before
 
     # --- expecting things of it
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from . import kernel
 from .lab import Lab
 from .server import Server
-from .steps import expect
+from .steps import Cause, expect
 from .waiting import allowing, wait_until
 
 CAUSES = {
@@ -95,26 +95,42 @@ def rests_when_accept_fails(lab: Lab, name: str, *arguments: str, request: bytes
     with allowing(REST):
         cat.expect(reply, cause={"accept": "never_again"})
     resting.stop()
+    rests_without_descriptors(lab, name, *arguments, request=request, reply=reply)
     return resting
 
 
 def rests_without_descriptors(lab: Lab, name: str, *arguments: str, request: bytes, reply: bytes) -> None:
-    """The same of a server that serves one client after the other, when the kernel itself gives it none: no
-    call of accept gets past that.
+    """The same when the kernel itself gives it none: no call of accept gets past that, and no count in the
+    program's memory tells of it.
     """
     server = lab.server(name, *arguments)
     ann = server.connect("ann")
     ann.send(request)
     ann.expect(reply)
-    inodes = {f"socket:[{end.inode}]" for end in ann.ends()[1]}
-    anns = [number for number, what in server.descriptors().items() if what in inodes]
-    with server.no_descriptor_left(closing=anns):
-        bob = server.connect("bob")
-        bob.send(request)
-        ann.close()
+    with server.no_descriptor_left(closing={f"socket:[{end.inode}]" for end in ann.ends()[1]}):
+        with server.paused():
+            # If it waits in accept for the next one, that one gets the descriptor which is reserved for it.
+            bob, cat = server.connect_all("bob", "cat")
+            ann.close()
         rests(server)
-        bob.expect_waiting()
+        cat.expect_waiting()
+    bob.close()
+    cat.send(request)
     with allowing(REST):
-        bob.expect(reply, cause={"accept": "never_again"})
+        cat.expect(reply, cause={"accept": "never_again"})
     expect_told_once(server)
     server.stop()
+
+
+def turns_one_away(server: Server, says: str, causes: tuple[Cause, Cause] = (None, None)) -> None:
+    """The kernel itself refuses a process or thread to a server that starts one for each client
+    (RLIMIT_NPROC): the client that comes then sees its end, and stderr says so.
+
+    causes: the likely ones of a connection that stays open, and of silence.
+    """
+    if not server.can_be_refused():
+        return
+    with server.no_process_left():
+        eve = server.connect("eve")
+        eve.expect_eof(cause=causes[0])
+    server.expect_match(says, stream="stderr", cause=causes[1])

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import csv
 import fcntl
+import json
 import os
 import shutil
 import signal
@@ -89,6 +90,12 @@ def finished(out: Path) -> dict[str, float]:
     }
 
 
+def seeds(out: Path) -> set[int]:
+    """What the graded submissions say of the draw."""
+    told = [json.loads(path.read_text())["extra_data"] for path in out.glob("students/*/results.json")]
+    return {data["seed"] for data in told if "seed" in data}
+
+
 def graded_since(before: dict[str, float], out: Path) -> set[str]:
     """The submissions that were graded once more since finished() told this of them."""
     return {name for name, moment in finished(out).items() if moment != before[name]}
@@ -131,6 +138,7 @@ def test_a_class_is_resumed_where_it_was_killed(submissions: Path, tmp_path: Pat
     after = finished(out)
     assert {name: after[name] for name in before} == before, "nothing is graded twice"
     right(rows(out), 12)
+    assert len(seeds(out)) == 1, "all were asked the same, also after the interruption"
     assert (out / "class.html").exists() and len(list(out.glob("students/*/report.html"))) == 12
     untouched = subprocess.run(command(submissions, out), capture_output=True, text=True)
     assert untouched.returncode == 0 and finished(out) == after
@@ -138,6 +146,9 @@ def test_a_class_is_resumed_where_it_was_killed(submissions: Path, tmp_path: Pat
     one = subprocess.run(command(submissions, out, "--again", "student000"), capture_output=True, text=True)
     assert one.returncode == 0
     assert graded_since(after, out) == {"student000"}, "one student is graded once more"
+    assert len(seeds(out)) == 1
+    other = subprocess.run(command(submissions, out, "--seed", "7"), capture_output=True, text=True)
+    assert other.returncode == 2 and f"--seed {seeds(out).pop()}" in other.stderr
 
 
 @pytest.mark.parametrize(
@@ -206,6 +217,7 @@ def test_submissions_as_services_hand_them_out(tmp_path: Path) -> None:
         (["{class}", "--jobs", "0"], "--jobs"),
         (["{class}", "--part", "3/3"], "--part"),
         (["{class}", "--labs", "lab99"], "lab99"),
+        (["{class}", "--seed", "-1"], "--seed"),
         (["{class}", "--again", "nobody"], "nobody"),
         (["{class}", "--out", "{class}/out"], "take it for a submission"),
         (["{class}", "--out", "/dev/null"], "directory that can be written to"),

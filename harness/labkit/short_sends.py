@@ -1,0 +1,42 @@
+"""Sends that the kernel itself ends early: what is asked of whoever sends much. No library is needed for it,
+and no call gets past it.
+"""
+
+from __future__ import annotations
+
+from . import kernel
+from .client import Peer
+from .server import Server
+from .steps import CouldNotTell
+from .waiting import wait_until
+
+
+def send_ends_early(server: Server, data: bytes) -> tuple[bytes, bytes]:
+    """A signal ends a send that waits and has taken a part: SIGSTOP and SIGCONT do; signal(7). Returns what
+    the server's client could send, and all that came back.
+    """
+    ann = server.connect("ann", receive_buffer=4096)
+    taken = ann.send_unread(data)
+    if taken == len(data):
+        raise CouldNotTell("its send did not wait")
+    with server.paused():
+        pass
+    ann.half_close()
+    got = ann.read_to_eof()
+    ann.close()
+    return data[:taken], got
+
+
+def reply_ends_early(server: Server, request: bytes) -> Peer:
+    """The same while the server answers one request with more than the kernel takes. Returns the client, who
+    has read nothing yet.
+    """
+    ann = server.connect("ann", receive_buffer=4096)
+    ann.send(request)
+    wait_until(
+        lambda: ann.has_arrived() > 0 and kernel.at_rest(server.pid) or server.status() is not None,
+        "the server waits until ann reads",
+    )
+    with server.paused():
+        pass
+    return ann
