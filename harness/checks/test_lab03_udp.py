@@ -879,7 +879,7 @@ def test_the_take_client_tells_that_its_request_is_in_doubt(lab: Lab) -> None:
 def test_the_time_out_follows_the_round_trips(lab: Lab) -> None:
     """RFC 6298: the smoothed round trip and four times its variation, doubled for each loss, within
     bounds."""
-    words = "lost 20 40 30 30 30 30 lost lost lost 20" + 10 * " 0.05" + " 5000 lost 20"
+    words = "lost 20 40 30 30 30 30 lost lost lost 20" + 40 * " 0.05" + " 5000 lost 20"
     drawn = [f"{lab.secret.uniform(0.1, 60):.2f}" for _ in range(20)]
     words += " " + " ".join("lost" if lab.secret.random() < 0.2 else word for word in drawn)
     run = lab.run("timeouts", input=words.encode()).expect_status(0)
