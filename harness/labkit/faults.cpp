@@ -18,8 +18,8 @@
 //   FAULT_LATE   every so-many-th send that may block and has a limit of time (SO_SNDTIMEO) does, at once
 //   FAULT_CLOSE  not 0: a close of a descriptor that is not open says so on stderr
 //   FAULT_NAMES  getaddrinfo gives so many addresses before those of a name: 127.0.0.2, 127.0.0.3, …
-//   FAULT_SIX    not 0: getaddrinfo gives ff02::1 before those of a name, to which TCP connects nobody; 2: the
-//                kernel has no IPv6
+//   FAULT_SIX    not 0: getaddrinfo gives ff02::1 before those of a name, and TCP connects to nobody there
+//                2: and the kernel has no IPv6
 //   FAULT_TIME   the time of day begins at so many seconds after the epoch
 //   FAULT_EINTR  accept, recv, read and send on a socket fail with EINTR on every so-many-th call
 // FAULT_COUNTS names a file, shared with the harness, in which it counts what it has done. All of this has
