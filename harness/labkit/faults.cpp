@@ -4,7 +4,7 @@
 //   FAULT_SENDFILE   so does sendfile
 //   FAULT_RECV   recv and read from a socket deliver at most so many bytes a call
 //   FAULT_FORK   the first so many forks fail with EAGAIN, and at that moment a SIGCHLD comes
-//   FAULT_NTH_FORK   only the so-many-th does, with ENOMEM
+//   FAULT_NTH_FORK   only the so-many-th of the first process does, with ENOMEM
 //   FAULT_CHILD  the first so many children are killed as soon as they are forked; each says so on stderr
 //   FAULT_PASS   not 0: the first sendmsg that passes a descriptor stops the process (SIGSTOP) before it does
 //   FAULT_BARE   not 0: the first sendmsg that passes a descriptor goes without it
@@ -107,6 +107,7 @@ std::atomic<long> accepts_until_one_fails = fault("FAULT_NTH_ACCEPT");
 std::atomic<long> accepts = 0;
 std::atomic<long> forks_to_fail = fault("FAULT_FORK");
 std::atomic<long> forks_until_one_fails = fault("FAULT_NTH_FORK");
+const pid_t first_process = getpid();
 std::atomic<long> children_to_kill = fault("FAULT_CHILD");
 std::atomic<bool> stops_before_passing = fault("FAULT_PASS") != 0;
 std::atomic<bool> forgets_descriptor = fault("FAULT_BARE") != 0;
@@ -384,7 +385,7 @@ int socket(int family, int type, int protocol) {
 
 pid_t fork() {
     static const auto real = next<decltype(::fork)>("fork");
-    const bool nth = --forks_until_one_fails == 0;
+    const bool nth = getpid() == first_process && --forks_until_one_fails == 0;
     if (nth || (forks_to_fail > 0 && forks_to_fail-- > 0)) {
         ++counts[nth ? nth_forks : failed_forks];
         errno = nth ? ENOMEM : EAGAIN;
