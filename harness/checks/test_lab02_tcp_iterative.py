@@ -1,5 +1,6 @@
 """What is true of lab02: one client after the other, over TCP."""
 
+import contextlib
 import itertools
 import re
 import socket
@@ -48,6 +49,8 @@ ADDRESSES = {
 BYTES = {
     "ends_at_zero": "A zero byte was taken for the end of the text: it is a byte of the line like any other.",
     "text_only": "Bytes are not text: 0 ends no message, and a byte above 127 is no ASCII letter.",
+    "line_changed": "The line was not sent as it was typed: only the newline is left out, a CR is a byte of "
+    "the line.",
     "newline_sent": "The newline ends the input, and is not part of the line: it is not sent.",
     "deadlock": "Both sides send, and neither reads: as soon as the buffers between them are full, both "
     "wait for ever.",
@@ -60,6 +63,8 @@ BYTES = {
     "first_address_only": "A name may stand for several addresses, and the server listens at one of them: "
     "only the "
     "first was tried.",
+    "stops_at_a_failure": "An address may fail in any call and for any reason (no route, a kernel without "
+    "IPv6): go on to the next address.",
     "one_recv": "One recv was taken for the whole reply. It returns what is there, at least one byte.",
 }
 LINES = {
@@ -79,7 +84,7 @@ LINES = {
     "the last reply is lost. Say that no more will come (shutdown), read the rest, then close.",
     "register_per_client": "The register began with 0 again: it belongs to the server, not to one client.",
 }
-CONNECTING = {name: BYTES[name] for name in ("first_address_only", "refusal_unseen")}
+CONNECTING = {name: BYTES[name] for name in ("first_address_only", "stops_at_a_failure", "refusal_unseen")}
 FRAMES = {
     "nothing_found": "No message was found, although some are all there.",
     "too_early": "A message was returned before its last byte had come.",
@@ -90,10 +95,12 @@ FRAMES = {
     "prefix_lost": "The length was taken off the stream before the whole message was there: the next call "
     "takes its first bytes for a length.",
     "signed_prefix": "A length byte above 127 was taken for a negative number.",
+    "largest_length": "The largest length is 65 535: with its prefix this is more than 16 bits hold.",
 }
 NAMES = {
     "an_address_is_missing": "getaddrinfo returns a list: go on from each entry to its ai_next.",
     "not_streams_only": "Without ai_socktype in the hints each address comes once for every type of socket.",
+    "numbers_only": "SERVICE may be a name, http for example: getaddrinfo knows its number.",
     "not_bound": "Try each address: make a socket of its family, bind it, and keep the first that bind "
     "accepts.",
     "not_the_reason": "If no address can be bound, that is the reason, and not the failure of one of them.",
@@ -525,6 +532,12 @@ def tries_each_address(
             cause="first_address_only" if refused else "refusal_unseen" if unseen else "wrong_exit_status"
         )
         run.expect_output(output)
+    for six, why in ((1, "no way leads to it"), (2, "this kernel has no IPv6")):
+        with step(f"localhost has an IPv6 address before these, but {why}"):
+            faults = {"names": 4, "six": six}
+            run = lab.run(name, "-p", port, "localhost", *words, input=input, faults=faults)
+            run.expect_status(cause="stops_at_a_failure")
+            run.expect_output(output)
 
 
 def upper_somewhere(lab: Lab) -> Upper:
@@ -532,7 +545,7 @@ def upper_somewhere(lab: Lab) -> Upper:
     return lab.upper(f"127.0.0.{lab.secret.randint(3, 5)}")
 
 
-@check(points=7, read="recv-is-not-a-reply", causes=BYTES, slow=True)
+@check(points=7, read="recv-is-not-a-reply", causes=BYTES | ONE_SEND, slow=True)
 def test_upper_client_prints_whole_replies(lab: Lab) -> None:
     """A reply comes in as many pieces as the network likes; and a line of thirty megabytes is a line, too."""
     listener = lab.listen()
@@ -551,6 +564,10 @@ def test_upper_client_prints_whole_replies(lab: Lab) -> None:
     server.expect(b"a\0b", cause={"bytes": "ends_at_zero"})
     server.send(b"A\0B")
     client.expect_text("Output: A\0B\nInput: ", cause={"bytes": "ends_at_zero"})
+    client.type("c\r\n")
+    server.expect(b"c\r", cause="line_changed")
+    server.send(b"C\r")
+    client.expect_text("Output: C\r\nInput: ")
     client.type("soon\n")
     server.expect_prompt()
     server.expect(b"soon")
@@ -570,6 +587,18 @@ def test_upper_client_prints_whole_replies(lab: Lab) -> None:
     upper = upper_somewhere(lab)
     output = b"Input: Output: " + upper.reply(b"hello") + b"\nInput: "
     tries_each_address(lab, upper, "upper_client", input=b"hello\n", output=output)
+    words = b"the quick brown fox jumps over the lazy dog"
+    sevens = lab.run(
+        "upper_client",
+        "-p",
+        str(upper.port),
+        upper.address,
+        input=words,
+        faults={"send": 7},
+        endless="short_send_ignored",
+    )
+    sevens.expect_status(cause="short_send_ignored")
+    sevens.expect_output(b"Input: Output: " + upper.reply(words) + b"\nInput: ", cause="short_send_ignored")
     line = b"q" * 30_000_000  # more than the buffers between the two hold
     run = lab.run(
         "upper_client",
@@ -1094,9 +1123,10 @@ def test_messages_behind_their_length_are_found(lab: Lab) -> None:
     expect_framed(lab, "prefix", b"\0\2\n\0\1\0rest", [b"\n\0"], b"\1\0rest")
     long = bytes(i % 251 for i in range(0x1FF))
     expect_framed(lab, "prefix", b"\1\xff" + long + b"\0\1x", [long, b"x"], b"", "signed_prefix")
-    for high in (0x80, 0xFF):
-        large = bytes(high * 256 + 1)
-        expect_framed(lab, "prefix", bytes([high, 1]) + large + b"\0\1x", [large, b"x"], b"", "signed_prefix")
+    for length, cause in ((0x8001, "signed_prefix"), (0xFFFF, "largest_length")):
+        large = bytes(length)
+        stream = length.to_bytes(2, "big") + large + b"\0\1x"
+        expect_framed(lab, "prefix", stream, [large, b"x"], b"", cause)
     messages = [lab.secret.randbytes(lab.secret.randrange(9)) for _ in range(3)]
     stream = b"".join(len(message).to_bytes(2, "big") + message for message in messages)
     expect_framed(lab, "prefix", stream + b"\0", messages, b"\0")
@@ -1128,9 +1158,9 @@ def test_addresses_binds_to_a_name(lab: Lab) -> None:
     bound.
     """
     found = {address[0] for *_, address in socket.getaddrinfo("localhost", 0, type=socket.SOCK_STREAM)}
-    found |= {"127.0.0.2", "127.0.0.3"}
-    with step("localhost has two more addresses for the program: 127.0.0.2 and 127.0.0.3 come first"):
-        run = lab.run("addresses", "localhost", "0", faults={"names": 2})
+    found |= {"ff02::1", "127.0.0.2", "127.0.0.3"}
+    with step("localhost has more addresses for the program: ff02::1, 127.0.0.2 and 127.0.0.3 come first"):
+        run = lab.run("addresses", "localhost", "0", faults={"names": 2, "six": 2})
         run.expect_status(cause=lambda: why_not_bound(run))
     every = run.stdout.decode(errors="replace").splitlines()
     lines = [line for line in every if line.startswith("localhost ")]
@@ -1174,6 +1204,10 @@ def test_addresses_binds_to_a_name(lab: Lab) -> None:
         "not_the_reason",
         stream="stderr",
     )
+    with contextlib.suppress(OSError):  # a machine without /etc/services
+        port = socket.getservbyname("http", "tcp")
+        named = lab.run("addresses", "127.0.0.1", "http")
+        named.expect_match(rf"^127\.0\.0\.1 http is 127\.0\.0\.1:{port}$", cause="numbers_only")
     unknown = lab.run("addresses", "127.0.0.1", "no such service")
     ignored = None if b"not supported for" in unknown.stderr else "an_error_is_ignored"
     unknown.expect_status(1, cause=ignored)

@@ -31,6 +31,14 @@ REAPING = {
     "never_reaped": "The children are not reaped: each stays a zombie until its parent calls waitpid or "
     "ignores SIGCHLD.",
     "one_signal_one_death": "One SIGCHLD was taken for one death. Signals do not queue: reap in a loop.",
+    "too_few_reaped": "One SIGCHLD may stand for any number of deaths, and only so many were reaped: go on "
+    "until waitpid returns no child.",
+    "stops_at_a_kill": "The loop ended at a child that was killed by a signal: waitpid returns its PID as "
+    "that of any other.",
+    "first_death_missed": "A child that exited at once stays a zombie: what reaps it has to be there before "
+    "the first fork.",
+    "reaping_ends": "After a fork that failed the children are not reaped any more: SIGCHLD stays blocked, "
+    "or has no handler.",
     "waits_for_the_living": "waitpid waited for a child that still has a client: with WNOHANG it returns at "
     "once.",
     "reason_invented": "The log gives the reason of another failure: the reason of this failure is in "
@@ -70,6 +78,8 @@ PROGRAMS = {
 MEMORY = {
     "own_copy": "The child swapped a copy of its own: memory that fork copies is not shared.",
     "two_winners": "Two processes made the same swap: the comparison and the store are not one atomic step.",
+    "told_a_later_value": "The swap was not made, and the client was told the value that it had expected: "
+    "return the value that the comparison has seen, and do not read again.",
     "lock_kept": "The child was killed while it held a lock, and the other processes wait for that lock for "
     "ever.",
     "half_a_number": "Only a part of the value is kept, or compared: it has 64 bits.",
@@ -294,22 +304,37 @@ def test_three_hundred_silent_clients_make_no_other_wait(lab: Lab) -> None:
         instead=lambda: f"{len(living(server))} children; "
         f"the log tells {server.stdout.text.count('disconnected')} ends",
     )
-
-
-def die_together(server: Server) -> None:
-    """Lets five clients close while the server is paused: five children exit, and one SIGCHLD is pending."""
-    clients = server.connect_all("ann", "bob", "cat", "dan", "eve")
-    wait_until(lambda: len(living(server)) == 5, "the server has a child for each")
-    with server.paused():
-        for client in clients:
+    with step("all of them leave while the server is paused", quiet=True), server.paused():
+        for client in (*silent, zoe):
             client.close()
-        wait_until(lambda: not living(server), "all five have exited")
+        wait_until(lambda: not living(server), "all children have exited")
     wait_until(
         lambda: not server.children(),
         "no child is left",
-        cause=lambda: "never_reaped" if len(zombies(server)) == 5 else "one_signal_one_death",
+        cause="too_few_reaped",
         instead=lambda: f"{len(zombies(server))} zombies",
     )
+
+
+def die_together(server: Server) -> None:
+    """Lets five clients close while the server is paused: five children exit, and one SIGCHLD is pending.
+    Then once more, and one of the children is killed."""
+    for killed in (0, 1):
+        clients = server.connect_all("ann", "bob", "cat", "dan", "eve")
+        wait_until(lambda: len(living(server)) == 5, "the server has a child for each")
+        with server.paused():
+            for child in sorted(living(server))[:killed]:
+                server.kill_child(child)
+            for client in clients:
+                client.close()
+            wait_until(lambda: not living(server), "all five have exited")
+        some = "stops_at_a_kill" if killed else "one_signal_one_death"
+        wait_until(
+            lambda: not server.children(),
+            "no child is left",
+            cause=lambda: "never_reaped" if len(zombies(server)) == 5 and not killed else some,
+            instead=lambda: f"{len(zombies(server))} zombies",
+        )
 
 
 @check(points=6, read="reaping", causes=REAPING)
@@ -320,8 +345,19 @@ def test_children_that_die_together_are_all_reaped(lab: Lab) -> None:
 
 def dies_at_every_point(server: Server, request: bytes, reply: bytes) -> None:
     """While the server takes a client, the child of another one is killed: at the beginning and at the end of
-    each system call that this needs, one client each. Nobody notices, and no zombie is left.
+    each system call that this needs, one client each. Nobody notices, and no zombie is left. The very first
+    child is killed, too.
     """
+    with step("the server is held, and its first child dies as soon as it is there", quiet=True):
+        with holding(server.pid) as held:
+            zoe = server.connect("zoe")
+            while not living(server) and held.to_next_call():
+                continue
+            for child in living(server):
+                server.kill_child(child)
+            wait_until(lambda: not living(server), "it has ended")
+        wait_until(lambda: not zombies(server), "no zombie is left", cause="first_death_missed")
+        zoe.close()
     for point in range(1, MOST_POINTS):
         with step("the server is held", quiet=True) as current:
             ann = server.connect("ann")
@@ -407,6 +443,23 @@ def test_a_fork_that_fails_turns_one_client_away(lab: Lab) -> None:
     cat = server.connect("cat")
     cat.send(b"and me?\n")
     cat.expect(b"AND ME?\n")
+    no_process_for_the_second(lab.server("upper_server", faults={"nth_fork": 2}))
+
+
+def no_process_for_the_second(server: Server) -> None:
+    """fork fails for the second client of an upper service. The first one is served to its end, and its child
+    is reaped."""
+    ann = server.connect("ann")
+    wait_until(lambda: len(living(server)) == 1, "ann has a child")
+    bob = server.connect("bob")
+    bob.expect_eof(cause=lambda: why_open(server))
+    server.expect_match(rf"^{server.name}: fork: Cannot allocate", stream="stderr", cause="fork_unchecked")
+    server.expect_logged("disconnected", bob)
+    ann.send(b"i am served\n")
+    ann.half_close()
+    ann.expect(b"I AM SERVED\n")
+    ann.expect_eof()
+    wait_until(lambda: not server.children(), "ann's child is reaped", cause="reaping_ends")
 
 
 def waits_for_a_descriptor(server: Server) -> None:
@@ -473,6 +526,7 @@ def all_have_exited(server: Server, count: int) -> None:
         cause=lambda: "child_goes_on" if server.stdout.text.count("\ndisconnected") >= count else None,
         instead=lambda: f"{len(living(server))} are left",
     )
+    server.expect_all_logged_gone(cause="other_log")
 
 
 @check(
@@ -742,6 +796,27 @@ def test_of_two_children_that_make_the_same_swap_one_wins(lab: Lab) -> None:
             expect(len(winners) == 1, "one of them wins", cause="two_winners", otherwise=f"{len(winners)} do")
             bob.send(b"1 0\n2 0\n")
             bob.expect_match(rb"\d+\n\d+\n")
+    for distance in range(1, 9):
+        with step(
+            f"bob swaps 0 for 2 before her store, and 2 for 0 again {distance} instructions later", quiet=True
+        ):
+            with holding_at_rest(child) as held:
+                ann.send(b"0 1\n")
+                held.forward(store - 2)  # bob may have seen the store one instruction late
+                bob.send(b"0 2\n")
+                poll(bob.unread, 0.3)
+                held.forward(distance)
+                bob.send(b"2 0\n")
+                poll(lambda: bob.unread().count(b"\n") == 2, 0.3)
+            told = ann.expect_match(rb"(\d+)\n")[1]
+            bob.send(b"1 0\n")
+            found = bob.expect_match(rb"\d+\n\d+\n(\d+)\n")[1]
+            expect(
+                (told == b"0") == (found == b"1"),
+                "she is told 0 if her swap was made, and only then",
+                cause="told_a_later_value",
+                otherwise=f"she is told {told.decode()}, and the register has {found.decode()}",
+            )
     swap_side_by_side(server)
 
 
@@ -1026,7 +1101,14 @@ def test_super_server_survives_a_program_that_is_not_there(lab: Lab) -> None:
         cas(server, "cat", b"0 7\n7 8\n", b"0\n7\n")
 
 
-@check(points=1, read="when-fork-fails", causes=shortage.CAUSES, after="super_server_makes_a_server_of_cat")
+@check(
+    points=1,
+    read="when-fork-fails",
+    causes=shortage.CAUSES | REAPING | COPIES,
+    after="super_server_makes_a_server_of_cat",
+)
 def test_super_server_waits_for_a_descriptor_too(lab: Lab) -> None:
-    """When descriptors run out, accept fails, and would fail again at once: the server logs it, and rests."""
+    """When descriptors run out, accept fails, and would fail again at once: the server logs it, and rests.
+    When fork fails, one client is turned away."""
     waits_for_a_descriptor(lab.server("super_server", "tr", "a-z", "A-Z"))
+    no_process_for_the_second(lab.server("super_server", "tr", "a-z", "A-Z", faults={"nth_fork": 2}))

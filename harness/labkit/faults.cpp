@@ -4,7 +4,7 @@
 //   FAULT_SENDFILE   so does sendfile
 //   FAULT_RECV   recv and read from a socket deliver at most so many bytes a call
 //   FAULT_FORK   the first so many forks fail with EAGAIN, and at that moment a SIGCHLD comes
-//   FAULT_NTH_FORK   only the so-many-th does, with ENOMEM
+//   FAULT_NTH_FORK   only the so-many-th of the first process does, with ENOMEM
 //   FAULT_CHILD  the first so many children are killed as soon as they are forked; each says so on stderr
 //   FAULT_PASS   not 0: the first sendmsg that passes a descriptor stops the process (SIGSTOP) before it does
 //   FAULT_BARE   not 0: the first sendmsg that passes a descriptor goes without it
@@ -18,6 +18,8 @@
 //   FAULT_LATE   every so-many-th send that may block and has a limit of time (SO_SNDTIMEO) does, at once
 //   FAULT_CLOSE  not 0: a close of a descriptor that is not open says so on stderr
 //   FAULT_NAMES  getaddrinfo gives so many addresses before those of a name: 127.0.0.2, 127.0.0.3, …
+//   FAULT_SIX    not 0: getaddrinfo gives ff02::1 before those of a name, and TCP connects to nobody there
+//                2: and the kernel has no IPv6
 //   FAULT_TIME   the time of day begins at so many seconds after the epoch
 //   FAULT_EINTR  accept, recv, read and send on a socket fail with EINTR on every so-many-th call
 // FAULT_COUNTS names a file, shared with the harness, in which it counts what it has done. All of this has
@@ -76,6 +78,7 @@ enum count : std::size_t {
     taken_locks,
     longer_lists,
     told_times,
+    given_six,
     all_counts
 };
 std::atomic<std::uint64_t> own_counts[all_counts];
@@ -95,6 +98,7 @@ const long late_every = fault("FAULT_LATE");
 const long eintr_every = fault("FAULT_EINTR");
 const long most_threads = fault("FAULT_THREADS");
 const long more_addresses = fault("FAULT_NAMES");
+const long six = fault("FAULT_SIX");
 const time_t begins_at = fault("FAULT_TIME");
 const bool tells_of_bad_close = fault("FAULT_CLOSE") != 0;
 const long accepts_fail_from = fault("FAULT_ACCEPT");
@@ -103,6 +107,7 @@ std::atomic<long> accepts_until_one_fails = fault("FAULT_NTH_ACCEPT");
 std::atomic<long> accepts = 0;
 std::atomic<long> forks_to_fail = fault("FAULT_FORK");
 std::atomic<long> forks_until_one_fails = fault("FAULT_NTH_FORK");
+const pid_t first_process = getpid();
 std::atomic<long> children_to_kill = fault("FAULT_CHILD");
 std::atomic<bool> stops_before_passing = fault("FAULT_PASS") != 0;
 std::atomic<bool> forgets_descriptor = fault("FAULT_BARE") != 0;
@@ -187,6 +192,23 @@ size_t limited(int fd, size_t size, long limit, count what) {
 ssize_t told(int fd, ssize_t sent) {
     if (sent > 0 && send_limit > 0 && is_socket(fd)) counts[sent_bytes] += static_cast<std::uint64_t>(sent);
     return sent;
+}
+
+/// Puts an address before the others, in one block, as the library makes it: its freeaddrinfo frees it.
+template <typename Address>
+bool put_before(addrinfo** list, const addrinfo& like, int family, const Address& address) {
+    void* const block = std::malloc(sizeof(addrinfo) + sizeof address);
+    if (block == nullptr) return false;
+    auto* const entry = static_cast<addrinfo*>(block);
+    std::memcpy(entry + 1, &address, sizeof address);
+    *entry = like;
+    entry->ai_family = family;
+    entry->ai_addr = reinterpret_cast<sockaddr*>(entry + 1);
+    entry->ai_addrlen = sizeof address;
+    entry->ai_canonname = nullptr;
+    entry->ai_next = *list;
+    *list = entry;
+    return true;
 }
 
 /// How many seconds the time of day is to differ from the clock's.
@@ -339,27 +361,31 @@ int getaddrinfo(const char* host, const char* service, const addrinfo* hints, ad
     if (failed != 0 || host == nullptr || inet_pton(AF_INET, host, &number) == 1) return failed;
     const addrinfo* old = *list;
     while (old != nullptr && old->ai_family != AF_INET) old = old->ai_next;
-    for (long more = more_addresses; more > 0 && old != nullptr; --more) {
-        // In one block, as the library makes it: its freeaddrinfo frees it.
-        void* const block = std::malloc(sizeof(addrinfo) + sizeof(sockaddr_in));
-        if (block == nullptr) break;
-        auto* const entry = static_cast<addrinfo*>(block);
-        auto* const address = reinterpret_cast<sockaddr_in*>(entry + 1);
-        *address = *reinterpret_cast<const sockaddr_in*>(old->ai_addr);
-        address->sin_addr.s_addr = htonl(static_cast<in_addr_t>(INADDR_LOOPBACK + more));
-        *entry = *old;
-        entry->ai_addr = reinterpret_cast<sockaddr*>(address);
-        entry->ai_canonname = nullptr;
-        entry->ai_next = *list;
-        *list = entry;
+    if (old == nullptr) return failed;
+    sockaddr_in address = *reinterpret_cast<const sockaddr_in*>(old->ai_addr);
+    for (long more = more_addresses; more > 0; --more) {
+        address.sin_addr.s_addr = htonl(static_cast<in_addr_t>(INADDR_LOOPBACK + more));
+        if (!put_before(list, *old, AF_INET, address)) break;
         ++counts[longer_lists];
     }
+    sockaddr_in6 nobody{};
+    nobody.sin6_family = AF_INET6;
+    nobody.sin6_port = address.sin_port;
+    inet_pton(AF_INET6, "ff02::1", &nobody.sin6_addr);
+    if (six != 0 && put_before(list, *old, AF_INET6, nobody)) ++counts[given_six];
     return failed;
+}
+
+int socket(int family, int type, int protocol) {
+    static const auto real = next<decltype(::socket)>("socket");
+    if (six != 2 || family != AF_INET6) return real(family, type, protocol);
+    errno = EAFNOSUPPORT;
+    return -1;
 }
 
 pid_t fork() {
     static const auto real = next<decltype(::fork)>("fork");
-    const bool nth = --forks_until_one_fails == 0;
+    const bool nth = getpid() == first_process && --forks_until_one_fails == 0;
     if (nth || (forks_to_fail > 0 && forks_to_fail-- > 0)) {
         ++counts[nth ? nth_forks : failed_forks];
         errno = nth ? ENOMEM : EAGAIN;

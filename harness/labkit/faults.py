@@ -36,9 +36,10 @@ COUNTS = (
     "locks",
     "names",
     "time",
+    "six",
 )
 # A program may find addresses in another way, and send without a limit of time.
-_OPTIONAL = {"names", "late"}
+_OPTIONAL = {"names", "six", "late"}
 
 
 class Disturbance(SharedCounts):

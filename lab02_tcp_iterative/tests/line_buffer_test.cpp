@@ -57,6 +57,8 @@ TEST(line_buffer, takes_the_longest_line_and_not_one_byte_more) {
     EXPECT_EQ(lines_of("a\n" + longest + "x", {1000}),
               (lines{"a", "Line too long"}));  // whatever may come yet
     EXPECT_EQ(lines_of("a\n" + longest + "x\n", {200000}), (lines{"a", "Line too long"}));
+    // It is a limit for each line, and not for what comes in one piece.
+    EXPECT_EQ(lines_of(longest + '\n' + longest + '\n', {200000}), (lines{longest, longest}));
 }
 
 TEST(line_buffer, does_not_depend_on_how_the_stream_is_cut) {
