@@ -26,6 +26,11 @@ COUNTS = (
     "accept",
     "accepts",
     "nth_accept",
+    "aborted",
+    "files",
+    "early",
+    "group",
+    "dying",
     "select",
     "eintr",
     "again",
@@ -37,8 +42,9 @@ COUNTS = (
     "names",
     "time",
 )
-# A program may find addresses in another way, and send without a limit of time.
-_OPTIONAL = {"names", "late"}
+# A program may find addresses in another way, send without a limit of time, and end its children without a
+# signal.
+_OPTIONAL = {"names", "late", "group", "dying"}
 
 
 class Disturbance(SharedCounts):
