@@ -1,6 +1,7 @@
 // Preloaded into a judged program (LD_PRELOAD), this makes rare but allowed behaviour of the kernel happen
 // every time. Each FAULT_NAME in the environment is a number:
-//   FAULT_SEND   send, write, writev and sendmsg to a socket take at most so many bytes a call; then there is room again
+//   FAULT_SEND   send, write, writev and sendmsg to a socket take at most so many bytes a call; then there is
+//                room again
 //   FAULT_SENDFILE   so does sendfile
 //   FAULT_RECV   recv and read from a socket deliver at most so many bytes a call
 //   FAULT_FORK   the first so many forks fail with EAGAIN, and at that moment a SIGCHLD comes
@@ -17,7 +18,8 @@
 //   FAULT_FILES  so many files are open when the program begins: it has inherited them
 //   FAULT_EARLY  not 0: SIGUSR1 comes as soon as a handler for it is there
 //   FAULT_GROUP  not 0: a kill that reaches others of the group in which it was started says so on stderr
-//   FAULT_DYING  the first so many waitpid that must not wait come too early: that child has closed its files,
+//   FAULT_DYING  the first so many waitpid that must not wait come too early: that child has closed its
+//   files,
 //                and has not ended yet. Only while SIGCHLD, which comes at the end, is not asked for
 //   FAULT_SELECT the first select fails with EINTR, and at that moment SIGUSR1 comes so many times
 //   FAULT_AGAIN  every so-many-th send that must not block takes nothing (EAGAIN); then there is room again
