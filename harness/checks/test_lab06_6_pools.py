@@ -159,6 +159,10 @@ def test_a_busy_pool_accepts_no_more_than_its_queue_holds(lab: Lab) -> None:
         held <= 5, "at most five connections are accepted", cause="no_backpressure", otherwise=f"{held} are"
     )
     server.expect_idle(cause="spins_when_full")
+    # The client for whom there is no room waits for it without a limit of time.
+    server.expect_asleep(
+        cause=lambda: "turned_away" if any(one.eof for one in clients) else "wakes_for_nothing"
+    )
     for number, client in enumerate(clients[2:]):
         clients[number].close()
         client.expect(client.name.upper().encode(), cause=partial(why_not, client, clients[number + 3 :]))

@@ -7,7 +7,7 @@ from functools import partial
 
 from labkit import Lab, Server, check, expect, kernel, shortage, step, wait_until
 from labkit.client import Peer
-from labkit.threads import expect_gone, expect_no_wakeups, threaded
+from labkit.threads import expect_no_wakeups, threaded
 
 SERVERS = {
     "polls": "It wakes up again and again although nothing has happened: wait without a time limit.",
@@ -57,7 +57,8 @@ def test_no_client_ends_the_server(lab: Lab) -> None:
         bob.send_unread(b"9000000\n" * 1000)
         bob.close()
         cat.close()
-        expect_gone(server, 3)
+        server.expect_all_logged_gone()
+        server.expect_alive()
         dan = server.connect("dan")
         dan.send(b"3\n")
         dan.expect_match(THREE.get(name, b"3\n"))

@@ -32,6 +32,7 @@ RESETS = {
 }
 WAKE_UPS = {
     "signal_lost": "The signal came before select, and left nothing behind that select can see.",
+    "no_pipe_yet": "The signal came when its handler was there and the pipe was not: make the pipe first.",
     "not_lost": "This program shows the race: the signal in the gap has to be lost.",
     "handler_blocks": "The handler waits for room in a full pipe, and the loop that could empty it waits "
     "for the handler.",
@@ -49,9 +50,10 @@ FILES = {
     "not_everything": "The call took less than it was given, or at most 2 GiB: it has to be repeated until "
     "all is sent.",
     "wrong_bytes": "The whole buffer was sent. Only the bytes that read returned belong to the file.",
-    "size_overflows": "No byte of a file past 2 GiB comes, or its size is told wrong: the size does not "
-    "fit into "
-    "an int, and off_t holds it.",
+    "size_overflows": "The bytes of a file past 2 or 4 GiB do not come, or its size is told wrong: the size "
+    "does not fit into 32 bits, and off_t holds it.",
+    "end_lost": "The client has sent more than its line, and the end of its file did not come: a close with "
+    "unread bytes sends a reset. Read on before you close (lingering_close.hpp).",
     "held_in_memory": "The file is held in memory as a whole: send it piece by piece.",
     "beyond_the_size": "The server has promised SIZE bytes: if the file grows meanwhile, it must not send "
     "more.",
@@ -69,6 +71,8 @@ DIRECTORY = {
     "too_strict": "The path stays within the directory: RESOLVE_BENEATH lets it pass.",
     "not_regular": "What was opened is no regular file: fstat tells.",
     "fifo_waits": "open waits for the writer of a FIFO, except with O_NONBLOCK.",
+    "name_changed": "The name is what stands before the newline, with all its bytes: a blank or a CR at its "
+    "end belongs to it.",
     "nul_in_name": "A C string ends at the first NUL byte, and the name did not.",
 }
 STREAMS = {
@@ -96,6 +100,8 @@ TALK = {
     "name_given_twice": "Two clients have one name: nobody can tell who speaks.",
     "name_breaks_protocol": "A name that is none was taken: letters, digits, - and _ alone, 1 to 32 of them.",
     "talk_before_name": "A client that has no name yet takes no part in the chat.",
+    "heard_after_quit": "The others got something else than that the client has left: what it had sent "
+    "behind its /quit counts no more.",
     "not_announced": "Joined and left are told to all others, and a client that has left has no name any "
     "more.",
     "not_to_all": "What one says has to reach every other client, whole and once.",
@@ -387,6 +393,10 @@ def catches_a_signal_in_select(lab: Lab, name: str) -> None:
 def test_self_pipe_gets_a_signal(lab: Lab) -> None:
     """The handler writes a byte, and select sees it: now the signal is a byte that can be read."""
     catches_a_signal_in_select(lab, "self_pipe")
+    with step("SIGUSR1 comes as soon as there is a handler for it"):
+        program = lab.start("self_pipe", faults={"early": 1})
+    program.expect_text(f"PID: {shown_pid(program)}\nGot signal\n", cause="no_pipe_yet")
+    program.expect_exit(0)
 
 
 @check(points=2, read="the-self-pipe", causes=WAKE_UPS, slow=True)
@@ -571,6 +581,14 @@ def files_arrive(lab: Lab, program: str) -> None:
         (where / "file").write_bytes(content)
         is_answered(server, b"file", b"OK %d\n" % size + content, cause="not_everything", more="wrong_bytes")
     is_answered(server, b"inner/deep", b"OK 5\ndeep\n")
+    (where / "file").write_bytes(content[:200_000])
+    bob = server.connect("bob", receive_buffer=4096)  # what he has not read yet waits in the server's kernel
+    bob.send(b"file\n")
+    bob.expect_read()
+    bob.send(b"and more than that\n")
+    bob.half_close()
+    server.expect_logged("disconnected", bob)
+    bob.expect(b"OK 200000\n" + content[:200_000], cause="end_lost")
     server.stop()
 
 
@@ -631,11 +649,13 @@ def test_all_inside_the_directory_is_served(lab: Lab) -> None:
     """A path may go up and a link may lead elsewhere, as long as both stay within the directory."""
     where = directory(lab)
     (where / "link").symlink_to("inner/deep")
-    (where / "two..dots").write_bytes(b"dots\n")
+    for name in ("two..dots", "..dots", "dots.."):
+        (where / name).write_bytes(b"dots\n")
     server = lab.server(COPY, str(where))
     is_answered(server, b"./inner/../plain", b"OK 6\nplain\n", cause="too_strict")
     is_answered(server, b"link", b"OK 5\ndeep\n", cause="too_strict")
-    is_answered(server, b"two..dots", b"OK 5\ndots\n", cause="too_strict")
+    for dots in (b"two..dots", b"..dots", b"dots.."):
+        is_answered(server, dots, b"OK 5\ndots\n", cause="too_strict")
 
 
 @check(points=2, read="outside-the-directory", causes=DIRECTORY)
@@ -651,7 +671,10 @@ def test_what_is_no_regular_file_is_refused(lab: Lab) -> None:
         is_refused(server, name, cause="not_regular")
     is_refused(server, b"fifo", cause="fifo_waits")
     is_refused(server, b"plain\0.txt", cause="nul_in_name")
+    for name in (b"plain\r", b"plain ", b" plain"):
+        is_refused(server, name, cause="name_changed")
     is_answered(server, b"plain", b"OK 6\nplain\n")
+    is_refused(lab.server(COPY, "/dev"), b"null", cause="not_regular")
 
 
 @check(points=1, read="outside-the-directory", causes=DIRECTORY)
@@ -712,6 +735,12 @@ def a_file_of_two_gib_arrives(lab: Lab, program: str, where: Path) -> None:
         otherwise=f"it holds {held >> 20} MiB",
         cause="held_in_memory",
     )
+    with path.open("wb") as file:
+        file.truncate((4 << 30) + 1)  # in 32 bits it is one byte
+    bob = server.connect("bob", receive_buffer=4096)
+    bob.send(b"huge\n")
+    bob.expect(b"OK %d\n" % ((4 << 30) + 1) + bytes(100_000), cause="size_overflows")
+    bob.close()
     path.unlink()
 
 
@@ -1302,12 +1331,16 @@ def all_others_get_what_one_says(lab: Lab, program: str) -> None:
     bob.send(b"/msg cat  two \n/msg cat  \n  open \n")
     cat.expect(b"bob (private):  two \nbob (private):  \n", cause="text_changed")
     all_get((ann, cat), b"bob:   open ", cause="text_changed")
+    bob.send(b"/msg bob a note\n")
+    bob.expect(b"bob (private): a note\n", cause="command_wrong")
     cat.send(b"/quit\nnot said any more\n")
     cat.expect(b"* Goodbye\n", cause="command_wrong")
     cat.expect_eof()
-    all_get((ann, bob), b"* cat has left", cause="not_announced")
+    for client in (ann, bob):
+        client.expect(b"* cat has left\n", cause={"bytes": "heard_after_quit", "answer": "not_announced"})
     ann.send(b"/who\n")
     ann.expect(b"* Here: ann, bob\n", cause="not_announced")
+    joined(server, "cat", ann, bob)  # her old connection is not closed yet: she has not closed it
 
 
 def the_order_is_the_same_for_all(lab: Lab, program: str) -> None:
@@ -1471,6 +1504,52 @@ def a_slow_reader_is_cut_off(lab: Lab, program: str) -> None:
     )
     server.stop()
     a_late_reader_gets_all(lab, program)
+    who_leaves_cuts_off_another(lab, program)
+
+
+def who_leaves_cuts_off_another(lab: Lab, program: str) -> None:
+    """Nearly 64 KiB wait for slow. Many leave at once, and slow is cut off by the lines that tell of it."""
+    server = lab.server(program)
+    bob = joined(server, "bob")
+    slow = joined(server, "slow", bob, receive_buffer=4096)
+    left = b"* slow has left\n"
+    told = 0
+
+    def speak(lines: int, most: int) -> bool:
+        """Bob speaks until so many bytes wait for slow; returns whether slow is still there."""
+        nonlocal told
+        here = True
+        while here and told - slow.coming() < most:
+            bob.send((b"z" * 1000 + b"\n") * lines + b"/who\n")
+            # So all of it was given to slow. What a send that waits has taken may still count for the server.
+            here = left not in bob.expect_match(rb"(?:\* slow has left\n)?\* Here: [^\n]+\n")[0]
+            told += lines * len(b"bob: " + b"z" * 1000 + b"\n")
+        return here
+
+    with step("bob speaks, until half of what may wait for slow does", quiet=True):
+        speak(12, 30_000)
+    crowd = server.crowd(200)
+    names = [b"%032d" % number for number in range(len(crowd))]
+    with step("each of them joins", quiet=True):
+        for client, name in zip(crowd, names, strict=True):
+            client.send(name + b"\n")
+            client.expect_match(rb"\* Your name\?\n\* Hello %b\n" % name)
+        bob.expect_match(rb"(?:\* \d+ has joined\n){%d}" % len(crowd), cause="not_announced")
+    told += sum(len(b"* %b has joined\n" % name) for name in names)
+    with step("bob speaks, until nearly all that may wait does", quiet=True):
+        here = speak(1, 60_000)
+    with server.paused(), step(f"all {len(crowd)} leave", quiet=True):
+        for client in crowd:
+            client.close()
+    text = bob.expect_match(rb"(?:\* \w+ has left\n){%d}" % len(crowd), cause="not_announced")[0]
+    gone = f"disconnected 127.0.0.1:{slow.local_port}\n"
+    for _ in range(60 if here else 0):
+        poll(lambda: gone in server.stdout.text or kernel.at_rest(server.pid), deadline())
+        if gone in server.stdout.text:
+            break
+        bob.send(b"z" * 1000 + b"\n")
+    what = "bob is told that slow has left"
+    wait_until(lambda: not here or left in text + bob.unread(), what, cause="not_announced")
 
 
 def silent_clients_are_told_the_limit(lab: Lab, program: str) -> None:

@@ -1,6 +1,7 @@
 // Preloaded into a judged program (LD_PRELOAD), this makes rare but allowed behaviour of the kernel happen
 // every time. Each FAULT_NAME in the environment is a number:
-//   FAULT_SEND   send, write, writev and sendmsg to a socket take at most so many bytes a call
+//   FAULT_SEND   send, write, writev and sendmsg to a socket take at most so many bytes a call; then there is
+//                room again
 //   FAULT_SENDFILE   so does sendfile
 //   FAULT_RECV   recv and read from a socket deliver at most so many bytes a call
 //   FAULT_FORK   the first so many forks fail with EAGAIN, and at that moment a SIGCHLD comes
@@ -13,8 +14,14 @@
 //   FAULT_ACCEPT from the so-many-th on, every accept fails with ENFILE, at once
 //   FAULT_ACCEPTS    the first so many do
 //   FAULT_NTH_ACCEPT    only the so-many-th does
+//   FAULT_ABORTED    the so-many-th client has gone when it is accepted: its accept fails with ECONNABORTED
+//   FAULT_FILES  so many files are open when the program begins: it has inherited them
+//   FAULT_EARLY  not 0: SIGUSR1 comes as soon as a handler for it is there
+//   FAULT_GROUP  not 0: a kill that reaches others of the group in which it was started says so on stderr
+//   FAULT_DYING  the first so many waitpid that must not wait come too early: the child has closed its files
+//                and not ended yet. Only while nobody asks for SIGCHLD, which comes at the end
 //   FAULT_SELECT the first select fails with EINTR, and at that moment SIGUSR1 comes so many times
-//   FAULT_AGAIN  every so-many-th send that must not block takes nothing (EAGAIN)
+//   FAULT_AGAIN  every so-many-th send that must not block takes nothing (EAGAIN); then there is room again
 //   FAULT_LATE   every so-many-th send that may block and has a limit of time (SO_SNDTIMEO) does, at once
 //   FAULT_CLOSE  not 0: a close of a descriptor that is not open says so on stderr
 //   FAULT_NAMES  getaddrinfo gives so many addresses before those of a name: 127.0.0.2, 127.0.0.3, …
@@ -32,6 +39,7 @@
 #include <netinet/in.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/select.h>
 #include <sys/sendfile.h>
@@ -40,9 +48,11 @@
 #include <sys/time.h>
 #include <sys/types.h>
 #include <sys/uio.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
+#include <array>
 #include <atomic>
 #include <cerrno>
 #include <cstdint>
@@ -68,6 +78,11 @@ enum count : std::size_t {
     failed_accepts,
     first_accepts,
     nth_accepts,
+    aborted_accepts,
+    inherited_files,
+    early_signals,
+    seen_kills,
+    early_waits,
     interrupted_selects,
     interruptions,
     taken_nothings,
@@ -101,10 +116,14 @@ const long more_addresses = fault("FAULT_NAMES");
 const long six = fault("FAULT_SIX");
 const time_t begins_at = fault("FAULT_TIME");
 const bool tells_of_bad_close = fault("FAULT_CLOSE") != 0;
+std::atomic<long> waits_too_early = fault("FAULT_DYING");
+const bool tells_of_group = fault("FAULT_GROUP") != 0;
+std::atomic<bool> has_own_group = false;
 const long accepts_fail_from = fault("FAULT_ACCEPT");
 std::atomic<long> accepts_to_fail = fault("FAULT_ACCEPTS");
 std::atomic<long> accepts_until_one_fails = fault("FAULT_NTH_ACCEPT");
 std::atomic<long> accepts = 0;
+std::atomic<long> accepted_until_one_has_gone = fault("FAULT_ABORTED");
 std::atomic<long> forks_to_fail = fault("FAULT_FORK");
 std::atomic<long> forks_until_one_fails = fault("FAULT_NTH_FORK");
 const pid_t first_process = getpid();
@@ -113,10 +132,18 @@ std::atomic<bool> stops_before_passing = fault("FAULT_PASS") != 0;
 std::atomic<bool> forgets_descriptor = fault("FAULT_BARE") != 0;
 std::atomic<long> threads_to_fail = fault("FAULT_THREAD");
 std::atomic<long> threads_begun = 0;
+std::atomic<bool> signal_is_early = fault("FAULT_EARLY") != 0;
 std::atomic<long> signals_in_select = fault("FAULT_SELECT");
 std::atomic<long> calls = 0;
 std::atomic<long> sends = 0;
 std::atomic<long> limited_sends = 0;
+
+/// Opens the files that the program would have inherited.
+const bool inherits = [] {
+    for (long left = fault("FAULT_FILES"); left > 0; --left)
+        if (open("/dev/null", O_RDWR) != -1) ++counts[inherited_files];
+    return true;
+}();
 
 /// Takes these variables out of the environment, and out of what /proc shows of it.
 const bool hidden = [] {
@@ -145,6 +172,29 @@ bool is_socket(int fd) {
     return answer;
 }
 
+// By descriptor: the epoll that watches it, and for what.
+struct watching {
+    int epoll = -1;
+    epoll_event event{};
+};
+std::array<watching, 1024> watched;
+
+/// There is room again: who waits for it by edges hears of it. The kernel itself has no news.
+void tell_of_room(int fd) {
+    static const auto real = next<decltype(::epoll_ctl)>("epoll_ctl");
+    if (static_cast<std::size_t>(fd) >= watched.size() || watched[fd].epoll == -1) return;
+    real(watched[fd].epoll, EPOLL_CTL_MOD, fd, &watched[fd].event);
+}
+
+/// Whether the program takes SIGCHLD: by a handler, or blocked, for sigwaitinfo or a signalfd.
+bool hears_of_death() {
+    struct sigaction action {};
+    sigset_t blocked;
+    sigaction(SIGCHLD, nullptr, &action);
+    sigprocmask(SIG_BLOCK, nullptr, &blocked);
+    return action.sa_handler != SIG_DFL || sigismember(&blocked, SIGCHLD) == 1;
+}
+
 bool interrupted(int fd) {
     if (eintr_every == 0 || !is_socket(fd) || ++calls % eintr_every != 0) return false;
     ++counts[interruptions];
@@ -157,6 +207,7 @@ bool takes_nothing(int fd, int flags) {
     if ((flags & MSG_DONTWAIT) == 0 && (fcntl(fd, F_GETFL) & O_NONBLOCK) == 0) return false;
     if (++sends % again_every != 0) return false;
     ++counts[taken_nothings];
+    tell_of_room(fd);
     errno = EAGAIN;
     return true;
 }
@@ -183,6 +234,15 @@ bool no_file() {
     return true;
 }
 
+/// Returns the connection, or fails if its client is the one that has gone meanwhile.
+int unless_gone(int connection) {
+    if (connection == -1 || --accepted_until_one_has_gone != 0) return connection;
+    close(connection);
+    ++counts[aborted_accepts];
+    errno = ECONNABORTED;
+    return -1;
+}
+
 size_t limited(int fd, size_t size, long limit, count what) {
     if (limit <= 0 || size <= static_cast<size_t>(limit) || !is_socket(fd)) return size;
     ++counts[what];
@@ -190,7 +250,9 @@ size_t limited(int fd, size_t size, long limit, count what) {
 }
 
 ssize_t told(int fd, ssize_t sent) {
-    if (sent > 0 && send_limit > 0 && is_socket(fd)) counts[sent_bytes] += static_cast<std::uint64_t>(sent);
+    if (sent <= 0 || send_limit <= 0 || !is_socket(fd)) return sent;
+    counts[sent_bytes] += static_cast<std::uint64_t>(sent);
+    if (sent == send_limit) tell_of_room(fd);
     return sent;
 }
 
@@ -313,12 +375,66 @@ int close(int fd) {
 
 int accept(int fd, sockaddr* address, socklen_t* size) {
     static const auto real = next<decltype(::accept)>("accept");
-    return no_file() || interrupted(fd) ? -1 : real(fd, address, size);
+    return no_file() || interrupted(fd) ? -1 : unless_gone(real(fd, address, size));
 }
 
 int accept4(int fd, sockaddr* address, socklen_t* size, int flags) {
     static const auto real = next<decltype(::accept4)>("accept4");
-    return no_file() || interrupted(fd) ? -1 : real(fd, address, size, flags);
+    return no_file() || interrupted(fd) ? -1 : unless_gone(real(fd, address, size, flags));
+}
+
+int epoll_ctl(int epoll, int operation, int fd, epoll_event* event) noexcept {
+    static const auto real = next<decltype(::epoll_ctl)>("epoll_ctl");
+    const int result = real(epoll, operation, fd, event);
+    if (result == -1 || static_cast<std::size_t>(fd) >= watched.size()) return result;
+    watched[fd] = operation == EPOLL_CTL_DEL ? watching{} : watching{epoll, *event};
+    return result;
+}
+
+pid_t waitpid(pid_t pid, int* status, int options) {
+    static const auto real = next<decltype(::waitpid)>("waitpid");
+    if (pid > 0 && (options & WNOHANG) != 0 && !hears_of_death() && waits_too_early-- > 0)
+        return ++counts[early_waits], 0;
+    return real(pid, status, options);
+}
+
+int kill(pid_t pid, int number) noexcept {
+    static const auto real = next<decltype(::kill)>("kill");
+    ++counts[seen_kills];
+    if (tells_of_group && number != 0 && (pid == 0 || pid < -1) && !has_own_group) {
+        static constexpr char line[] = "kill: it reaches the whole process group\n";
+        [[maybe_unused]] const auto written = write(STDERR_FILENO, line, sizeof line - 1);
+    }
+    return real(pid, number);
+}
+
+int killpg(pid_t group, int number) noexcept {
+    return kill(-group, number);
+}
+
+int setpgid(pid_t pid, pid_t group) noexcept {
+    static const auto real = next<decltype(::setpgid)>("setpgid");
+    has_own_group = true;
+    return real(pid, group);
+}
+
+int sigaction(int number, const struct sigaction* action, struct sigaction* old) noexcept {
+    static const auto real = next<decltype(::sigaction)>("sigaction");
+    const int result = real(number, action, old);
+    const bool handled = number == SIGUSR1 && action != nullptr && action->sa_handler != SIG_DFL &&
+                         action->sa_handler != SIG_IGN;
+    if (result == -1 || !handled || !signal_is_early.exchange(false)) return result;
+    ++counts[early_signals];
+    raise(SIGUSR1);
+    return result;
+}
+
+sighandler_t signal(int number, sighandler_t handler) noexcept {
+    struct sigaction action {};
+    struct sigaction old {};
+    action.sa_handler = handler;
+    action.sa_flags = SA_RESTART;
+    return sigaction(number, &action, &old) == -1 ? SIG_ERR : old.sa_handler;
 }
 
 int select(int count, fd_set* readable, fd_set* writable, fd_set* exceptional, timeval* patience) {

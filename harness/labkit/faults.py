@@ -26,6 +26,11 @@ COUNTS = (
     "accept",
     "accepts",
     "nth_accept",
+    "aborted",
+    "files",
+    "early",
+    "group",
+    "dying",
     "select",
     "eintr",
     "again",
@@ -38,8 +43,9 @@ COUNTS = (
     "time",
     "six",
 )
-# A program may find addresses in another way, and send without a limit of time.
-_OPTIONAL = {"names", "six", "late"}
+# A program may find addresses in another way, send without a limit of time, and end its children without a
+# signal.
+_OPTIONAL = {"names", "six", "late", "group", "dying"}
 
 
 class Disturbance(SharedCounts):

@@ -336,6 +336,18 @@ class Program:
             os.kill(child, signal.SIGKILL)
 
     @contextlib.contextmanager
+    def child_paused(self, child: int) -> Iterator[None]:
+        """Stops one of the program's children (SIGSTOP) while the block runs: it has not died."""
+        with step(f"{self.name}'s child {child} is stopped (SIGSTOP)"):
+            os.kill(child, signal.SIGSTOP)
+            poll(lambda: kernel.state(child) == "T", deadline())
+        try:
+            yield
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(child, signal.SIGCONT)
+
+    @contextlib.contextmanager
     def paused(self) -> Iterator[None]:
         """Stops the program (SIGSTOP) while the block runs: what happens meanwhile, happens to it all at
         once.
