@@ -36,7 +36,7 @@ REAPING = {
     "stops_at_a_kill": "The loop ended at a child that was killed by a signal: waitpid returns its PID as "
     "that of any other.",
     "first_death_missed": "A child that exited at once stays a zombie: what reaps it has to be there before "
-    "the first fork.",
+    "the first fork, wherever the server is at that moment.",
     "reaping_ends": "After a fork that failed the children are not reaped any more: SIGCHLD stays blocked, "
     "or has no handler.",
     "waits_for_the_living": "waitpid waited for a child that still has a client: with WNOHANG it returns at "

@@ -8,7 +8,7 @@ from labkit.client import Peer, converse
 from labkit.program import Program
 from labkit.services import DATE, LARGEST, ONE_DIGIT_DAY, counts_out_bytes, expect_echo
 from labkit.short_sends import send_ends_early
-from labkit.steps import Cause, Failed
+from labkit.steps import Cause, CouldNotTell, Failed
 from labkit.waiting import allowing, deadline, poll
 
 MUCH = 50 << 20  # bytes: more than the kernel's buffers hold, by far
@@ -198,6 +198,22 @@ def bytes_read_before_output_is_full(client: Peer) -> int:
     return sent - (client.on_the_way() or 0)
 
 
+def one_whose_end_is_there(server: Server, most: int) -> tuple[Peer, int]:
+    """A client that does not read, and how many bytes it has sent: the server's kernel has the last of them
+    and its end, and the server has not read them.
+
+    most: of a client like it, so many bytes were read. Throws CouldNotTell if the buffers are full each time.
+    """
+    for attempt in (1, 2, 4):
+        client = server.connect(f"hal {attempt}", receive_buffer=4096)
+        sent = sends_until_it_is_not_read(server, client, most // attempt)
+        client.half_close()
+        if poll(lambda: all(end.status == "CLOSE_WAIT" for end in client.ends()[1]), deadline()):
+            return client, sent
+        client.reset()
+    raise CouldNotTell("the end of a client that does not read has not come to the server's kernel")
+
+
 def sends_until_it_is_not_read(server: Server, client: Peer, most: int) -> int:
     """The client, like one of whom so many bytes were read, sends until a little of it lies unread; returns
     how many bytes it has sent.
@@ -242,9 +258,8 @@ def no_client_waits_for_one_that_does_not_read(lab: Lab, name: str) -> None:
     fay.expect(b"LAST" * (taken // 4) + b"LAST"[: taken % 4], cause=stuck(server, fay))
     fay.expect_eof(cause="end_missed")
     answers(bob, b"still fine")
-    gus, hal = (server.connect(name, receive_buffer=4096) for name in ("gus", "hal"))
-    sent = sends_until_it_is_not_read(server, hal, bytes_read_before_output_is_full(gus))
-    hal.half_close()  # the server's kernel has its last bytes and its end
+    gus = server.connect("gus", receive_buffer=4096)
+    hal, sent = one_whose_end_is_there(server, bytes_read_before_output_is_full(gus))
     server.expect_idle(cause="watched_in_vain")
     hal.expect(b"H" * sent, cause=stuck(server, hal))
     hal.expect_eof(cause="end_missed")
