@@ -66,7 +66,7 @@ def rests(server: Server) -> None:
         f"stderr says {REASON!r}",
         cause="accept_failed_silently",
     )
-    wait_until(lambda: kernel.at_rest(server.pid) or server.status() is not None, "the server rests")
+    wait_until(lambda: kernel.family_at_rest(server.pid) or server.status() is not None, "the server rests")
     goes_on(server)
 
 
@@ -88,7 +88,7 @@ def rests_when_accept_fails(lab: Lab, name: str, *arguments: str, request: bytes
     rests(server)
     with allowing(REST):
         tries_again(server)
-    wait_until(lambda: kernel.at_rest(server.pid), "the server rests")
+    wait_until(lambda: kernel.family_at_rest(server.pid), "the server rests")
     expect_told_once(server)
     bob.close()
     server.stop()
