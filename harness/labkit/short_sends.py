@@ -19,6 +19,7 @@ def send_ends_early(server: Server, data: bytes) -> tuple[bytes, bytes]:
     taken = ann.send_unread(data)
     if taken == len(data):
         raise CouldNotTell("its send did not wait")
+    server.expect_serves_itself(ann)
     with server.paused():
         pass
     ann.half_close()
@@ -40,6 +41,7 @@ def reply_ends_early(server: Server, request: bytes) -> Peer:
 
     for _ in range(3):  # a call that has taken nothing yet begins anew by itself
         wait_until(lambda: waits() or server.status() is not None, "the server waits until ann reads")
+        server.expect_serves_itself(ann)
         with server.paused():
             pass
     return ann
