@@ -222,7 +222,8 @@ def test_every_schedule_answers_each_client(lab: Lab) -> None:
 def test_every_schedule_of_a_pool_answers_each_client(lab: Lab) -> None:
     """Three clients and two threads; a loop that is told of each reply, and must find it there."""
     for service in services.POOLS:
-        serve(lab, service, seeds=1500, sanitized=6)
+        seeds = 1500 if service.program == "upper_server_slow_pool" else 500  # its loop fails more rarely
+        serve(lab, service, seeds=seeds, sanitized=6)
 
 
 @check(points=1, read="schedules", causes=SERVERS, slow=True)
