@@ -95,6 +95,16 @@ class Outcome:
         return "processes are left" if "LEFT: " in self.printed else ""
 
 
+def in_one_file(source: Path) -> str:
+    """The text of an attack, with the headers of this directory that it includes in their places."""
+    return re.sub(
+        r'^#include "(serve|forged_counts)\.hpp"\n',
+        lambda match: (ATTACKS / f"{match[1]}.hpp").read_text(),
+        source.read_text(),
+        flags=re.MULTILINE,
+    )
+
+
 @dataclass(frozen=True)
 class Trick:
     """A few lines that are to hide a mistake of the kill matrix."""
@@ -108,7 +118,7 @@ class Trick:
 
     @classmethod
     def read(cls, path: Path) -> Trick:
-        source = path.read_text()
+        source = in_one_file(path)
         (mistake,) = re.findall(r"^// Mistake: (\S+)$", source, re.MULTILINE)
         patch = (HARNESS / "mistakes" / f"{mistake}.patch").read_text()
         (file,) = re.findall(r"^\+\+\+ b/(\S+)", patch, re.MULTILINE)
@@ -149,8 +159,7 @@ class Surroundings:
             "LABS": HARNESS.parent,
             "PORT": self.listener.getsockname()[1],
         }
-        text = source.read_text().replace('#include "serve.hpp"\n', (ATTACKS / "serve.hpp").read_text())
-        return re.sub(r"@(\w+)@", lambda match: str(values[match[1]]), text)
+        return re.sub(r"@(\w+)@", lambda match: str(values[match[1]]), in_one_file(source))
 
     def probe(self) -> dict[str, str]:
         """Grades attacks/probes; returns the answers to each attack and each `control`."""

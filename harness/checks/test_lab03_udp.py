@@ -287,9 +287,9 @@ def test_the_client_prints_each_reply_and_says_goodbye(lab: Lab) -> None:
     for line in ("hello", "hi\r", "x" * 20_000):
         client.type(line + "\n")
         port = server.expect(line.encode(), cause={"bytes": "line_changed"})
-        reply = "".join(lab.secret.choices("ABCDEFGH", k=len(line)))  # no client can know it before
-        server.send(reply.encode(), to=port)
-        client.expect_text(f"Input: Output: {reply}\n")
+        reply = secret_word(len(line)).upper()  # no client can know it before
+        server.send(reply, to=port)
+        client.expect_text(f"Input: Output: {reply.decode()}\n")
     client.type("\n")
     server.expect(b"", cause=goodbye)
     client.expect_exit(0)

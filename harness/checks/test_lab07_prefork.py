@@ -366,13 +366,8 @@ def test_children_that_cannot_live_are_not_started_in_a_tight_loop(lab: Lab) -> 
         wait_until(rests, "the parent sleeps before it starts others", cause="tight_loop")
 
 
-@check(points=2, read="replacing", causes=CHILDREN)
-def test_a_fork_that_fails_is_tried_again(lab: Lab) -> None:
-    """fork fails while the machine has no process or memory to spare. This ends after a while, and the server
-    should still run then."""
-    server = lab.server("bytes_server", "-n", "3", faults={"nth_fork": 4})
-    victim = min(expect_children(server, 3))
-    server.kill_child(victim)
+def replaces_it_later(server: Server, victim: int) -> None:
+    """The failed fork has not ended the server: there are three children again."""
     wait_until(
         lambda: len(living(server) - {victim}) == 3 or server.status() is not None,
         "three children live again",
@@ -380,6 +375,16 @@ def test_a_fork_that_fails_is_tried_again(lab: Lab) -> None:
         instead=lambda: f"{len(living(server) - {victim})} live",
     )
     expect(server.status() is None, "the server lives", otherwise="it has ended", cause="fork_failure_fatal")
+
+
+@check(points=2, read="replacing", causes=CHILDREN)
+def test_a_fork_that_fails_is_tried_again(lab: Lab) -> None:
+    """fork fails while the machine has no process or memory to spare. This ends after a while, and the server
+    should still run then."""
+    server = lab.server("bytes_server", "-n", "3", faults={"nth_fork": 4})
+    victim = min(expect_children(server, 3))
+    server.kill_child(victim)
+    replaces_it_later(server, victim)
     server.expect_match(r"fork: Cannot allocate memory$", stream="stderr", cause="fork_failure_untold")
     ask(server)
     server.stop()
@@ -392,13 +397,7 @@ def test_a_fork_that_fails_is_tried_again(lab: Lab) -> None:
         server.expect_match(
             "fork: Resource temporarily unavailable$", stream="stderr", cause="fork_failure_untold"
         )
-    wait_until(
-        lambda: len(living(server) - {victim}) == 3 or server.status() is not None,
-        "three children live again",
-        cause="never_replaced",
-        instead=lambda: f"{len(living(server) - {victim})} live",
-    )
-    expect(server.status() is None, "the server lives", otherwise="it has ended", cause="fork_failure_fatal")
+    replaces_it_later(server, victim)
     ask(server)
 
 
@@ -426,7 +425,7 @@ def test_ctrl_c_ends_all_and_frees_the_port(lab: Lab) -> None:
     for client in held:
         client.expect_accepted()
     children = expect_children(server, 5)
-    with server.child_paused(min(children)):
+    with server.paused(min(children)):
         # A parent that misses a child looks again after a second.
         poll(lambda: living(server) != children or waits_for_ever(server.pid, server.pid), 3.2)
         expect(

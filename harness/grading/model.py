@@ -30,14 +30,18 @@ def count(text: str) -> int:
     """A number of things that an option may be given, at least 1. Throws ValueError for others, as argparse
     wants it.
     """
-    if (number := int(text)) < 1:
-        raise ValueError(text)
-    return number
+    return _at_least(1, text)
 
 
 def natural(text: str) -> int:
     """The same of a number that may be 0."""
-    return count(str(int(text) + 1)) - 1
+    return _at_least(0, text)
+
+
+def _at_least(least: int, text: str) -> int:
+    if (number := int(text)) < least:
+        raise ValueError(text)
+    return number
 
 
 @dataclass(frozen=True)

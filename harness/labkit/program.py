@@ -336,38 +336,27 @@ class Program:
             os.kill(child, signal.SIGKILL)
 
     @contextlib.contextmanager
-    def child_paused(self, child: int) -> Iterator[None]:
-        """Stops one of the program's children (SIGSTOP) while the block runs: it has not died."""
-        with step(f"{self.name}'s child {child} is stopped (SIGSTOP)"):
-            os.kill(child, signal.SIGSTOP)
-            poll(lambda: kernel.state(child) == "T", deadline())
-        try:
-            yield
-        finally:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(child, signal.SIGCONT)
-
-    @contextlib.contextmanager
-    def paused(self) -> Iterator[None]:
-        """Stops the program (SIGSTOP) while the block runs: what happens meanwhile, happens to it all at
-        once.
+    def paused(self, child: int = 0) -> Iterator[None]:
+        """Stops the program, or one of its children, while the block runs (SIGSTOP): what happens meanwhile,
+        happens to it all at once.
 
         Fails if it did not stand still all the time: somebody of its own has let it go on.
         """
-        with step(f"{self.name} is paused (SIGSTOP)"):
-            os.kill(self.pid, signal.SIGSTOP)
+        pid, name = (child, f"{self.name}'s child {child}") if child else (self.pid, self.name)
+        with step(f"{name} is paused (SIGSTOP)"):
+            os.kill(pid, signal.SIGSTOP)
             try:
-                await_fact(lambda: kernel.stands_still(self.pid))
+                await_fact(lambda: kernel.stands_still(pid))
             except Missed:
                 raise Failed("it does not stop, or goes on at once", cause="went_on") from None
-            turns = kernel.turns(self.pid)
+            turns = kernel.turns(pid)
         try:
             yield
         finally:
-            stood_still = kernel.stands_still(self.pid) and kernel.turns(self.pid) == turns
-            died = kernel.state(self.pid) in ("", "Z")
-            with step(f"{self.name} continues (SIGCONT)"), contextlib.suppress(ProcessLookupError):
-                os.kill(self.pid, signal.SIGCONT)
+            stood_still = kernel.stands_still(pid) and kernel.turns(pid) == turns
+            died = kernel.state(pid) in ("", "Z")
+            with step(f"{name} continues (SIGCONT)"), contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
                 if not stood_still and not died:
                     raise Failed("it has not stood still meanwhile", cause="went_on")
 

@@ -1,5 +1,5 @@
-"""Sends that the kernel itself ends early: what is asked of whoever sends much. No library is needed for it,
-and no call gets past it.
+"""Sends that the kernel itself ends early, for checks of programs that send much. This needs no library, and
+no call of the program gets past it.
 """
 
 from __future__ import annotations
