@@ -57,8 +57,8 @@ int main(int argc, char* argv[]) try {
             rest_after_failed_accept();
             continue;
         }
-        std::osyncstream{std::cout} << "connected " << to_string(client) << '\n';
         conn = connection.get();
+        std::osyncstream{std::cout} << "connected " << to_string(client) << '\n';
         start_client_thread(std::move(connection), client, [](const unique_fd&) { serve(); });
     }
 } catch (const std::exception& error) {
