@@ -5,8 +5,7 @@
 // variables.
 //   WITNESS_COUNTS    names a file, shared with the harness, in which it counts
 //   WITNESS_UNLOCKED  not 0: the locks work, but order nothing for the sanitizer, which then has to see a
-//   race
-//                     where they protect something
+//                     race where they protect something
 // All of this has gone from the environment when the program's own code begins.
 // g++ -std=c++20 -O2 -shared -fPIC -fno-threadsafe-statics -o witness.so witness.cpp
 #include <dlfcn.h>
@@ -14,6 +13,7 @@
 #include <pthread.h>
 #include <semaphore.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -174,6 +174,19 @@ int pthread_create(pthread_t* thread, const pthread_attr_t* attributes, void* (*
     return real(thread, attributes, function, argument);
 }
 
+/// Lets another thread take a lock before this one takes its next: what was written longer ago the sanitizer
+/// may have forgotten. A hundred times at most, a millisecond each, since there may be no other thread.
+void take_turns() {
+    static std::atomic<int> waits_left = 100;
+    static std::atomic<const char*> last = nullptr;
+    static thread_local char self = 0;
+    if (last == &self && waits_left > 0 && waits_left-- > 0) {
+        const timespec pause{.tv_sec = 0, .tv_nsec = 50'000};
+        for (int i = 0; i < 20 && last == &self; ++i) nanosleep(&pause, nullptr);
+    }
+    last = &self;
+}
+
 // --- what orders threads. Each call is the last one of its function, so that the sanitizer sees the
 // program's own line.
 
@@ -182,6 +195,7 @@ int pthread_create(pthread_t* thread, const pthread_attr_t* attributes, void* (*
         static const auto seen_one = next<int parameters>(#name);     \
         static const auto hidden_one = hidden<int parameters>(#name); \
         if (counted) add(taken_locks);                                \
+        if (counted && unlocked) take_turns();                        \
         return unlocked ? hidden_one arguments : seen_one arguments;  \
     }
 
