@@ -78,7 +78,7 @@ def settle() -> list[str]:
     Returns what a report should say of it. Throws CouldNotTell if something needed cannot be had.
     """
     _open_standard_descriptors()
-    _default_signals()
+    default_signals()
     os.umask(0o022)
     try:
         os.getcwd()
@@ -100,7 +100,7 @@ def _open_standard_descriptors() -> None:
             os.open("/dev/null", os.O_RDWR)  # the lowest number that is free, so this one
 
 
-def _default_signals() -> None:
+def default_signals() -> None:
     """Ignores and blocks no signal: a program inherits what nohup(1) or a shell's `&` left; signal(7)."""
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
     for number in signal.valid_signals() - {signal.SIGPIPE, signal.SIGXFSZ}:  # those two are Python's own

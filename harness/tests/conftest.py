@@ -3,6 +3,13 @@
 import pytest
 from _pytest.terminal import TerminalReporter
 
+from labkit.surroundings import default_signals
+
+
+def pytest_configure() -> None:
+    """A shell's `&` leaves SIGINT ignored; but some tests, and what they start, wait for it."""
+    default_signals()
+
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -100,7 +101,8 @@ def test_watching_tells_first_what_was_changed(release: Path, tmp_path: Path) ->
     log = tmp_path / "log"
     with log.open("w") as output, subprocess.Popen(
         [release / "harness" / "watch", "lab01"], stdout=output
-    ) as watch:
+    ) as watch, ExitStack() as at_the_end:
+        at_the_end.callback(watch.kill)
         until(lambda: "Watching" in log.read_text())
         source.write_text(source.read_text() + "\nint changed_again = 1;\n")
         before = len(log.read_text())
