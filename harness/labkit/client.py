@@ -471,19 +471,25 @@ class Peer:
             return self.program.failure(
                 "the connection is not accepted", cause=cause, otherwise="never_accepted", rung="accept"
             )
-        if self.error is not None or self.eof:
-            what = f"the connection ended: {self.error.strerror}" if self.error else "it was closed instead"
+        ended = self.error is not None or self.eof
+        if ended:
             poll(self.program.stderr.complete, 1.0)
-            said = reason(self.program.stderr.text[self._said :])
-            named = cause_of_hanging_up(said)
-            what += f", and {self.program.name} says `{said}`" if said else ""
+        said = reason(self.program.stderr.text[self._said :])
+        says = f", and {self.program.name} says `{said}`" if said else ""
+        named = cause_of_hanging_up(said)
+        if ended:
+            what = f"the connection ended: {self.error.strerror}" if self.error else "it was closed instead"
             rung = "reset" if self.error else "closed"
-            return self.program.failure(what, cause=cause, rung=rung, otherwise=named)
+            return self.program.failure(what + says, cause=cause, rung=rung, otherwise=named)
         if kernel.cpu_share(self.program.pid) > 0.5:
             return self.program.failure(
                 "nothing came, and the program is busy", cause=cause, otherwise="spins", rung="spins"
             )
-        failure = self.program.failure("nothing came", cause=cause, otherwise="no_answer", rung="answer")
+        if named == "bad_descriptor":  # it is evidence of itself
+            cause = named
+        failure = self.program.failure(
+            f"nothing came{says}", cause=cause, otherwise="no_answer", rung="answer"
+        )
         if failure.cause == "no_answer" and not self._half_closed and self.sent:
             self.half_close()
             if poll(lambda: self.unread() or self.eof or self.error is not None, 1.0) and self.unread():
