@@ -209,6 +209,8 @@ def holders(server: Server, client: Peer) -> list[int]:
 def load(lab: Lab, server: Server, *arguments: str) -> dict[str, object]:
     """Runs load_client to a good end; returns what it tells as JSON."""
     run = lab.run("load_client", "-p", str(server.port), *arguments, "--json", "127.0.0.1")
+    if run.status != 0:  # the server's end says more
+        server.expect_alive()
     run.expect_status(0)
     told: dict[str, object] = json.loads(run.stdout)
     expect(told["failed"] == 0, "no request failed", otherwise=f"{told['failed']} failed")

@@ -45,13 +45,20 @@ TIERS = {
     4: "no isolation: fit for one's own code only (tier 4)",
 }
 SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib64", "/lib32")  # what programs see of it
-SETTINGS = ("/etc/ld.so.cache", "/etc/alternatives", "/etc/hosts", "/etc/nsswitch.conf", "/etc/protocols")
+SETTINGS = (
+    "/etc/ld.so.cache",
+    "/etc/alternatives",
+    "/etc/hosts",
+    "/etc/nsswitch.conf",
+    "/etc/protocols",
+    "/etc/services",
+)
 DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/shm")
 
 USERS = range(60001, 64001)  # the users and groups that programs drop to when the harness is root
 MEMORY = 1 << 30  # resident bytes of all of a check's programs together
 PROCESSES = 2500  # and threads: a thousand clients with two each
-AT_ONCE = 500  # processes of a check together, threads not counted
+AT_ONCE = 800  # processes of a check together, threads not counted
 FILE_SIZE = 4 << 30  # bytes of a file, holes included
 CPU_SECONDS = 120
 SCRATCH_BYTES, SCRATCH_FILES = 256 << 20, 4096

@@ -13,16 +13,16 @@ def pytest_configure() -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The kill matrices, which take longest, come first, each for itself; of the others each file stays
-    together.
+    """The kill matrices and the solutions, which take longest, come first, each for itself; of the others each
+    file stays together.
     """
-    items.sort(key=is_no_matrix)
-    for item in filter(is_no_matrix, items):
+    items.sort(key=is_short)
+    for item in filter(is_short, items):
         item.add_marker(pytest.mark.xdist_group(item.path.name))
 
 
-def is_no_matrix(item: pytest.Item) -> bool:
-    return item.path.name != "test_house_mistakes.py"
+def is_short(item: pytest.Item) -> bool:
+    return item.path.name not in ("test_house_mistakes.py", "test_house_references.py")
 
 
 def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:
