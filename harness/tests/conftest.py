@@ -13,8 +13,8 @@ def pytest_configure() -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The kill matrices and the solutions, which take longest, come first, each for itself; of the others each
-    file stays together.
+    """The kill matrices and the solutions, which take longest, come first, each for itself; of the others
+    each file stays together.
     """
     items.sort(key=is_short)
     for item in filter(is_short, items):

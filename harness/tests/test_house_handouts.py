@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from handouts import quotation, transcript
 from handouts.blocks import Block, blocks
+from labkit import box
 
 ROOT = Path(__file__).resolve().parents[2]
 HANDOUTS = sorted((ROOT / "handouts").glob("*.md"))
@@ -32,6 +33,28 @@ def test_each_section_that_asks_something_has_its_answer(page: Path) -> None:
     sections = re.findall(r"^## (.*)\n\n\*", page.read_text(), re.MULTILINE)
     answers = (ROOT / "handouts" / "answers.md").read_text()
     assert not [section for section in sections if f"- [{section}]({page.name}#" not in answers]
+
+
+def test_the_limits_of_a_submission_are_told_as_they_are() -> None:
+    told = " ".join((ROOT / "handouts" / "instructors.md").read_text().split())
+    for limit in (
+        f"{box.CPU_SECONDS} seconds of CPU time",
+        f"files of {box.FILE_SIZE >> 30} GiB",
+        f"{box.PROCESSES} processes and threads",
+        f"{box.AT_ONCE} processes, {box.MEMORY >> 30} GiB of memory",
+        f"{box.SCRATCH_BYTES >> 20} MiB of files",
+    ):
+        assert limit in told
+
+
+@pytest.mark.parametrize("page", ["handouts/instructors.md", "harness/term.ini"])
+def test_the_checks_in_an_example_of_a_term_exist(page: str) -> None:
+    lines = (ROOT / page).read_text().partition("[lab04]")[2].splitlines()
+    names = [found[1] for line in lines if (found := re.match(r"(?:#   )?(\w+) = \d+", line))]
+    checks = "".join(path.read_text() for path in (ROOT / "harness" / "checks").glob("test_lab04_*.py"))
+    assert len(names) > 1
+    for name in names:
+        assert f"def test_{name}(" in checks
 
 
 @every_lab_page
