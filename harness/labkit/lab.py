@@ -93,7 +93,10 @@ class Lab:
                 await_fact(lambda: len(sockets(server.pid)) >= listeners or server.status() is not None)
             server.note_listeners(sockets, 1 not in closed, (_address(arguments), port), taken)
             # What it serves with, its threads and descriptors, may come after the listener.
-            poll(lambda: kernel.family_at_rest(server.pid) or server.status() is not None, deadline() / 4)
+            server.settle(
+                deadline() / 4,
+                lambda: kernel.family_at_rest(server.pid) or server.status() is not None,
+            )
             current.outcome = f"on port {', '.join(map(str, server.ports))}"
         return server
 

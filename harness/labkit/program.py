@@ -534,9 +534,15 @@ class Program:
         """Fails if the program has ended unasked or a sanitizer has spoken; what it is about to do is waited
         for.
         """
-        begin = self._computed()
-        poll(lambda: self._ended_or_at_rest() or self._computed() - begin > 1, deadline() / 2)
+        self.settle(deadline() / 2, self._ended_or_at_rest)
         self._explain_end()
+
+    def settle(self, most: float, settled: Callable[[], bool]) -> None:
+        """Waits until `settled`, `most` seconds at most, or until the program has used a second of CPU
+        meanwhile: then it never rests.
+        """
+        begin = self._computed()
+        poll(lambda: settled() or self._computed() - begin > 1, most)
 
     def _computed(self) -> float:
         """Seconds of CPU that the program and its children have used."""
