@@ -41,8 +41,6 @@ ADDRESSES = {
     "no_reuseaddr": "The port of an old connection stays taken for a minute: SO_REUSEADDR, before bind.",
     "leaves_no_time_wait": "The server closed first, but its old connection is not in TIME_WAIT: TCP_LINGER2 "
     "or a reset has removed it.",
-    "port_shared": "Two servers listen on one port, and each gets a part of the clients: SO_REUSEPORT, which "
-    "is not SO_REUSEADDR.",
     "exits_wrongly": "A failed call is reported on stderr as `program: call: reason`, and the exit status "
     "is 1.",
 }

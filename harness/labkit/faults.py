@@ -42,6 +42,8 @@ COUNTS = (
     "names",
     "time",
     "six",
+    "held",
+    "bound",
 )
 # A program may find addresses in another way, send without a limit of time, and end its children without a
 # signal.
