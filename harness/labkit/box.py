@@ -45,7 +45,14 @@ TIERS = {
     4: "no isolation: fit for one's own code only (tier 4)",
 }
 SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib64", "/lib32")  # what programs see of it
-SETTINGS = ("/etc/ld.so.cache", "/etc/alternatives", "/etc/hosts", "/etc/nsswitch.conf", "/etc/protocols")
+SETTINGS = (
+    "/etc/ld.so.cache",
+    "/etc/alternatives",
+    "/etc/hosts",
+    "/etc/nsswitch.conf",
+    "/etc/protocols",
+    "/etc/services",
+)
 DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/shm")
 
 USERS = range(60001, 64001)  # the users and groups that programs drop to when the harness is root
