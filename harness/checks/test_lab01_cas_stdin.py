@@ -7,6 +7,7 @@ LARGEST = (1 << 64) - 1
 REGISTER = {
     "never_swaps": "The register keeps its first value: store the new one if the present value is the "
     "expected one.",
+    "zero_not_stored": "0 is a value like any other: as the new value it is stored, too.",
     "always_swaps": "The new value was stored although the present one was not the expected one.",
     "new_value_returned": "The reply is the value before the swap, not the one after it.",
     "not_zero_first": "The register starts at 0.",
@@ -34,6 +35,8 @@ RANGE = {
 STREAM = {
     "last_line_lost": "The last line may come without its newline. It is still a line.",
     "block_boundary": "A line that lies across two blocks of the input was treated as two lines.",
+    "copied_each_time": "The time grows with the square of a line's length: for each block, all that "
+    "has come of the line was copied, or looked through, again.",
     "middle_lost": "The program looked at the beginning and the end of a long line, but not at everything "
     "between them.",
     "not_flushed": "The replies have to be written before a read that waits: a user may be waiting for "
@@ -79,6 +82,10 @@ def test_a_line_is_answered_with_the_value_before(lab: Lab) -> None:
         b"0\n", cause=lambda: "no_request_seen" if first.stdout == b"Bad Syntax\n" else "not_zero_first"
     )
     asked(lab, "stdin_cas", [("0 7", "0")], cause="new_value_returned")
+    value = drawn(lab)
+    for cause, second, third in (("never_swaps", value, value), ("zero_not_stored", 0, 0)):
+        run = lab.run("stdin_cas", input=f"0 {value}\n{value} {second}\n{third} {third}\n".encode())
+        run.expect_status().expect_output(f"0\n{value}\n{third}\n".encode(), cause=cause)
     asked(lab, "stdin_cas", [("0 7", "0"), ("7 8", "7"), ("8 0", "8"), ("0 0", "0")], cause="never_swaps")
 
 
@@ -190,6 +197,9 @@ def test_replies_that_cannot_be_written_are_told(lab: Lab) -> None:
         run.expect_match(r"^stdin_cas: write: Bad file descriptor$", "failure_unnoticed", stream="stderr")
     run = lab.run("stdin_cas", closed=(0,)).expect_status(1, cause="read_failure_unnoticed")
     run.expect_match(r"^stdin_cas: read: Bad file descriptor$", "read_failure_unnoticed", stream="stderr")
+    for requests in (b"0 7\n", b"0 7\n7 8"):
+        run = lab.run("stdin_cas", input=requests, broken=True).expect_status(1, "read_failure_unnoticed")
+        run.expect_match(r"^stdin_cas: read: Connection reset", "read_failure_unnoticed", stream="stderr")
 
 
 @check(points=5, read="blocks", causes=STREAM)
@@ -225,6 +235,10 @@ def test_a_reply_comes_before_the_next_line_is_typed(lab: Lab) -> None:
     program.expect_text(f"{seven}\n{eight}\n", cause="not_flushed")
     program.type(" 9\n")
     program.expect_text("9\n", cause="not_flushed")
+    program.type("9 9")
+    program.expect_at_rest()
+    program.type("\n9 9\n")
+    program.expect_text("9\n9\n", cause={"bytes": "block_boundary", "answer": "not_flushed"})
     # It fills a block of any size that is a power of two: the last read is as full as the ones before.
     program.type_at_once("9 9\n" * 16384)
     program.expect_text("9\n" * 16384, cause="not_flushed")
@@ -251,7 +265,7 @@ def test_a_line_of_a_hundred_megabytes_is_no_trouble(lab: Lab) -> None:
     one, two = (b"%d" % drawn(lab) for _ in range(2))
     second = one + b" " * 70_000 + two + b"\n"
     lines = lab.file("long", long + one + b"\n" + second + b"9" * 1_000_000 + b" 1\n" + two + b" 9")
-    lab.run("stdin_cas", input=lines).expect_status().expect_output(
+    lab.run("stdin_cas", input=lines, busy="copied_each_time").expect_status().expect_output(
         b"0\n" + one + b"\nOut of Range\n" + two + b"\n", cause="block_boundary"
     )
     # What stands in the middle counts, too.

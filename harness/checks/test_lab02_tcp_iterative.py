@@ -3,13 +3,14 @@
 import contextlib
 import itertools
 import re
+import signal
 import socket
 import time
 from ast import literal_eval
 from collections.abc import Callable
 
 from labkit import CouldNotTell, Lab, Run, Server, check, expect, kernel, secret_word, shortage, show, step
-from labkit import wait_until
+from labkit import moments, wait_until
 from labkit.client import Peer
 from labkit.services import DATE, DATED, dated_anew
 from labkit.short_sends import send_ends_early
@@ -41,8 +42,6 @@ ADDRESSES = {
     "no_reuseaddr": "The port of an old connection stays taken for a minute: SO_REUSEADDR, before bind.",
     "leaves_no_time_wait": "The server closed first, but its old connection is not in TIME_WAIT: TCP_LINGER2 "
     "or a reset has removed it.",
-    "port_shared": "Two servers listen on one port, and each gets a part of the clients: SO_REUSEPORT, which "
-    "is not SO_REUSEADDR.",
     "exits_wrongly": "A failed call is reported on stderr as `program: call: reason`, and the exit status "
     "is 1.",
 }
@@ -64,7 +63,7 @@ BYTES = {
     "only the "
     "first was tried.",
     "stops_at_a_failure": "An address may fail in any call and for any reason (no route, a kernel without "
-    "IPv6): go on to the next address.",
+    "IPv6): go on to the next address, with a new socket of its family.",
     "one_recv": "One recv was taken for the whole reply. It returns what is there, at least one byte.",
 }
 LINES = {
@@ -157,6 +156,11 @@ def rude_clients(server: Server, talk: Callable[[Peer], None], request: bytes) -
     gone = itertools.count(1)
     before = server.descriptors()
 
+    def why() -> str | None:
+        """The likely cause of a reset that the log does not tell."""
+        left = server.status() is None and len(server.descriptors()) > len(before)
+        return None if left else "other_log"
+
     def next_client() -> None:
         peer = server.connect("the next client")
         talk(peer)
@@ -177,13 +181,13 @@ def rude_clients(server: Server, talk: Callable[[Peer], None], request: bytes) -
     with step("a client resets the connection before it is accepted"):
         with server.paused():
             server.connect("bob").reset()
-    one_client_less(server, next(gone))
+    one_client_less(server, next(gone), why)
     next_client()
     with step("a client resets the connection while the server waits for it"):
         cat = server.connect("cat")
         asleep_in_recv(server, cat)
         cat.reset()
-    one_client_less(server, next(gone))
+    one_client_less(server, next(gone), why)
     next_client()
     with step("a client sends requests, reads no reply and hangs up: a reset, too"):
         dan = server.connect("dan")
@@ -234,7 +238,7 @@ def a_client_that_never_reads(server: Server, request: bytes) -> None:
     bob.close()
 
 
-def leaves_while_send_waits(server: Server, size: int) -> None:
+def leaves_while_send_waits(server: Server, size: int, request: bytes = b"w") -> None:
     """A client says that it sends no more, and resets, while the server waits in send: that send has taken a
     part, and the next one finds the connection closed.
     """
@@ -246,7 +250,7 @@ def leaves_while_send_waits(server: Server, size: int) -> None:
 
     with step("ann sends, and reads nothing, until the server waits in send", quiet=True):
         while not rests_with(unread=True):
-            if ann.send_unread(b"w" * size) < size:
+            if ann.send_unread(request * size) < size:
                 raise CouldNotTell("the server's end was full before its send waited")
             wait_until(lambda: rests_with(True) or rests_with(False), "it has read that, or waits in send")
     ann.half_close()
@@ -508,7 +512,10 @@ def test_upper_server_listens_where_it_is_told(lab: Lab) -> None:
     lab.run("upper_server", "word").expect_status(2).expect_match("^usage: upper_server ", stream="stderr")
     six.stop()
     for name in ("upper_server", "echo_server", "cas_server", "cas_server_lines"):
-        lab.server(name).expect_private()
+        server = lab.server(name)
+        server.expect_private()
+        server.expect_port_kept(socket.SO_REUSEPORT, cause="port_shared")
+    moments.ends_from_its_first_line_on(lab, "upper_server")
     serves_without_standard_streams(lab, "upper_server", request=b"ping", reply=b"PING")
 
 
@@ -584,6 +591,16 @@ def test_upper_client_prints_whole_replies(lab: Lab) -> None:
     server.half_close()
     ends.expect_exit(1, cause="part_taken_for_all")
     ends.expect_match("^upper_client: ", stream="stderr")
+    gone = lab.start("upper_client", "-p", str(listener.port), "127.0.0.1", stdin=True)
+    server = listener.accept("a server that ends while it is sent a line", gone)
+    gone.type("x" * 1_000_000 + "\n")
+    gone.expect_at_rest()
+    with gone.paused():
+        server.send(server.unread()[:65536].upper())
+        server.half_close()
+        server.reset()
+    gone.expect_exit(1, cause=lambda: "sigpipe" if gone.status() == -signal.SIGPIPE else "part_taken_for_all")
+    gone.expect_match("^upper_client: ", stream="stderr")
     upper = upper_somewhere(lab)
     output = b"Input: Output: " + upper.reply(b"hello") + b"\nInput: "
     tries_each_address(lab, upper, "upper_client", input=b"hello\n", output=output)
@@ -615,8 +632,8 @@ def test_upper_client_prints_whole_replies(lab: Lab) -> None:
     run.expect_status().expect_output(output)
     lab.run("upper_client", "-p", str(listener.port)).expect_status(2)
     listener.close()
-    gone = lab.run("upper_client", "-p", str(listener.port), "127.0.0.1").expect_status(1)
-    gone.expect_match("^upper_client: connect: Connection refused$", stream="stderr")
+    refused = lab.run("upper_client", "-p", str(listener.port), "127.0.0.1").expect_status(1)
+    refused.expect_match("^upper_client: connect: Connection refused$", stream="stderr")
 
 
 # --- echo
@@ -903,9 +920,11 @@ def test_a_line_too_long_is_refused_and_the_refusal_arrives(lab: Lab) -> None:
     """
     server = lab.server("cas_server_lines")
     ann = server.connect("ann")
-    ann.send(b"1 1\n" + b"x" * MAX_LINE + b"\n2 2\n")
+    ann.expect_accepted()
+    with server.paused():
+        ann.send(b"1 1\n" + b"x" * MAX_LINE + b"\n" + b"2 2\n" * 5000)
     ann.expect(
-        b"0\nBad Syntax\n0\n",
+        b"0\nBad Syntax\n" + b"0\n" * 5000,
         cause=lambda: "limit_wrong" if b"Line too long" in ann.unread() else "rest_lost",
     )
     ann.close()
@@ -920,7 +939,15 @@ def test_a_line_too_long_is_refused_and_the_refusal_arrives(lab: Lab) -> None:
         cause="limit_wrong",
     )
     bob.send(b"x")
-    bob.expect(b"Line too long\n", cause={"answer": "unbounded_line"})
+
+    def why_silent() -> str | None:
+        """The likely cause if a byte too many gets no answer: it is told by what more bytes get."""
+        if bob.unread() or not bob.accepted():
+            return None
+        bob.send(b"x" * MAX_LINE)
+        return "limit_wrong" if poll(bob.unread, deadline()) else "unbounded_line"
+
+    bob.expect(b"Line too long\n", cause=why_silent)
     bob.send(b"x" * 300_000 + b"\n4 4\n")
     bob.half_close()
     bob.expect_eof(cause={"reset": "reset_too_early"})
@@ -1026,14 +1053,22 @@ def test_no_client_ends_cas_server_lines(lab: Lab) -> None:
     rude_clients(server, talk, b"0 0\n0 0\n0")
     a_crowd(server, talk)
     a_client_that_never_reads(server, b"nonsense\n")
+    for size in (20_000, 10_001, 15_002, 5_003):  # a send may have taken nothing yet
+        leaves_while_send_waits(server, size, b"\n")
     server.stop()
 
 
-@check(points=4, read="accept-fails", causes=shortage.CAUSES, after="upper_server_answers_in_upper_case")
+@check(
+    points=4,
+    read="accept-fails",
+    causes=shortage.CAUSES | shortage.GONE,
+    after="upper_server_answers_in_upper_case",
+)
 def test_a_server_without_descriptors_rests(lab: Lab) -> None:
     """accept fails at once while the system has no descriptor: the server says so, rests, and goes on."""
     shortage.rests_when_accept_fails(lab, "upper_server", request=b"ping\n", reply=b"PING\n")
     shortage.rests_when_accept_fails(lab, "cas_server_lines", request=b"0 0\n", reply=b"0\n")
+    shortage.one_has_gone(lab.server("upper_server", faults={"aborted": 2}), b"ping\n", b"PING\n")
 
 
 # --- framing

@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -10,6 +11,7 @@ from functools import partial
 from labkit import Lab, Server, check, expect, kernel, shortage, show, step, stillness, wait_until
 from labkit.client import Peer, converse
 from labkit.counting import count_together
+from labkit import moments
 from labkit.supervised import serves_without_standard_streams
 from labkit.instructions import Held, holding
 from labkit.services import DATE, DATED, LARGEST, counts_out_bytes, dated_anew
@@ -71,6 +73,9 @@ PROGRAMS = {
     "still_ignored": "A signal that is ignored stays ignored after exec: the program cannot wait for its own "
     "children (SIGCHLD), or goes on when its client has gone (SIGPIPE).",
     "still_blocked": "A signal that is blocked stays blocked after exec.",
+    "reason_invented": REAPING["reason_invented"],
+    "stays_after_exec": "exec failed, and the child neither says so nor ends: there are more reasons than a "
+    "program that is not there.",
     "goes_on_after_exec": "exec failed, and the child went on with the parent's loop: it should end.",
     "told_the_client": "The error message went to descriptor 2, which is the client by now: keep a copy of "
     "the log's descriptor.",
@@ -453,7 +458,11 @@ def no_process_for_the_second(server: Server) -> None:
     wait_until(lambda: len(living(server)) == 1, "ann has a child")
     bob = server.connect("bob")
     bob.expect_eof(cause=lambda: why_open(server))
-    server.expect_match(rf"^{server.name}: fork: Cannot allocate", stream="stderr", cause="fork_unchecked")
+    server.expect_match(
+        rf"^{server.name}: fork: Cannot allocate",
+        stream="stderr",
+        cause=lambda: "reason_invented" if ": fork: " in server.stderr.text else "fork_unchecked",
+    )
     server.expect_logged("disconnected", bob)
     ann.send(b"i am served\n")
     ann.half_close()
@@ -488,12 +497,16 @@ def waits_for_a_descriptor(server: Server) -> None:
 
 
 @check(
-    points=3, read="when-fork-fails", causes=shortage.CAUSES, after="a_client_that_half_closes_sees_the_end"
+    points=3,
+    read="when-fork-fails",
+    causes=shortage.CAUSES | shortage.GONE,
+    after="a_client_that_half_closes_sees_the_end",
 )
 def test_no_descriptor_left_is_logged_and_the_next_client_waits(lab: Lab) -> None:
     """When descriptors run out, accept fails, and would fail again at once. The server logs it and rests. Its
     clients are served, and the next one waits in the backlog until a descriptor is free."""
     waits_for_a_descriptor(lab.server("upper_server"))
+    shortage.one_has_gone(lab.server("upper_server", faults={"aborted": 2}), b"ping\n", b"PING\n")
 
 
 @check(points=4, read="reaping", causes=REAPING)
@@ -546,6 +559,7 @@ def test_no_client_ends_the_server(lab: Lab) -> None:
     for command, reply in replies.items():
         server = lab.server(*command.split())
         server.expect_private()
+        server.expect_port_kept(socket.SO_REUSEPORT, cause="port_shared")
         before = server.descriptors()
         ann, cat = server.connect_all("ann", "cat")
         ann.send(b"1 2\n")
@@ -569,7 +583,9 @@ def test_no_client_ends_the_server(lab: Lab) -> None:
     serves_without_standard_streams(lab, "upper_server", request=b"ping", reply=b"PING")
 
 
-@check(points=6, read="the-end", causes=REAPING, after="a_client_that_half_closes_sees_the_end")
+@check(
+    points=6, read="the-end", causes=REAPING | moments.CAUSES, after="a_client_that_half_closes_sees_the_end"
+)
 def test_the_children_end_with_the_server(lab: Lab) -> None:
     """Ctrl-C goes to every process of the terminal, and `Exiting` is printed once. `kill` goes to the server
     alone: its children must end, too, and free the port."""
@@ -595,6 +611,8 @@ def test_the_children_end_with_the_server(lab: Lab) -> None:
     cat.expect(b"X")
     again.stop()
     cat.expect_eof()
+    moments.ends_with_its_newborn_child(lab, "upper_server")
+    moments.ends_from_its_first_line_on(lab, "upper_server")
 
 
 @check(
@@ -657,7 +675,11 @@ def test_echo_server_reaps_at_the_next_connect(lab: Lab) -> None:
     expect(len(living(server)) == 1, "bob's child is there")
 
 
-@check(points=0, read="a-child-for-each-client")
+@check(
+    points=0,
+    read="a-child-for-each-client",
+    causes={"no_simulated_work": "With -d SECONDS a child sleeps so long for its client, before it reads."},
+)
 def test_work_for_one_client_makes_no_other_wait(lab: Lab) -> None:
     """While one child works for its client, the server accepts the next."""
     for name in ("echo_server", "echo_server_sigign", "echo_server_sigchld"):
@@ -666,6 +688,12 @@ def test_work_for_one_client_makes_no_other_wait(lab: Lab) -> None:
         ann.expect_accepted()
         bob.expect_accepted()
         wait_until(lambda: len(living(server)) == 2, "both have a child that works")
+        for child in living(server):
+            wait_until(
+                lambda: "nanosleep" in kernel.waiting_in(child),
+                "the child sleeps before it reads",
+                cause="no_simulated_work",
+            )
         server.stop()
 
 
@@ -1005,10 +1033,12 @@ def why_it_lives(server: Server) -> str | None:
     """The likely cause if a child of the super server lives although exec has failed."""
     failed = re.search(r"\b(exec\w*|accept\w*): ", server.stderr.text)
     loops = any(kernel.command(child) == "super_server" for child in living(server))
-    return "goes_on_after_exec" if failed and loops else None
+    if loops and not failed:
+        return "stays_after_exec"
+    return "goes_on_after_exec" if loops else None
 
 
-@check(points=4, read="super-server", causes=PROGRAMS)
+@check(points=4, read="super-server", causes=PROGRAMS | moments.CAUSES)
 def test_super_server_makes_a_server_of_cat(lab: Lab) -> None:
     """cat copies its input to its output. It knows no sockets, and a super server makes an echo server
     of it."""
@@ -1051,6 +1081,8 @@ def test_super_server_makes_a_server_of_cat(lab: Lab) -> None:
     wanted = "".join(f"<{word}>" for word in words).encode()
     got = eve.read_to_eof()
     expect(got == wanted, f"she gets {show(wanted)}", cause="arguments_changed", otherwise=show(got))
+    moments.ends_with_its_newborn_child(lab, "super_server", "cat")
+    moments.ends_from_its_first_line_on(lab, "super_server", "cat")
 
 
 @check(points=5, read="super-server", causes=PROGRAMS)
@@ -1087,14 +1119,18 @@ def test_the_program_gets_the_connection_and_nothing_else(lab: Lab) -> None:
 @check(points=2, read="super-server", causes=PROGRAMS, after="super_server_makes_a_server_of_cat")
 def test_super_server_survives_a_program_that_is_not_there(lab: Lab) -> None:
     """The error message is for the log, and the client gets nothing but the end. The server goes on."""
-    server = lab.server("super_server", "no_such_program")
-    for name in ("ann", "bob"):
-        client = server.connect(name)
-        client.expect_eof(cause=why_not_ended(server, client))
-    server.expect_match(
-        r"^super_server: execvp: No such file or directory\n(?s:.*)^super_server: execvp: No", stream="stderr"
-    )
-    wait_until(lambda: not server.children(), "no child is left")
+    for program, reason in (("no_such_program", "No such file or directory"), ("/", "Permission denied")):
+        server = lab.server("super_server", program)
+        for name in ("ann", "bob"):
+            client = server.connect(name)
+            client.expect_eof(cause=why_not_ended(server, client))
+        told = f"^super_server: execvp: {reason}\n"
+        server.expect_match(
+            rf"{told}(?s:.*){told}",
+            stream="stderr",
+            cause=lambda: "reason_invented" if server.stderr.text.count(": execvp: ") > 1 else None,
+        )
+        wait_until(lambda: not server.children(), "no child is left")
     stdin_cas = lab.other("lab01", "stdin_cas")
     if stdin_cas is not None:
         server = lab.server("super_server", str(stdin_cas))
@@ -1104,7 +1140,7 @@ def test_super_server_survives_a_program_that_is_not_there(lab: Lab) -> None:
 @check(
     points=1,
     read="when-fork-fails",
-    causes=shortage.CAUSES | REAPING | COPIES,
+    causes=shortage.CAUSES | shortage.GONE | REAPING | COPIES,
     after="super_server_makes_a_server_of_cat",
 )
 def test_super_server_waits_for_a_descriptor_too(lab: Lab) -> None:
@@ -1112,3 +1148,4 @@ def test_super_server_waits_for_a_descriptor_too(lab: Lab) -> None:
     When fork fails, one client is turned away."""
     waits_for_a_descriptor(lab.server("super_server", "tr", "a-z", "A-Z"))
     no_process_for_the_second(lab.server("super_server", "tr", "a-z", "A-Z", faults={"nth_fork": 2}))
+    shortage.one_has_gone(lab.server("super_server", "cat", faults={"aborted": 2}), b"ping\n", b"ping\n")

@@ -21,6 +21,8 @@ COMMON_CAUSES = {
     "full. The backlog "
     "is the second argument of listen.",
     "wrong_first_line": "The first line on stdout has to be `listening on ADDRESS:PORT`, flushed at once.",
+    "handler_too_late": "SIGTERM came right behind the first line, and killed the server: who has read that "
+    "line may stop it. Make ready for the signals before it is written.",
     "never_accepted": "The connection waits in the backlog: the program does not come back to accept.",
     "no_answer": "The connection was accepted, and nothing was answered.",
     "no_datagram": "No datagram came back: was the request taken, and the reply sent to the address "
@@ -61,6 +63,8 @@ COMMON_CAUSES = {
     "file): "
     "answer what has come before you wait for more.",
     "port_ignored": "The server listens at another port than it was told.",
+    "port_shared": "Two servers can listen on one port, and each gets a part of the clients: SO_REUSEPORT, "
+    "which is not SO_REUSEADDR.",
     "address_ignored": "The server listens at another address than it was told.",
     "open_to_the_network": "The server listens at an address that other machines can reach, and nobody asked "
     "for that: without -a it is 127.0.0.1.",

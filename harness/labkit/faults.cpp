@@ -7,6 +7,8 @@
 //   FAULT_FORK   the first so many forks fail with EAGAIN, and at that moment a SIGCHLD comes
 //   FAULT_NTH_FORK   only the so-many-th of the first process does, with ENOMEM
 //   FAULT_CHILD  the first so many children are killed as soon as they are forked; each says so on stderr
+//   FAULT_HELD   not 0: the first child stops (SIGSTOP) as soon as it is forked
+//   FAULT_BOUND  not 0: the process stops (SIGSTOP) as soon as it has bound a socket to a port
 //   FAULT_PASS   not 0: the first sendmsg that passes a descriptor stops the process (SIGSTOP) before it does
 //   FAULT_BARE   not 0: the first sendmsg that passes a descriptor goes without it
 //   FAULT_THREAD the first so many threads cannot be created (EAGAIN)
@@ -25,7 +27,8 @@
 //   FAULT_LATE   every so-many-th send that may block and has a limit of time (SO_SNDTIMEO) does, at once
 //   FAULT_CLOSE  not 0: a close of a descriptor that is not open says so on stderr
 //   FAULT_NAMES  getaddrinfo gives so many addresses before those of a name: 127.0.0.2, 127.0.0.3, …
-//   FAULT_SIX    not 0: getaddrinfo gives ff02::1 before those of a name, and TCP connects to nobody there
+//   FAULT_SIX    not 0: getaddrinfo gives ff02::1 before those of a name, and TCP connects to nobody there;
+//                not if it is asked for the families alone that this machine has (AI_ADDRCONFIG)
 //                2: and the kernel has no IPv6
 //   FAULT_TIME   the time of day begins at so many seconds after the epoch
 //   FAULT_EINTR  accept, recv, read and send on a socket fail with EINTR on every so-many-th call
@@ -94,6 +97,8 @@ enum count : std::size_t {
     longer_lists,
     told_times,
     given_six,
+    held_children,
+    stopped_binds,
     all_counts
 };
 std::atomic<std::uint64_t> own_counts[all_counts];
@@ -128,6 +133,8 @@ std::atomic<long> forks_to_fail = fault("FAULT_FORK");
 std::atomic<long> forks_until_one_fails = fault("FAULT_NTH_FORK");
 const pid_t first_process = getpid();
 std::atomic<long> children_to_kill = fault("FAULT_CHILD");
+std::atomic<bool> holds_child = fault("FAULT_HELD") != 0;
+std::atomic<bool> stops_when_bound = fault("FAULT_BOUND") != 0;
 std::atomic<bool> stops_before_passing = fault("FAULT_PASS") != 0;
 std::atomic<bool> forgets_descriptor = fault("FAULT_BARE") != 0;
 std::atomic<long> threads_to_fail = fault("FAULT_THREAD");
@@ -488,7 +495,8 @@ int getaddrinfo(const char* host, const char* service, const addrinfo* hints, ad
     nobody.sin6_family = AF_INET6;
     nobody.sin6_port = address.sin_port;
     inet_pton(AF_INET6, "ff02::1", &nobody.sin6_addr);
-    if (six != 0 && put_before(list, *old, AF_INET6, nobody)) ++counts[given_six];
+    const bool six_too = hints == nullptr || (hints->ai_flags & AI_ADDRCONFIG) == 0;
+    if (six != 0 && six_too && put_before(list, *old, AF_INET6, nobody)) ++counts[given_six];
     return failed;
 }
 
@@ -497,6 +505,17 @@ int socket(int family, int type, int protocol) {
     if (six != 2 || family != AF_INET6) return real(family, type, protocol);
     errno = EAFNOSUPPORT;
     return -1;
+}
+
+int bind(int fd, const sockaddr* address, socklen_t size) noexcept {
+    static const auto real = next<decltype(::bind)>("bind");
+    const int result = real(fd, address, size);
+    const bool has_port = address->sa_family == AF_INET || address->sa_family == AF_INET6;
+    if (result == 0 && has_port && stops_when_bound.exchange(false)) {
+        ++counts[stopped_binds];
+        raise(SIGSTOP);
+    }
+    return result;
 }
 
 pid_t fork() {
@@ -509,11 +528,16 @@ pid_t fork() {
         return -1;
     }
     const bool is_killed = children_to_kill > 0 && children_to_kill-- > 0;
+    const bool is_held = holds_child.exchange(false);
     const pid_t child = real();
     if (child == 0 && is_killed) {
         ++counts[killed_children];
         [[maybe_unused]] const auto written = write(STDERR_FILENO, "a child is killed\n", 18);
         raise(SIGKILL);
+    }
+    if (child == 0 && is_held) {
+        ++counts[held_children];
+        raise(SIGSTOP);
     }
     return child;
 }

@@ -42,10 +42,12 @@ COUNTS = (
     "names",
     "time",
     "six",
+    "held",
+    "bound",
 )
-# A program may find addresses in another way, send without a limit of time, and end its children without a
-# signal.
-_OPTIONAL = {"names", "six", "late", "group", "dying"}
+# A program may find addresses in another way, send without a limit of time, end its children without a
+# signal, and never ask for the time.
+_OPTIONAL = {"names", "six", "late", "group", "dying", "time"}
 
 
 class Disturbance(SharedCounts):

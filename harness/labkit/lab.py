@@ -127,6 +127,7 @@ class Lab:
         name: str,
         *arguments: str,
         input: bytes | Path = b"",
+        broken: bool = False,
         reported: bool = False,
         faults: Mapping[str, int] | None = None,
         descriptors: int = 0,
@@ -135,21 +136,24 @@ class Lab:
         env: Mapping[str, str] | None = None,
         path: Path | None = None,
         endless: Cause = "does_not_end",
+        busy: Cause = "does_not_end",
         moved: Callable[[], int] | None = None,
         unlocked: bool = False,
     ) -> Run:
         """Runs a program to its end, with `input` (bytes or a file) on stdin; returns its status and output.
 
-        reported: a sanitizer's report is what is looked for, and no failure. endless: the likely cause if it
-        does not end. moved: what its peers count of the bytes that move (Upper). The others are those of
-        start().
+        broken: behind these bytes its read fails. reported: a sanitizer's report is what is looked for, and
+        no failure. endless: the likely cause if it does not end, and busy: if it computes for too long.
+        moved: what its peers count of the bytes that move (Upper). The others are those of start().
         """
         words = f"{name} {' '.join(arguments)}".strip()
         with step(words + (f" with {show(input)}" if input and isinstance(input, bytes) else "")) as current:
             around = self.around(faults, descriptors, closed, env, 0, "" if path else variant, unlocked)
             argv = [str(path or self.require(name, variant)), *_possible(arguments)]
             reported = reported or unlocked
-            result = run_to_its_end(name, self.box, argv, around, input, reported, endless, moved)
+            result = run_to_its_end(
+                name, self.box, argv, around, input, broken, reported, endless, busy, moved
+            )
             raise_if_unwritten(result.stderr.decode(errors="replace"))
             current.outcome = status_name(result.status)
             return result

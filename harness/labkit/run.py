@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
+import socket
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from . import kernel
 from .box import Box
@@ -82,27 +85,45 @@ class Run:
         ]
 
 
+def _reset_behind(data: bytes) -> IO[bytes]:
+    """A stream of these bytes, which fit into a socket, and then a failure: its other end was closed with a
+    byte unread; unix(7).
+    """
+    own, other = socket.socketpair()
+    with own, other:
+        other.sendall(data)
+        own.sendall(b"\0")
+        return os.fdopen(os.dup(own.fileno()), "rb", buffering=0)
+
+
 def run_to_its_end(
     name: str,
     box: Box,
     argv: list[str],
     around: Surroundings,
     given: bytes | Path = b"",
+    broken: bool = False,
     reported: bool = False,
     endless: Cause = "does_not_end",
+    busy: Cause = "does_not_end",
     moved: Callable[[], int] | None = None,
 ) -> Run:
     """Runs a program with `given` (bytes or a file) on stdin. Throws Failed if it does not end.
 
-    reported: a sanitizer's report is what is looked for, and no failure. endless: the likely cause if it does
-    not end. moved: tells how many bytes its peers have sent and received: as long as they move, it is
-    only slow.
+    broken: behind these bytes its read fails (ECONNRESET). reported: a sanitizer's report is what is looked
+    for, and no failure. endless: the likely cause if it does not end, and busy: if it computes for too long.
+    moved: tells how many bytes its peers have sent and received: as long as they move, it is only slow.
     """
     with tempfile.TemporaryFile() as typed, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         if isinstance(given, bytes):
             typed.write(given)
             typed.seek(0)
-        with given.open("rb") if isinstance(given, Path) else typed as stdin:
+        with contextlib.ExitStack() as after:
+            stdin: IO[bytes] = typed
+            if isinstance(given, Path):
+                stdin = after.enter_context(given.open("rb"))
+            elif broken:
+                stdin = after.enter_context(_reset_behind(given))
             most = TOLERATED_OUTPUT + os.fstat(stdin.fileno()).st_size
             process = box.start(argv, around, stdin=stdin, stdout=out, stderr=err)
         seen = 0
@@ -116,7 +137,7 @@ def run_to_its_end(
             used = sum(kernel.cpu_seconds(member) for member in kernel.family(process.pid))
             if used > cpu_limit():
                 too_long = f"it has computed for {used:.1f} s, and is not done"
-                raise Failed(too_long, rung="spins", cause="does_not_end", details=kernel.table(process.pid))
+                raise Failed(too_long, rung="spins", cause=busy, details=kernel.table(process.pid))
             before, seen = seen, int(20 * used) + printed() + (moved() if moved else 0)
             return seen > before or process.status() is not None
 

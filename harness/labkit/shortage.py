@@ -22,6 +22,10 @@ CAUSES = {
     "ends_when_full": "The server ended because accept failed. A shortage passes: wait, and go on.",
     "never_again": "After the shortage the waiting client was not accepted.",
 }
+GONE = {
+    "stops_at_one_that_has_gone": "accept failed because its client had gone already (ECONNABORTED), and the "
+    "next client is not served: that failure concerns one client alone. Call accept again.",
+}
 REST = 2.0  # seconds that a server may rest after a failed accept, at the most
 REASON = "Too many open files"
 
@@ -119,6 +123,21 @@ def rests_without_descriptors(lab: Lab, name: str, *arguments: str, request: byt
     with allowing(REST):
         cat.expect(reply, cause={"accept": "never_again"})
     expect_told_once(server)
+    server.stop()
+
+
+def one_has_gone(server: Server, request: bytes, reply: bytes) -> None:
+    """The server was started with {"aborted": 2}: the second of three clients has gone when it is accepted
+    (ECONNABORTED). The third one is served.
+    """
+    for name in ("ann", "bob", "cat"):
+        client = server.connect(name)
+        if name == "bob":
+            client.expect_eof()
+        else:
+            client.send(request)
+            client.expect(reply, cause="stops_at_one_that_has_gone")
+        client.close()
     server.stop()
 
 
