@@ -295,7 +295,7 @@ def test_a_client_leaves_no_process_behind(lab: Lab) -> None:
     causes=REAPING | COPIES,
     after="children_that_die_together_are_all_reaped",
 )
-def test_three_hundred_silent_clients_make_no_other_wait(lab: Lab) -> None:
+def test_six_hundred_silent_clients_make_no_other_wait(lab: Lab) -> None:
     """Each of them has a child that waits. The server goes on to accept: it has no limit of its own."""
     server = lab.server("upper_server")
     silent = server.connect_all(*(f"client {number}" for number in range(1, 301)))

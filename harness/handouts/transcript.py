@@ -295,7 +295,15 @@ def main(arguments: list[str]) -> int:
 
 
 def runnable(block: Block) -> bool:
-    return block.language == "console" and not block.comment.startswith("not run: ") and not missing(block)
+    if block.language != "console" or block.comment.startswith("not run: ") or missing(block):
+        return False
+    return "without a network" not in block.comment or not _has_default_route()
+
+
+def _has_default_route() -> bool:
+    """Whether the kernel has a route to every IPv4 address; proc_pid_net(5)."""
+    routes = Path("/proc/net/route").read_text().splitlines()[1:]
+    return any(route.split()[1] == "00000000" for route in routes)
 
 
 def missing(block: Block) -> list[str]:
