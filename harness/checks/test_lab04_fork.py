@@ -298,7 +298,7 @@ def test_a_client_leaves_no_process_behind(lab: Lab) -> None:
 def test_six_hundred_silent_clients_make_no_other_wait(lab: Lab) -> None:
     """Each of them has a child that waits. The server goes on to accept: it has no limit of its own."""
     server = lab.server("upper_server")
-    silent = server.connect_all(*(f"client {number}" for number in range(1, 301)))
+    silent = server.connect_all(*(f"client {number}" for number in range(1, 601)))
     zoe = server.connect("zoe")
     zoe.send(b"is there room for one more?\n")
     zoe.expect(b"IS THERE ROOM FOR ONE MORE?\n", cause={"accept": "limited"})

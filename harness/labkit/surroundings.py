@@ -47,7 +47,7 @@ _LIMITS = {
     "memory (ulimit -v)": (resource.RLIMIT_AS, 4 << 30, _UNLIMITED),
     "data (ulimit -d)": (resource.RLIMIT_DATA, 1 << 30, _UNLIMITED),
     "stack (ulimit -s)": (resource.RLIMIT_STACK, 1 << 20, 8 << 20),
-    "processes (ulimit -u)": (resource.RLIMIT_NPROC, 600, _UNLIMITED),
+    "processes (ulimit -u)": (resource.RLIMIT_NPROC, 1000, _UNLIMITED),
     "size of a core file (ulimit -c)": (resource.RLIMIT_CORE, 0, 0),
 }
 
