@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from . import kernel
 from .lab import Lab
 from .server import Server
-from .steps import Cause, expect
+from .steps import Cause, expect, step
 from .waiting import allowing, wait_until
 
 CAUSES = {
@@ -120,6 +122,23 @@ def rests_without_descriptors(lab: Lab, name: str, *arguments: str, request: byt
         cat.expect(reply, cause={"accept": "never_again"})
     expect_told_once(server)
     server.stop()
+
+
+def talk_does_not_prolong_it(server: Server, talk: Callable[[], None], request: bytes = b"waits") -> None:
+    """A client for whom there was no descriptor is accepted when there is one again, although another client,
+    who talks, lets the server never wait for long.
+    """
+    with server.no_descriptor_left():
+        late = server.connect("who comes now")
+        late.send(request)
+        server.expect_idle(cause="spins_when_full")
+
+    def is_served() -> bytes:
+        talk()
+        return late.unread()
+
+    with allowing(REST), step("no client leaves, and one of them is never silent", quiet=True):
+        wait_until(is_served, "the one who has come is served", cause="never_again")
 
 
 def turns_one_away(server: Server, says: str, causes: tuple[Cause, Cause] = (None, None)) -> None:
