@@ -313,8 +313,7 @@ def test_a_scan_costs_no_child(lab: Lab) -> None:
     ask(server)
     expect_in_accept(server, 3, cause="scan_kills")
     expect(living(server) == children, "the same children live", otherwise="others", cause="scan_kills")
-    for program in ("bytes_server", "bytes_server_counted", "bytes_server_passing"):
-        one_has_gone_before_it_is_accepted(lab, program)
+    one_has_gone_before_it_is_accepted(lab, "bytes_server")
 
 
 def one_has_gone_before_it_is_accepted(lab: Lab, program: str) -> None:
@@ -441,11 +440,6 @@ def test_children_end_with_their_parent_even_by_sigkill(lab: Lab) -> None:
         busy = server.connect("busy")
         busy.expect_accepted()
         end_with_parent(server, cause="orphans")
-    server = lab.server("bytes_server_passing", "-n", "2")
-    expect_children(server, 2)
-    busy = server.connect("busy")
-    wait_until(partial(is_held_by_one_child, server, busy), "a child has the connection of busy")
-    end_with_parent(server, cause="orphans")
 
 
 @check(points=3, read="no-orphans", causes=CHILDREN)
@@ -480,8 +474,7 @@ def test_ctrl_c_ends_all_and_frees_the_port(lab: Lab) -> None:
     again = lab.server("bytes_server", "-n", "2", port=server.port)
     ask(again)
     again.stop(signal.SIGTERM)
-    for program in ("bytes_server", "bytes_server_counted"):
-        ends_also_while_it_starts(lab, program)
+    ends_also_while_it_starts(lab, "bytes_server")
 
 
 def ends_also_while_it_starts(lab: Lab, program: str) -> None:
@@ -530,7 +523,7 @@ def test_a_child_counts_beyond_65535(lab: Lab) -> None:
     )
 
 
-@check(points=5, read="counting", causes=COUNTING | START)
+@check(points=5, read="counting", causes=COUNTING | START | SERVICE | CHILDREN)
 def test_counts_are_told_once_when_stopped_with_clients(lab: Lab) -> None:
     """The signal comes while clients are connected: the counts include them, each with the child that has it,
     and no child stays.
@@ -572,6 +565,8 @@ def test_counts_are_told_once_when_stopped_with_clients(lab: Lab) -> None:
     again.stop()
     expect(counts(again, 4) == [0, 0, 0, 0], "the next run counts from 0", cause="left_over")
     nobody_counts_while_the_counts_are_told(lab)
+    one_has_gone_before_it_is_accepted(lab, "bytes_server_counted")
+    ends_also_while_it_starts(lab, "bytes_server_counted")
 
 
 def nobody_counts_while_the_counts_are_told(lab: Lab) -> None:
@@ -659,7 +654,7 @@ def test_a_passed_descriptor_is_the_same_open_file(lab: Lab) -> None:
     a_file_comes_with_the_message(lab)
 
 
-@check(points=6, read="passing", causes=PASSING | START)
+@check(points=6, read="passing", causes=PASSING | START | CHILDREN)
 def test_one_child_holds_a_connection_and_the_parent_does_not(lab: Lab) -> None:
     """A connection ends for its client when the last process closes it: only the child that serves it may
     have it.
@@ -680,6 +675,7 @@ def test_one_child_holds_a_connection_and_the_parent_does_not(lab: Lab) -> None:
         )
         seen.update(holders(server, client))
     expect(len(seen) == 3, "each has a child of its own", otherwise=f"{len(seen)} children")
+    end_with_parent(server, cause="orphans")
 
 
 @check(points=6, read="all-busy", causes=PASSING)
@@ -822,6 +818,7 @@ def test_a_scan_costs_the_passing_server_nothing(lab: Lab) -> None:
     ask(server, "ann")
     ask(server, "bob")
     expect(living(server) == children, "the same children live", otherwise="others", cause="scan_kills")
+    one_has_gone_before_it_is_accepted(lab, "bytes_server_passing")
 
 
 # --- a shortage of descriptors
