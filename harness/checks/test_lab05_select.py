@@ -6,9 +6,10 @@ from collections.abc import Callable
 from labkit import Lab, Server, check, expect, kernel, secret_word, shortage, step, wait_until
 from labkit.client import Peer, converse
 from labkit.program import Program
-from labkit.services import DATE, LARGEST, ONE_DIGIT_DAY, counts_out_bytes, expect_echo
+from labkit.server import ANOTHER_ADDRESS
+from labkit.services import DATE, DATED, LARGEST, ONE_DIGIT_DAY, counts_out_bytes, dated_anew, expect_echo
 from labkit.short_sends import send_ends_early
-from labkit.steps import Cause, CouldNotTell, Failed
+from labkit.steps import Cause, CouldNotTell, Failed, if_silent
 from labkit.waiting import allowing, deadline, poll
 
 MUCH = 50 << 20  # bytes: more than the kernel's buffers hold, by far
@@ -24,6 +25,8 @@ LOOP = {
     "not_forgotten": "A descriptor that was closed, or whose client has gone, is still watched: it is ready "
     "for ever, or select fails with EBADF.",
     "set_overflow": "A descriptor from FD_SETSIZE on has no place in a set: FD_SET writes beyond its end.",
+    "limit_too_low": "No descriptor was left, so a client was not accepted: raise the limit as far as the "
+    "hard limit allows. Then a client for whom a set has no place can be accepted, and refused.",
     "refusal_not_said": "The client must be closed, and the log must say why: `refused HOST:PORT: too many "
     "clients`.",
     "short_send": "send took a part of the reply and said so, and the rest was not sent: repeat it "
@@ -72,6 +75,8 @@ LINES = PLACES | {
     "of its own.",
     "rest_lost": "send took a part of the replies and said so, and the rest was not sent: repeat it "
     "(`send_all`).",
+    "read_for_ever": "A client that was refused goes on sending, and its connection is never closed: add "
+    "up what is read and thrown away, and close at the limit.",
 }
 FULL = shortage.CAUSES | {
     "spins_when_full": "accept fails because no descriptor is left, and the client in the backlog keeps the "
@@ -187,7 +192,11 @@ def stuck(server: Server, peer: Peer) -> Cause:
     def seen() -> str:
         if peer.eof or peer.error:
             return "hung_up"
-        return "watched_in_vain" if kernel.cpu_share(server.pid) > 0.5 else "never_flushed"
+        if kernel.cpu_share(server.pid) > 0.5:
+            return "watched_in_vain"
+        unread = peer.on_the_way()
+        nothing_waits = len(peer.sent) - (unread or 0) == len(peer.received) + peer.coming()
+        return "never_read_again" if unread and nothing_waits else "never_flushed"
 
     return seen
 
@@ -425,6 +434,7 @@ def a_server_tries_again(
         server.expect_idle(cause="spins_when_full")
     with allowing(shortage.REST), step("no client leaves, and ann is silent"):
         answers(bob, b"waits", cause="never_again")
+    shortage.talk_does_not_prolong_it(server, lambda: answers(bob, b"speaks"))
 
 
 def rests_again(server: Server) -> None:
@@ -507,6 +517,10 @@ def test_silent_clients_delay_no_other_and_cost_nothing(lab: Lab) -> None:
     dan = server.connect("dan")
     answers(dan, b"and me?", cause="waits_for_one")
     answers(silent[1], b"s", cause=unserved(server, "not_watched"))
+    with server.paused():  # whole buffers, whatever their size: is there more?
+        silent[0].send(b"w" * 32768)
+    silent[0].expect(b"W" * 32768, cause="waits_for_one")
+    answers(dan, b"and now?", cause="waits_for_one")
     server.expect_idle()
     server.expect_asleep()
 
@@ -560,9 +574,13 @@ def test_select_refuses_a_client_that_its_sets_have_no_place_for(lab: Lab) -> No
     it."""
     server = lab.server("upper_server", raisable=256, faults={"files": 10})
     crowd = server.crowd(1060)
+
+    def full(otherwise: str | None) -> Cause:
+        return lambda: "limit_too_low" if shortage.REASON in server.stderr.text else otherwise
+
     answers(crowd[0], b"first")
-    answers(crowd[999], b"thousandth")
-    crowd[1059].read_to_eof(cause="set_overflow")
+    answers(crowd[999], b"thousandth", cause=full(None))
+    crowd[1059].read_to_eof(cause=full("set_overflow"))
     server.expect_match(r"^refused 127\.0\.0\.1:\d+: too many clients$", cause="refusal_not_said")
     expect(
         max(server.descriptors()) < 1024,
@@ -749,7 +767,7 @@ def test_edge_triggered_epoll_serves_ten_thousand_clients(lab: Lab) -> None:
 # --- echo
 
 
-@check(points=2, read="two-listeners", causes=FAIR | OTHERS)
+@check(points=2, read="two-listeners", causes=FAIR | OTHERS | DATED)
 def test_echo_serves_two_ports(lab: Lab) -> None:
     """A listener is one more descriptor to wait for: one loop may have several."""
     server = lab.server("echo_server", listeners=2, faults={"send": 7, "time": ONE_DIGIT_DAY})
@@ -769,6 +787,7 @@ def test_echo_serves_two_ports(lab: Lab) -> None:
     server.expect_idle()
     server = lab.server("echo_server", listeners=2)
     all_comes_back(server, "short_send")
+    dated_anew(server.connect("eve"))
     each_gets_a_turn(lab.server("echo_server", listeners=2), b"x" * 60000, b"y")
 
 
@@ -813,7 +832,7 @@ def test_echo_writes_only_when_the_client_takes_it(lab: Lab) -> None:
     each_gets_a_turn(lab.server("echo_server_writes", listeners=2), b"x" * 60000, b"y")
 
 
-@check(points=4, read="writes", causes=WRITES)
+@check(points=4, read="writes", causes=WRITES | DATED)
 def test_echo_loses_nothing_of_what_waits(lab: Lab) -> None:
     """After its end of file a client still gets its replies; send may take a few bytes at a time."""
     server = lab.server("echo_server_writes", faults={"send": 7, "time": ONE_DIGIT_DAY})
@@ -832,6 +851,7 @@ def test_echo_loses_nothing_of_what_waits(lab: Lab) -> None:
         otherwise=f"{got.count(b'a')} of 3000 bytes",
         cause="end_forgets_output",
     )
+    dated_anew(server.connect("cat"))
 
 
 # --- cas and bytes
@@ -873,6 +893,8 @@ def test_half_a_line_is_kept_for_each_client(lab: Lab) -> None:
     ann.send(b"0 4")
     bob.send(b"0 7\n7 8\nx y\n99999999999999999999 0\n")
     bob.expect(b"0\n7\nBad Syntax\nOut of Range\n", cause={"bytes": "one_buffer"})
+    bob.send(b"\n")
+    bob.expect(b"Bad Syntax\n", cause=if_silent("empty_line_skipped"))
     ann.send(b"2\n")
     ann.expect(b"8\n")
     one_loop(server)
@@ -894,6 +916,12 @@ def test_half_a_line_is_kept_for_each_client(lab: Lab) -> None:
     cat.send(b"half a ")
     cat.expect_read()
     comes_after_one_that_has_gone(server, cat, b"0 7\n", b"0\n")
+    fay = server.connect("fay")
+    fay.send(b"9" * 70000)
+    fay.expect(b"Line too long\n")
+    fay.expect_eof()
+    fay.send_unread(b"9" * (4 << 20))
+    server.expect_logged("disconnected", fay, cause="read_for_ever")
     dan = lab.server("cas_server", faults={"send": 3}).connect("dan")
     dan.send(b"0 4\n4 5\nx y\n")
     dan.expect(b"0\n4\nBad Syntax\n", cause=lost(dan))
@@ -1113,6 +1141,7 @@ def test_no_client_ends_a_server(lab: Lab) -> None:
         with step(f"rude clients of {name}", quiet=True):
             server = lab.server(name, listeners=listeners_of(name), faults={"aborted": 5})
             server.expect_private()
+            lab.server(name, "-a", ANOTHER_ADDRESS, listeners=listeners_of(name)).stop()
             for rude in server.connect_all("one", "two", "three"):
                 rude.send(b"0 1\n" * 500)
                 rude.close()
@@ -1127,6 +1156,9 @@ def test_no_client_ends_a_server(lab: Lab) -> None:
                 last = server.connect("last")
             last.send(b"0 0\n")
             wait_until(last.unread, "the last one is answered", cause="stops_at_one_that_has_gone")
+            another = server.connect("another")
+            another.send(b"0 0\n")
+            another.expect_prompt()
             one_loop(server)
             server.expect_alive()
 

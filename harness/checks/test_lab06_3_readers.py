@@ -21,6 +21,8 @@ READERS = {
     "not_by_readers": "Each reader is a thread, and prints for itself: there are too few threads, or another "
     "thread prints.",
     "characters_lost": "Not every character was printed exactly once.",
+    "byte_is_end": "A character of the line was taken for the end. Each byte but the newline is a "
+    "character, NUL and 255 are, too: the end has to be told in another way.",
     "polls": "It wakes up again and again although nothing has changed: wait on a condition variable "
     "instead.",
     "done_too_early": "The next line was handed out while a character of the last one was still being "
@@ -139,6 +141,16 @@ def test_every_character_is_printed_once_and_all_readers_end(lab: Lab) -> None:
             wanted_last = dict.fromkeys(range(1, readers + 1), "")
             what = "each reader says that it is done, and nothing after it"
             expect(last == wanted_last, what, otherwise=str(last), cause="left_early")
+        any_byte_is_a_character(lab, name)
+
+
+def any_byte_is_a_character(lab: Lab, name: str) -> None:
+    """A line has every byte but the newline: one reader prints each of them, in order."""
+    line = bytes(byte for byte in range(256) if byte != ord("\n"))
+    run = lab.run(name, "-n", "1", "-d", "0", input=line + b"\n", endless="byte_is_end").expect_status(0)
+    got = "".join(character for _, character in printed(run.stdout.decode("latin-1")))
+    told = f"behind {show(got.encode('latin-1')[-1:])} comes none, or another one" if got else "none is"
+    expect(got == line.decode("latin-1"), "all 255 are printed", otherwise=told, cause="byte_is_end")
 
 
 @check(points=2, read="polling", causes=READERS, after="idle_readers_are_woken_for_each_line_and_for_the_end")

@@ -189,6 +189,8 @@ def test_swaps_of_two_threads_are_never_one(lab: Lab) -> None:
         client.send(line)
         client.expect(reply, cause={"bytes": "not_one_register"})
         server.expect_alive()
+    bob.send(b"\n")
+    bob.expect(b"Bad Syntax\n", cause=if_silent("empty_line_skipped"))
     cat = server.connect("cat")
     with server.paused():
         cat.send(b"x\n0 y\n" + b"9" * 70_000)

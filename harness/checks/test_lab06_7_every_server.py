@@ -7,6 +7,7 @@ from functools import partial
 
 from labkit import Lab, Server, check, expect, kernel, shortage, step, wait_until
 from labkit.client import Peer
+from labkit.server import ANOTHER_ADDRESS
 from labkit.threads import expect_no_wakeups, threaded
 
 SERVERS = {
@@ -59,6 +60,14 @@ def test_no_client_ends_the_server(lab: Lab) -> None:
         cat.close()
         server.expect_all_logged_gone()
         server.expect_alive()
+        dan = server.connect("dan")
+        dan.send(b"3\n")
+        if name != "upper_server_slow_pool":  # a reply is not always under way when all its threads sleep
+            dan.expect_prompt()
+        dan.expect_match(THREE.get(name, b"3\n"))
+        server.stop()
+        server = lab.server(name, *words, "-a", ANOTHER_ADDRESS, faults={"aborted": 1})
+        server.connect("who goes before it is accepted").expect_eof()
         dan = server.connect("dan")
         dan.send(b"3\n")
         dan.expect_match(THREE.get(name, b"3\n"))
@@ -125,6 +134,14 @@ def test_a_full_server_rests(lab: Lab) -> None:
             client.close()
         clients[-1].send(b"3\n")
         waiting.append((server, clients[-1]))
+    server = lab.server("upper_server_slow_pool", "-d", "0")
+    dan = server.connect("dan")
+
+    def talk() -> None:
+        dan.send(b"speaks")
+        dan.expect(b"SPEAKS")
+
+    shortage.talk_does_not_prolong_it(server, talk)
     for server, client in waiting:  # each within a second, and all in the same one
         client.expect_match(THREE.get(server.name, b"3\n"), cause="never_again")
         server.stop()

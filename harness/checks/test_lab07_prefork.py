@@ -9,7 +9,9 @@ from labkit import Lab, Server, check, expect, kernel, shortage, step, wait_unti
 from labkit.client import Peer
 from labkit.instructions import holding
 from labkit.program import Program
+from labkit.server import ANOTHER_ADDRESS
 from labkit.services import counts_out_bytes
+from labkit.steps import if_silent
 from labkit.stillness import waits_for_ever
 from labkit.waiting import poll
 
@@ -34,10 +36,14 @@ CHILDREN = {
     "orphans": "The children outlive their parent: ask the kernel to end them with it (PR_SET_PDEATHSIG).",
     "replaced_orphans": "A child that was started in place of a dead one outlives its parent: each child has "
     "to ask the kernel for a signal at its parent's end, whenever it is started.",
+    "end_is_blocked": "The kernel has sent the children a signal at their parent's end, and it is pending: "
+    "a child inherits the mask of blocked signals. Unblock them in the child.",
     "stopped_is_dead": "A child that was stopped (SIGSTOP) was taken for dead: waitpid tells of it only by "
     "WUNTRACED.",
     "ends_its_group": "kill(0, …) reaches all processes of the group, also the script that has started the "
     "server: send the signal to each child.",
+    "signals_too_late": "A SIGTERM that comes right behind the first line ended the parent without "
+    "`Exiting`: block the signals, or install the handlers, before the listener is there.",
     "port_in_use": "The port was still taken when the server had exited: its children held the listener.",
 }
 COUNTING = {
@@ -48,6 +54,8 @@ COUNTING = {
     "too narrow.",
     "counted_late": "A reply was out before its connection was counted: the parent's signal came between "
     "the two.",
+    "told_too_early": "The numbers were told while children could still accept and count: end all of them, "
+    "and wait for them, before you read the counters.",
     "failed_counted": "An accept that failed was counted. There was no connection: look at its result first.",
     "anothers_counter": "A connection was counted as another child's: each child has a counter of its own.",
 }
@@ -74,6 +82,8 @@ PASSING = {
     "only the room for it CMSG_SPACE.",
     "never_free": "A child that has served its client is not used again.",
 }
+MOST_CALLS = 300  # begins and ends of system calls until the counts are told
+
 QUEUES = {
     "one_queue": "All children take from one queue: SO_REUSEPORT is about a listening socket for each.",
 }
@@ -170,11 +180,15 @@ def end_with_parent(server: Server, cause: str) -> None:
     children = living(server)
     server.send_signal(signal.SIGKILL)
     server.expect_exit(-signal.SIGKILL)
+
+    def left() -> list[int]:
+        return [pid for pid in children if kernel.state(pid) not in ("", "Z")]
+
+    def why() -> str:
+        return "end_is_blocked" if any(kernel.signals(pid, "pending") for pid in left()) else cause
+
     wait_until(
-        lambda: not [pid for pid in children if kernel.state(pid) not in ("", "Z")],
-        "no child is left",
-        cause=cause,
-        instead=lambda: f"{sum(kernel.state(pid) not in ('', 'Z') for pid in children)} children live",
+        lambda: not left(), "no child is left", cause=why, instead=lambda: f"{len(left())} children live"
     )
 
 
@@ -301,6 +315,18 @@ def test_a_scan_costs_no_child(lab: Lab) -> None:
     ask(server)
     expect_in_accept(server, 3, cause="scan_kills")
     expect(living(server) == children, "the same children live", otherwise="others", cause="scan_kills")
+    one_has_gone_before_it_is_accepted(lab, "bytes_server")
+
+
+def one_has_gone_before_it_is_accepted(lab: Lab, program: str) -> None:
+    """The accept of its only child, or its own, fails with ECONNABORTED: the next client gets its bytes."""
+    server = lab.server(program, "-n", "1", faults={"aborted": 1})
+    children = expect_children(server, 1)
+    server.connect("who goes at once").expect_eof()
+    client = server.connect("the next")
+    client.send(b"3\n")
+    client.expect(b"***", cause=if_silent("scan_kills"))
+    expect(living(server) == children, "the same child lives", otherwise="another", cause="scan_kills")
 
 
 @check(points=6, read="replacing", causes=CHILDREN)
@@ -410,6 +436,7 @@ def test_children_end_with_their_parent_even_by_sigkill(lab: Lab) -> None:
     for program in ("bytes_server", "bytes_server_counted"):
         server = lab.server(program, "-n", "4")
         server.expect_private()
+        lab.server(program, "-n", "1", "-a", ANOTHER_ADDRESS).stop()
         expect_children(server, 4)
         expect_in_accept(server, 4, cause=None)
         busy = server.connect("busy")
@@ -449,6 +476,16 @@ def test_ctrl_c_ends_all_and_frees_the_port(lab: Lab) -> None:
     again = lab.server("bytes_server", "-n", "2", port=server.port)
     ask(again)
     again.stop(signal.SIGTERM)
+    ends_also_while_it_starts(lab, "bytes_server")
+
+
+def ends_also_while_it_starts(lab: Lab, program: str) -> None:
+    """The signal comes when the port is told, and not all of many children are there yet."""
+    server = lab.start(program, "-n", "200", "-p", "0")
+    server.expect_match(r"^listening on ")
+    server.send_signal(signal.SIGTERM)
+    server.expect_exit(0, cause="signals_too_late")
+    expect(server.stdout.text.count("Exiting") == 1, "`Exiting` is printed once", cause="signals_too_late")
 
 
 # --- counting
@@ -488,7 +525,7 @@ def test_a_child_counts_beyond_65535(lab: Lab) -> None:
     )
 
 
-@check(points=5, read="counting", causes=COUNTING | START)
+@check(points=5, read="counting", causes=COUNTING | START | SERVICE | CHILDREN)
 def test_counts_are_told_once_when_stopped_with_clients(lab: Lab) -> None:
     """The signal comes while clients are connected: the counts include them, each with the child that has it,
     and no child stays.
@@ -529,6 +566,26 @@ def test_counts_are_told_once_when_stopped_with_clients(lab: Lab) -> None:
     again = lab.server("bytes_server_counted", "-n", "4")
     again.stop()
     expect(counts(again, 4) == [0, 0, 0, 0], "the next run counts from 0", cause="left_over")
+    nobody_counts_while_the_counts_are_told(lab)
+    one_has_gone_before_it_is_accepted(lab, "bytes_server_counted")
+    ends_also_while_it_starts(lab, "bytes_server_counted")
+
+
+def nobody_counts_while_the_counts_are_told(lab: Lab) -> None:
+    """When the first line of the table is out, no child is left that could serve one more client."""
+    server = lab.server("bytes_server_counted", "-n", "2")
+    expect_children(server, 2)
+    with step("the parent is told to end, and held when it has told the first number", quiet=True):
+        with holding(server.pid) as held:
+            server.send_signal(signal.SIGTERM)
+            for _ in range(MOST_CALLS):
+                held.to_next_call()
+                if "\nchild 0: " in server.stdout.text or not living(server):
+                    break
+            left = len(living(server))
+    told = f"{left} live"
+    expect(left == 0, "no child lives any more", otherwise=told, cause="told_too_early")
+    server.expect_exit(0)
 
 
 # --- passing descriptors
@@ -599,13 +656,14 @@ def test_a_passed_descriptor_is_the_same_open_file(lab: Lab) -> None:
     a_file_comes_with_the_message(lab)
 
 
-@check(points=6, read="passing", causes=PASSING | START)
+@check(points=6, read="passing", causes=PASSING | START | CHILDREN)
 def test_one_child_holds_a_connection_and_the_parent_does_not(lab: Lab) -> None:
     """A connection ends for its client when the last process closes it: only the child that serves it may
     have it.
     """
     server = lab.server("bytes_server_passing", "-n", "4")
     server.expect_private()
+    lab.server("bytes_server_passing", "-n", "1", "-a", ANOTHER_ADDRESS).stop()
     expect_started(server, 4)
     seen = set()
     clients = server.connect_all("ann", "bob", "cat")
@@ -619,6 +677,7 @@ def test_one_child_holds_a_connection_and_the_parent_does_not(lab: Lab) -> None:
         )
         seen.update(holders(server, client))
     expect(len(seen) == 3, "each has a child of its own", otherwise=f"{len(seen)} children")
+    end_with_parent(server, cause="orphans")
 
 
 @check(points=6, read="all-busy", causes=PASSING)
@@ -732,6 +791,7 @@ def test_a_client_whose_child_has_just_died_is_served(lab: Lab) -> None:
         for child in children:
             server.kill_child(child)
         wait_until(lambda: set(server.children().values()) == {"Z"}, "both are dead")
+    eve = server.connect("eve")
     with step("the parent continues (SIGCONT)"):
         server.send_signal(signal.SIGCONT)
     wait_until(
@@ -744,6 +804,8 @@ def test_a_client_whose_child_has_just_died_is_served(lab: Lab) -> None:
     ann.expect(b"***", cause={rung: "client_dropped" for rung in ("answer", "closed", "reset")})
     ann.expect_eof(cause={"behaviour": "copy_kept"})
     ann.close()
+    eve.send(b"2\n")
+    eve.expect(b"**", cause={rung: "client_dropped" for rung in ("answer", "closed", "reset")})
     ask(server, "bob")
     server.stop()
 
@@ -758,6 +820,7 @@ def test_a_scan_costs_the_passing_server_nothing(lab: Lab) -> None:
     ask(server, "ann")
     ask(server, "bob")
     expect(living(server) == children, "the same children live", otherwise="others", cause="scan_kills")
+    one_has_gone_before_it_is_accepted(lab, "bytes_server_passing")
 
 
 # --- a shortage of descriptors

@@ -17,6 +17,7 @@ from labkit.box import IN_MEMORY, temporary_directory
 from labkit.client import Peer
 from labkit.instructions import holding
 from labkit.program import Program
+from labkit.server import ANOTHER_ADDRESS
 from labkit.short_sends import reply_ends_early
 from labkit.steps import Cause, CouldNotTell, difference
 from labkit.stillness import selected, waits_for_ever
@@ -31,7 +32,8 @@ RESETS = {
     "wrong_words": "What read failed with is printed as `[Errno N] TEXT`.",
 }
 WAKE_UPS = {
-    "signal_lost": "The signal came before select, and left nothing behind that select can see.",
+    "signal_lost": "The signal came before select, and nothing of it is left that select can see: no byte "
+    "was written, or it was thrown away before.",
     "no_pipe_yet": "The signal came when its handler was there and the pipe was not: make the pipe first.",
     "not_lost": "This program shows the race: the signal in the gap has to be lost.",
     "handler_blocks": "The handler waits for room in a full pipe, and the loop that could empty it waits "
@@ -57,6 +59,8 @@ FILES = {
     "held_in_memory": "The file is held in memory as a whole: send it piece by piece.",
     "beyond_the_size": "The server has promised SIZE bytes: if the file grows meanwhile, it must not send "
     "more.",
+    "error_in_the_file": "Behind `OK SIZE` each byte is the file's: an error that is told there is taken "
+    "for a part of it. Close the connection early instead.",
     "waits_for_bytes": "The file ended before SIZE bytes were sent, and the loop went on.",
     "killed_by_leaver": "sendfile has no MSG_NOSIGNAL: SIGPIPE has to be ignored.",
     "stalls_others": "One client that does not read delays the others.",
@@ -73,6 +77,8 @@ DIRECTORY = {
     "fifo_waits": "open waits for the writer of a FIFO, except with O_NONBLOCK.",
     "name_changed": "The name is what stands before the newline, with all its bytes: a blank or a CR at its "
     "end belongs to it.",
+    "another_reason": "The reason that the client gets is another one than the kernel's: it is the text of "
+    "errno, and only EXDEV has words of its own.",
     "nul_in_name": "A C string ends at the first NUL byte, and the name did not.",
 }
 STREAMS = {
@@ -127,11 +133,16 @@ TALK = {
     "dropped_at_the_end": "A client has sent its end of file, and what waited for it in the server was "
     "dropped.",
     "never_cut_off": "A client does not read, and what waits for it grows and grows: cut it off at 64 KiB.",
+    "cut_off_untold": "What a client does not read is thrown away, and the client is still there: close its "
+    "connection, wake up who waits for it, and tell the others.",
     "idle_limit_ignored": "A client that sent nothing for longer than -w is still there, or was not told "
     "why it ended.",
     "hearing_counts": "A client that sends nothing stays as long as it gets lines: what is sent to it does "
     "not begin the limit anew.",
     "active_client_ended": "The limit is for a client that sends nothing: each byte begins it anew.",
+    "lingers_for_ever": "A client has said /quit, and its connection is never closed: because it does not "
+    "read, or because it goes on sending. Behind the last words two seconds are enough, whatever the "
+    "client does.",
     "too_few_clients": "Not all of a thousand clients could join: each needs a descriptor (RLIMIT_NOFILE).",
     "descriptor_leaks": FILES["descriptor_leaks"],
 }
@@ -564,7 +575,7 @@ def is_answered(
     client.close()
 
 
-def is_refused(server: Server, name: bytes, cause: str | None = None, reason: bytes = rb"[^\n]+") -> None:
+def is_refused(server: Server, name: bytes, cause: Cause = None, reason: bytes = rb"[^\n]+") -> None:
     client = server.connect(f"who wants {name[:20].decode('latin-1')!r}")
     client.send(name + b"\n")
     client.expect_match(rb"Error: " + reason + rb"\n\Z", cause=cause)
@@ -576,6 +587,7 @@ def files_arrive(lab: Lab, program: str) -> None:
     where = directory(lab)
     server = lab.server(program, str(where))
     server.expect_private()
+    lab.server(program, "-a", ANOTHER_ADDRESS, str(where)).stop()
     for size in (0, 1, 65535, 65536, 65537, 1_000_003):
         content = lab.random.randbytes(size)
         (where / "file").write_bytes(content)
@@ -654,6 +666,8 @@ def test_all_inside_the_directory_is_served(lab: Lab) -> None:
     server = lab.server(COPY, str(where))
     is_answered(server, b"./inner/../plain", b"OK 6\nplain\n", cause="too_strict")
     is_answered(server, b"link", b"OK 5\ndeep\n", cause="too_strict")
+    # Another file system is there.
+    is_answered(lab.server(COPY, "/"), b"proc/version", b"OK 0\n", cause="too_strict")
     for dots in (b"two..dots", b"..dots", b"dots.."):
         is_answered(server, dots, b"OK 5\ndots\n", cause="too_strict")
 
@@ -664,9 +678,13 @@ def test_what_is_no_regular_file_is_refused(lab: Lab) -> None:
     where = directory(lab)
     os.mkfifo(where / "fifo")
     server = lab.server(COPY, str(where))
-    for name in (b"nothing", b"", b"plain/more", b"x" * 5000):
-        is_refused(server, name)
-    is_refused(server, b"nothing", reason=b"No such file or directory")
+    for name, number in (
+        (b"nothing", errno.ENOENT),
+        (b"", errno.ENOENT),
+        (b"plain/more", errno.ENOTDIR),
+        (b"x" * 5000, errno.ENAMETOOLONG),
+    ):
+        is_refused(server, name, reason=os.strerror(number).encode(), cause={"bytes": "another_reason"})
     for name in (b"inner", b"."):
         is_refused(server, name, cause="not_regular")
     is_refused(server, b"fifo", cause="fifo_waits")
@@ -765,7 +783,8 @@ def the_end_comes_too_early(lab: Lab, program: str) -> None:
         with step(f"the file is cut to {rest} bytes"):
             os.truncate(path, rest)
         got = client.read_to_eof(cause="waits_for_bytes")
-        expect(content.startswith(got[:sure]), "what was sent is the file's", cause="wrong_bytes")
+        why = "error_in_the_file" if b"Error" in got[-100:] else "wrong_bytes"
+        expect(content.startswith(got[:sure]), "what was sent is the file's", cause=why)
         expect(len(got) < size, f"the connection ends before SIZE bytes: so {name} learns of it")
     server.expect_idle(cause="waits_for_bytes")
     is_answered(server, b"plain", b"OK 6\nplain\n")
@@ -911,7 +930,8 @@ def test_requests_that_are_none_do_no_harm(lab: Lab) -> None:
     """Half a line, a line without end, a client that sends nothing: each affects its own connection only."""
     where = directory(lab)
     for program in (COPY, SENDFILE):
-        server = lab.server(program, str(where))
+        server = lab.server(program, str(where), faults={"aborted": 1})
+        server.connect("who goes before it is accepted").expect_eof()
         half = server.connect("half")
         half.send(b"plain")
         half.half_close()
@@ -973,6 +993,11 @@ def word(lab: Lab, least: int, most: int) -> str:
     return "".join(lab.random.choices(string.ascii_letters, k=lab.random.randint(least, most)))
 
 
+def held_back(peer: Peer) -> str:
+    """Why what was flushed has not come: was it sent?"""
+    return "reply_held_back" if peer.coming() else "never_flushed"
+
+
 def nothing_more(program: Program, peer: Peer, cause: str) -> None:
     program.expect_at_rest()
     expect(not peer.unread(), "nothing else has left", otherwise=f"{len(peer.unread())} bytes", cause=cause)
@@ -986,6 +1011,7 @@ def bytes_leave_when_they_are_flushed(lab: Lab) -> None:
             tell(program, text)
             nothing_more(program, peer, cause="early") if text is small else None
             tell(program, "!")
+            peer.expect_prompt(cause=lambda: held_back(peer))
             peer.expect(text.encode(), cause={"answer": "never_flushed", "bytes": "wrong_length"})
             nothing_more(program, peer, cause="wrong_length")
     last = word(lab, 1, 100)
@@ -1267,6 +1293,7 @@ def waits_for_nothing(process: int) -> bool:
 
 PROMPT, BAD_NAME = b"* Your name?\n", b"* A name has 1 to 32 letters, digits, - or _. Your name?\n"
 CHAT, TWIN = "chat_server", "chat_server_threads"
+LINGERING = 2.0  # seconds that a connection is held at most behind its last words
 SMALL = 536  # bytes in a segment; RFC 9293, 3.7.1
 
 
@@ -1290,6 +1317,7 @@ def all_get(clients: Iterable[Peer], line: bytes, cause: str | None = None) -> N
 def names_are_given_once(lab: Lab, program: str) -> None:
     server = lab.server(program)
     server.expect_private()
+    lab.server(program, "-a", ANOTHER_ADDRESS).stop()
     ann = joined(server, "ann")
     bob = server.connect("bob")
     bob.expect(PROMPT)
@@ -1297,7 +1325,7 @@ def names_are_given_once(lab: Lab, program: str) -> None:
     bob.expect(b"* ann is taken. Your name?\n", cause="name_given_twice")
     for name in (b"", b"two words", b"x" * 33, b"*", b"a:b", "ä".encode(), b"a\x1bb", b"/who"):
         bob.send(name + b"\n")
-        bob.expect(BAD_NAME, cause="name_breaks_protocol")
+        bob.expect(BAD_NAME, cause={"bytes": "name_breaks_protocol"})
     ann.send(b"not for bob yet\n")
     server.expect_at_rest()
     bob.send(b"bob\n")
@@ -1309,6 +1337,7 @@ def names_are_given_once(lab: Lab, program: str) -> None:
     all_get((ann, long, other), b"* bob has left", cause="not_announced")
     again = joined(server, "bob", ann, long, other)
     again.send(b"/who\n")
+    again.expect_prompt()
     again.expect(b"* Here: Ann, Z-_9" + b"x" * 28 + b", ann, bob\n", cause="name_given_twice")
 
 
@@ -1321,10 +1350,10 @@ def all_others_get_what_one_says(lab: Lab, program: str) -> None:
     ann.send(b"hello %b\n\n/who\n" % said)
     all_get((bob, cat), b"ann: hello " + said, cause="not_to_all")
     ann.expect(b"* Here: ann, bob, cat\n", cause={"bytes": "told_itself"})
-    wrong = b"/msg zed hello\n/msg cat\n/msg\n/msg  cat x\n/dance\n/who else\n"
+    wrong = b"/msg zed hello\n/msg zed\n/msg cat\n/msg\n/msg  cat x\n/dance\n/who else\n"
     bob.send(b"/msg cat this is %b\n" % private + wrong + b"open\n")
     cat.expect(b"bob (private): this is %b\n" % private, cause="command_wrong")
-    bob.expect(b"* No such name\n" + b"* Unknown command\n" * 2, cause="command_wrong")
+    bob.expect(b"* No such name\n" + b"* Unknown command\n" * 3, cause="command_wrong")
     bob.expect_match(rb"\* (?:No such name|Unknown command)\n", cause="command_wrong")
     bob.expect(b"* Unknown command\n" * 2, cause="command_wrong")
     all_get((ann, cat), b"bob: open", cause="private_told")
@@ -1404,6 +1433,11 @@ def lines_are_put_together(lab: Lab, program: str) -> None:
         cat.expect(b"* Line too long\n", cause="line_limit_wrong")
         cat.expect_eof(cause="reset_too_early")
         cat.close()
+    nameless = server.connect("nameless")
+    nameless.expect(PROMPT)
+    nameless.send(b"x" * 1025)
+    nameless.expect(b"* Line too long\n", cause="line_limit_wrong")
+    nameless.expect_eof(cause="reset_too_early")
 
 
 def nothing_breaks_the_protocol(lab: Lab, program: str) -> None:
@@ -1413,14 +1447,16 @@ def nothing_breaks_the_protocol(lab: Lab, program: str) -> None:
     for byte in (0, 1, 9, 13, 27, 31, 127):
         bob.send(b"a" + bytes([byte]) + b"b\n")
         bob.expect(b"* Control byte refused\n", cause="control_byte_passes")
-    bob.send(b"/msg ann \x1b[2J\n")
-    bob.expect(b"* Control byte refused\n", cause="control_byte_passes")
+    for line in (b"/msg ann \x1b[2J", b"a\r", b"/who\r", b"\r"):
+        bob.send(line + b"\n")
+        bob.expect(b"* Control byte refused\n", cause="control_byte_passes")
     for text in ("grüße 你好".encode(), b"\xff\x80", b"* cat has joined", b"ann: mine", b" /who"):
         bob.send(text + b"\n")
         ann.expect(b"bob: " + text + b"\n", cause="control_byte_passes")
 
 
-def a_late_reader_gets_all(lab: Lab, program: str) -> None:
+def a_late_reader_gets_all(lab: Lab, program: str) -> Callable[[], None]:
+    """Returns what is to be asked later: whether two clients that have left are gone."""
     # Each second send that has a limit of time takes nothing in it.
     server = lab.server(program, faults={"late": 2})
     bob = server.connect("bob")
@@ -1442,7 +1478,30 @@ def a_late_reader_gets_all(lab: Lab, program: str) -> None:
     late.expect(lines * count, cause="dropped_at_the_end")
     all_get((bob, cat), b"* late has left", cause="not_announced")
     late.expect_eof()
-    server.stop()
+    chatty = joined(server, "chatty", bob, cat)
+    deaf = joined(server, "deaf", bob, cat, chatty, receive_buffer=16_384)
+    count, line = 0, b"bob (private): " + b"z" * 1000 + b"\n"
+    with step("bob speaks to deaf, until some of that waits in the server", quiet=True):
+        while count * len(line) - deaf.coming() < 40_000:
+            bob.send((b"/msg deaf " + b"z" * 1000 + b"\n") * 4 + b"/who\n")
+            bob.expect(b"* Here: bob, cat, chatty, deaf\n", cause={"bytes": "cut_off_too_early"})
+            deaf.send_unread(b"\n")  # with what comes from it the kernel gives it more room
+            count += 4
+    for client in (deaf, chatty):
+        client.send_unread(b"/quit\n")
+        all_get((bob, cat), b"* %b has left" % client.name.encode(), cause="not_announced")
+
+    def are_closed() -> bool:
+        chatty.send_unread(b".")
+        gone = [f"disconnected 127.0.0.1:{one.local_port}\n" in server.stdout.text for one in (deaf, chatty)]
+        return all(gone) or server.status() is not None
+
+    def are_gone() -> None:
+        with allowing(2 * LINGERING), step("deaf does not read, and chatty goes on sending", quiet=True):
+            wait_until(are_closed, "both connections are closed", cause="lingers_for_ever")
+        server.stop()
+
+    return are_gone
 
 
 def a_slow_reader_is_cut_off(lab: Lab, program: str) -> None:
@@ -1456,6 +1515,7 @@ def a_slow_reader_is_cut_off(lab: Lab, program: str) -> None:
             bob.send(b"y" * 1000 + b"\n")
             cat.expect(b"bob: " + b"y" * 1000 + b"\n", cause="slow_reader_delays")
     late.expect((b"bob: " + b"y" * 1000 + b"\n") * 30, cause="cut_off_too_early")
+    before = server.memory()
     cut, told = False, 30 * len(b"bob: " + b"y" * 1000 + b"\n")
     with step("bob speaks, late and cat read, slow does not, until slow has left", quiet=True):
         for number in range(2000):  # 24 MB: more than the kernel keeps for slow
@@ -1489,8 +1549,13 @@ def a_slow_reader_is_cut_off(lab: Lab, program: str) -> None:
         cause="cut_off_too_early",
     )
     still = f"it is still there, and {kept >> 10} KiB have not left the server"
-    expect(cut, "slow is cut off", otherwise=still, cause="never_cut_off")
     held = server.memory()
+    expect(
+        cut,
+        "slow is cut off, and the others are told",
+        otherwise=still,
+        cause="never_cut_off" if held > before + kept // 2 else "cut_off_untold",
+    )
     expect(
         held < 64 << 20,
         "the server holds little for it",
@@ -1503,8 +1568,9 @@ def a_slow_reader_is_cut_off(lab: Lab, program: str) -> None:
         cause="never_cut_off",
     )
     server.stop()
-    a_late_reader_gets_all(lab, program)
+    those_who_have_left_are_gone = a_late_reader_gets_all(lab, program)
     who_leaves_cuts_off_another(lab, program)
+    those_who_have_left_are_gone()
 
 
 def who_leaves_cuts_off_another(lab: Lab, program: str) -> None:
@@ -1636,7 +1702,8 @@ def a_crowd_talks(lab: Lab, program: str, most: int) -> None:
 
 
 def rude_clients_concern_themselves(lab: Lab, program: str) -> None:
-    server = lab.server(program)
+    server = lab.server(program, faults={"aborted": 1})
+    server.connect("who goes before it is accepted").expect_eof()
     ann = joined(server, "ann")
     for _ in range(3):
         server.connect("visitor").close()
@@ -1663,6 +1730,14 @@ def rude_clients_concern_themselves(lab: Lab, program: str) -> None:
     bob = server.connect("bob")
     with allowing(shortage.REST):
         bob.expect(PROMPT, cause={"accept": "never_again"})
+    server = lab.server(program)
+    cat = joined(server, "cat")
+
+    def talk() -> None:
+        cat.send(b"/who\n")
+        cat.expect(b"* Here: cat\n")
+
+    shortage.talk_does_not_prolong_it(server, talk)
 
 
 @check(points=4, read="the-capstone", causes=TALK)

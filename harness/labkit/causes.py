@@ -32,6 +32,7 @@ COMMON_CAUSES = {
     "the log goes there. Open /dev/null for it first.",
     "replies_dropped": "The replies to the lines before the one that is too long are missing: they go out "
     "first.",
+    "empty_line_skipped": "An empty line got no answer. It is a line like any other.",
     "swaps_when_refused": "The line was too long, and what the client sent behind it was carried out: read "
     "it and throw it away.",
     "loose_number": "A number was read from the beginning of the line, and the rest of it forgotten.",

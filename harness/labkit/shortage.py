@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from . import kernel
 from .lab import Lab
 from .server import Server
-from .steps import Cause, expect
+from .steps import Cause, expect, step
 from .waiting import allowing, wait_until
 
 CAUSES = {
@@ -139,6 +141,23 @@ def one_has_gone(server: Server, request: bytes, reply: bytes) -> None:
             client.expect(reply, cause="stops_at_one_that_has_gone")
         client.close()
     server.stop()
+
+
+def talk_does_not_prolong_it(server: Server, talk: Callable[[], None], request: bytes = b"waits") -> None:
+    """A client for whom there was no descriptor is accepted when there is one again, although another client,
+    who talks, lets the server never wait for long.
+    """
+    with server.no_descriptor_left():
+        late = server.connect("who comes now")
+        late.send(request)
+        server.expect_idle(cause="spins_when_full")
+
+    def is_served() -> bytes:
+        talk()
+        return late.unread()
+
+    with allowing(REST), step("no client leaves, and one of them is never silent", quiet=True):
+        wait_until(is_served, "the one who has come is served", cause="never_again")
 
 
 def turns_one_away(server: Server, says: str, causes: tuple[Cause, Cause] = (None, None)) -> None:
