@@ -526,7 +526,8 @@ pid_t fork() {
         errno = nth ? ENOMEM : EAGAIN;
         sigset_t blocked;
         sigprocmask(SIG_BLOCK, nullptr, &blocked);
-        // Between the call and the caller's look at errno. Blocked, it would only be news of a death that is none.
+        // Between the call and the caller's look at errno. Blocked, it would only be news of a death that is
+        // none.
         if (sigismember(&blocked, SIGCHLD) == 0) raise(SIGCHLD);
         return -1;
     }
