@@ -5,13 +5,13 @@ from __future__ import annotations
 import signal
 from functools import partial
 
-from labkit import Lab, Server, check, expect, kernel, show, step, wait_until
+from labkit import CouldNotTell, Lab, Server, check, expect, kernel, show, step, wait_until
 from labkit.client import Peer
 from labkit.instructions import holding
 from labkit.short_sends import send_ends_early
 from labkit.steps import if_silent
 from labkit.threads import expect_gone, threaded
-from labkit.waiting import allowing, poll
+from labkit.waiting import allowing, deadline, machine_is_well, poll
 
 LINGERING = 2.0  # seconds that a client which does not read may keep the server
 
@@ -283,16 +283,20 @@ def test_no_client_keeps_the_server_from_its_end(lab: Lab) -> None:
 
     late = 0
     with step("some of them begin to read after all, one by one, until one is cut off", quiet=True):
-        while late < 7 and not poll(lambda: gone() > 1 + late, 0.8):
+        while late < 7 and not poll(lambda: gone() > 1 + late, deadline() / 5):
             rude[late].read_to_eof()
             late += 1
             wait_until(lambda: gone() > late, f"rude {late} has gone")
     alive = server.status() in (None, 0)
     what = "the server goes on, although it got the signal twice"
     expect(alive, what, otherwise=f"it ended with {server.status()}", cause="second_signal_kills")
-    if late == 7:
-        raise server.failure("none is cut off as long as others go", cause="patience_begins_anew")
     wait_until(lambda: gone() > 1 + late, "the first rude client is cut off", cause="one_keeps_the_server")
+    if late == 7:
+        together = poll(lambda: gone() == 11, deadline() / 4)
+        if not machine_is_well():
+            raise CouldNotTell("the machine is too busy to say when the server's patience ended")
+        cause = "patience_begins_anew" if together else "one_after_the_other_cut_off"
+        raise server.failure("none was cut off as long as others went", cause=cause)
     wait_until(
         lambda: gone() == 11,
         "all of them are: the two seconds are the same for all",
