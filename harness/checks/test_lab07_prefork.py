@@ -220,12 +220,12 @@ def holders(server: Server, client: Peer) -> list[int]:
     return [pid for pid in kernel.family(server.pid) if names & set(kernel.descriptors(pid).values())]
 
 
-def load(lab: Lab, server: Server, *arguments: str) -> dict[str, object]:
+def load(lab: Lab, server: Server, *arguments: str, cause: str | None = None) -> dict[str, object]:
     """Runs load_client to a good end; returns what it tells as JSON."""
     run = lab.run("load_client", "-p", str(server.port), *arguments, "--json", "127.0.0.1")
     if run.status != 0:  # the server's end says more
         server.expect_alive()
-    run.expect_status(0)
+    run.expect_status(0, cause=cause)
     told: dict[str, object] = json.loads(run.stdout)
     expect(told["failed"] == 0, "no request failed", otherwise=f"{told['failed']} failed")
     return told
@@ -504,7 +504,7 @@ def test_the_counts_add_up_to_the_connections_served(lab: Lab) -> None:
     expect(sum(numbers) == wanted, f"the sum is {wanted}", otherwise=f"{sum(numbers)}", cause="lost_counts")
     # The counters take more than a page. One client after the other: each child gets one.
     server = lab.server("bytes_server_counted", "-n", "600")
-    load(lab, server, "-c", "1", "-t", "620", "-b", "1")
+    load(lab, server, "-c", "1", "-t", "620", "-b", "1", cause="map_too_short")
     server.stop()
     numbers = counts(server, 600, cause="map_too_short")
     expect(sum(numbers) == 620, "the sum is 620", otherwise=f"{sum(numbers)}", cause="map_too_short")
