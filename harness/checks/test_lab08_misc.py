@@ -930,8 +930,7 @@ def test_requests_that_are_none_do_no_harm(lab: Lab) -> None:
     """Half a line, a line without end, a client that sends nothing: each affects its own connection only."""
     where = directory(lab)
     for program in (COPY, SENDFILE):
-        server = lab.server(program, str(where), faults={"aborted": 1})
-        server.connect("who goes before it is accepted").expect_eof()
+        server = shortage.after_one_that_has_gone(lab, program, str(where))
         half = server.connect("half")
         half.send(b"plain")
         half.half_close()
@@ -1456,7 +1455,7 @@ def nothing_breaks_the_protocol(lab: Lab, program: str) -> None:
 
 
 def a_late_reader_gets_all(lab: Lab, program: str) -> Callable[[], None]:
-    """Returns what is to be asked later: whether two clients that have left are gone."""
+    """Returns a function to call later: it waits until the two clients that have left are gone."""
     # Each second send that has a limit of time takes nothing in it.
     server = lab.server(program, faults={"late": 2})
     bob = server.connect("bob")
@@ -1702,8 +1701,7 @@ def a_crowd_talks(lab: Lab, program: str, most: int) -> None:
 
 
 def rude_clients_concern_themselves(lab: Lab, program: str) -> None:
-    server = lab.server(program, faults={"aborted": 1})
-    server.connect("who goes before it is accepted").expect_eof()
+    server = shortage.after_one_that_has_gone(lab, program)
     ann = joined(server, "ann")
     for _ in range(3):
         server.connect("visitor").close()

@@ -21,8 +21,8 @@ COMMON_CAUSES = {
     "full. The backlog "
     "is the second argument of listen.",
     "wrong_first_line": "The first line on stdout has to be `listening on ADDRESS:PORT`, flushed at once.",
-    "handler_too_late": "SIGTERM came right behind the first line, and killed the server: who has read that "
-    "line may stop it. Make ready for the signals before it is written.",
+    "handler_too_late": "SIGTERM came right after the first line, and killed the server. Whoever has read "
+    "that line may stop it: install the handlers before the line is written.",
     "never_accepted": "The connection waits in the backlog: the program does not come back to accept.",
     "no_answer": "The connection was accepted, and nothing was answered.",
     "no_datagram": "No datagram came back: was the request taken, and the reply sent to the address "

@@ -143,6 +143,13 @@ def one_has_gone(server: Server, request: bytes, reply: bytes) -> None:
     server.stop()
 
 
+def after_one_that_has_gone(lab: Lab, name: str, *arguments: str) -> Server:
+    """Starts a server whose first client has gone when it is accepted (ECONNABORTED), and which goes on."""
+    server = lab.server(name, *arguments, faults={"aborted": 1})
+    server.connect("who goes before it is accepted").expect_eof()
+    return server
+
+
 def talk_does_not_prolong_it(server: Server, talk: Callable[[], None], request: bytes = b"waits") -> None:
     """A client for whom there was no descriptor is accepted when there is one again, although another client,
     who talks, lets the server never wait for long.
@@ -157,7 +164,7 @@ def talk_does_not_prolong_it(server: Server, talk: Callable[[], None], request: 
         return late.unread()
 
     with allowing(REST), step("no client leaves, and one of them is never silent", quiet=True):
-        wait_until(is_served, "the one who has come is served", cause="never_again")
+        wait_until(is_served, "the new client is served", cause="never_again")
 
 
 def turns_one_away(server: Server, says: str, causes: tuple[Cause, Cause] = (None, None)) -> None:
