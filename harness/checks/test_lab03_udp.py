@@ -459,7 +459,7 @@ def expect_answers(
     client.expect_exit(0, cause=lost)
     replies = [server.reply(line.encode()) for line in lines]
     answers = b"".join(b"Input: Output: " + reply + b"\n" for reply in replies) + b"Input: "
-    got = bytes(client.stdout.data)
+    got = client.stdout.data
     expect(
         got == answers,
         f"the {len(lines)} answers are right, and in this order",

@@ -1047,7 +1047,7 @@ def any_byte_can_be_read(lab: Lab) -> None:
         begin = program.stdout.taken
         with step("the line is read and printed, byte for byte") as current:
             poll(lambda: len(program.stdout.data) - begin >= len(wanted), deadline())
-            got = bytes(program.stdout.data[begin:])
+            got = program.stdout.data[begin:]
             if got != wanted:
                 raise Failed(
                     "other bytes", rung="bytes", cause="byte_is_eof", details=difference(wanted, got)

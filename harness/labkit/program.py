@@ -74,36 +74,47 @@ class Output:
     """What a program has written so far; a thread reads it, so that no pipe is ever full."""
 
     def __init__(self, pipe: IO[bytes], program: Program) -> None:
-        self.data = bytearray()  # the first of it
-        self.tail = b""  # and the last, when it was more
         self.total = 0
         self.taken = 0  # up to here expect_text() has seen it
+        self._first = bytearray()
+        self._last = b""  # when it was more
+        self._program = program
         self._pipe = pipe
-        # While it is held, the pipe may be empty and `data` not have it all yet.
+        os.set_blocking(pipe.fileno(), False)
+        # While it is held, the pipe may be empty and not all of it be here yet.
         self._reading = threading.Lock()
         stillness.readers.add(self)
-        self._thread = threading.Thread(target=self._pump, args=(program,), daemon=True)
+        self._thread = threading.Thread(target=self._pump, daemon=True)
         self._thread.start()
 
-    def _pump(self, program: Program) -> None:
+    def _pump(self) -> None:
         something = select.poll()
         something.register(self._pipe, select.POLLIN)
-        with self._pipe:
-            while something.poll():
-                with self._reading:
-                    chunk = os.read(self._pipe.fileno(), 65536)
-                    if not chunk:
-                        break
-                    self.total += len(chunk)
-                    room = max(0, KEPT_OUTPUT - len(self.data))
-                    self.data += chunk[:room]
-                    self.tail = (self.tail + chunk[room:])[-KEPT_TAIL:]
-                if self.total > TOLERATED_OUTPUT:
-                    program.flooded = True
-                    kernel.kill_family(program.pid)
+        while something.poll() and self._take():
+            pass
+        with self._reading:
+            self._pipe.close()
+
+    def _take(self) -> bool:
+        """Takes what is in the pipe now; whether more may come."""
+        with self._reading:
+            if self._pipe.closed:
+                return False
+            try:
+                chunk = os.read(self._pipe.fileno(), 65536)
+            except BlockingIOError:
+                return True
+            self.total += len(chunk)
+            room = max(0, KEPT_OUTPUT - len(self._first))
+            self._first += chunk[:room]
+            self._last = (self._last + chunk[room:])[-KEPT_TAIL:]
+        if self.total > TOLERATED_OUTPUT:
+            self._program.flooded = True
+            kernel.kill_family(self._program.pid)
+        return bool(chunk)
 
     def complete(self) -> bool:
-        """Whether all that was written is in `data` already; FIONREAD, pipe(7)."""
+        """Whether all that was written is here already; FIONREAD, pipe(7)."""
         with self._reading, contextlib.suppress(ValueError):  # it has been closed at its end
             return not int.from_bytes(fcntl.ioctl(self._pipe, termios.FIONREAD, bytes(4)), sys.byteorder)
         return True
@@ -118,8 +129,15 @@ class Output:
         poll(self.complete, deadline())
 
     @property
+    def data(self) -> bytes:
+        """All that was written up to now, or the beginning of it if it is much."""
+        self._take()
+        return bytes(self._first)
+
+    @property
     def text(self) -> str:
-        return (bytes(self.data) + self.tail).decode(errors="replace")
+        """The same for reading, the end of it included."""
+        return (self.data + self._last).decode(errors="replace")
 
 
 class Program:
@@ -428,7 +446,7 @@ class Program:
 
             with contextlib.suppress(Missed):
                 await_fact(arrived)
-            got = bytes(self.stdout.data[self.stdout.taken : self.stdout.taken + len(wanted)])
+            got = self.stdout.data[self.stdout.taken : self.stdout.taken + len(wanted)]
             if got != wanted:
                 self._explain_end()
                 what = "something else" if got else "nothing"

@@ -4,16 +4,19 @@ still can.
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import cast
 
 import pytest
 from labkit import stillness
 from labkit.processes import Process, adopt_orphans
+from labkit.program import Output, Program
 from labkit.waiting import poll
 
 ASLEEP = {
@@ -106,3 +109,18 @@ def test_what_was_done_between_two_looks_is_seen() -> None:
             assert client.recv(1) == b"x"
             after = poll(stillness.look, 20.0)
             assert before and after and before != after
+
+
+def test_what_a_program_has_written_is_seen_though_the_reading_thread_is_late(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("labkit.program.Output._pump", lambda output: None)  # so late that it never comes
+    theirs, ours = os.pipe()
+    output = Output(os.fdopen(theirs, "rb", buffering=0), cast(Program, None))
+    for count in range(1, 100):
+        os.write(ours, b"a")
+        assert output.data == b"a" * count
+    os.write(ours, b"\xff")
+    assert output.text == "a" * 99 + "�"
+    os.close(ours)
+    assert output.data == b"a" * 99 + b"\xff"
