@@ -605,7 +605,7 @@ def test_select_refuses_a_client_that_its_sets_have_no_place_for(lab: Lab) -> No
         one_loop(server)
 
 
-@check(points=3, read="no-descriptor-left", causes=FULL)
+@check(points=3, read="no-descriptor-left", causes=FULL, slow=True)
 def test_select_rests_when_it_is_full(lab: Lab) -> None:
     """While no descriptor is free, a client stays in the backlog, and the listener stays ready. The server
     must not spin."""
@@ -624,7 +624,7 @@ def test_poll_waits_for_no_single_client(lab: Lab) -> None:
     no_client_waits_for_one_that_does_not_read(lab, "upper_server_poll")
 
 
-@check(points=4, read="no-descriptor-left", causes=FULL)
+@check(points=4, read="no-descriptor-left", causes=FULL, slow=True)
 def test_poll_rests_when_it_is_full(lab: Lab) -> None:
     """While no descriptor is free, a client stays in the backlog, and the listener stays ready. The server
     must not spin."""
@@ -665,7 +665,7 @@ def test_epoll_waits_for_no_single_client(lab: Lab) -> None:
     no_client_waits_for_one_that_does_not_read(lab, "upper_server_epoll")
 
 
-@check(points=4, read="no-descriptor-left", causes=FULL)
+@check(points=4, read="no-descriptor-left", causes=FULL, slow=True)
 def test_epoll_rests_when_it_is_full(lab: Lab) -> None:
     """epoll_wait returns a ready listener again and again, until its entry on the list is changed."""
     a_full_server_rests(lab, "upper_server_epoll")

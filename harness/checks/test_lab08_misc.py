@@ -1769,7 +1769,7 @@ def test_no_text_breaks_the_protocol(lab: Lab) -> None:
     nothing_breaks_the_protocol(lab, CHAT)
 
 
-@check(points=5, read="the-capstone", causes=TALK, after="what_one_says_all_others_get", slow=True)
+@check(points=5, read="the-capstone", causes=TALK, after="what_one_says_all_others_get")
 def test_a_client_that_does_not_read_is_cut_off(lab: Lab) -> None:
     """The lines for a client that does not read need memory. At 64 KiB its connection is cut, and no other
     client waits for it."""
@@ -1788,7 +1788,13 @@ def test_a_thousand_clients_chat(lab: Lab) -> None:
     a_crowd_talks(lab, CHAT, 1000)
 
 
-@check(points=3, read="the-capstone", causes=TALK | shortage.CAUSES, after="what_one_says_all_others_get")
+@check(
+    points=3,
+    read="the-capstone",
+    causes=TALK | shortage.CAUSES,
+    after="what_one_says_all_others_get",
+    slow=True,
+)
 def test_rude_clients_end_no_chat(lab: Lab) -> None:
     """A client leaves without a word, resets, or reads nothing. The others are told that it has left."""
     rude_clients_concern_themselves(lab, CHAT)

@@ -23,7 +23,7 @@ class Unusable(Exception):
 
 
 # Checks at once: much of one is waiting.
-AT_ONCE = 3 * len(os.sched_getaffinity(0))
+AT_ONCE = 4 * len(os.sched_getaffinity(0))
 
 
 def count(text: str) -> int:

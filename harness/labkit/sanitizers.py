@@ -45,6 +45,8 @@ def words_to_sanitizer(program: Path, variant: str) -> list[str]:
     )
     found = []
     for line in run.stdout.decode(errors="backslashreplace").splitlines():
+        if not _ANY.search(line):  # as nearly all
+            continue
         words = line.split(maxsplit=7)  # number, value, size, type, binding, visibility, section, name
         if len(words) < 8:
             continue

@@ -17,6 +17,8 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <cerrno>
+#include <cstdarg>
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
@@ -255,6 +257,23 @@ ATOMIC(char, 8)
 ATOMIC(short, 16)
 ATOMIC(int, 32)
 ATOMIC(long, 64)
+
+// --- what the sanitizer reads before its first report: without this also the libraries' detached debugging
+// information, where it is installed, which it unpacks for a tenth of a second
+
+int open(const char* path, int flags, ...) {
+    static const auto real = next<int(const char*, int, ...)>("open");
+    std::va_list more;
+    va_start(more, flags);
+    const mode_t mode = flags & (O_CREAT | O_TMPFILE) ? va_arg(more, mode_t) : 0;
+    va_end(more);
+    constexpr char detached[] = "/usr/lib/debug/";
+    if (std::strncmp(path, detached, sizeof detached - 1) == 0) {
+        errno = ENOENT;
+        return -1;
+    }
+    return real(path, flags, mode);
+}
 
 // --- what a program could tell the sanitizer. The compiler itself calls none of it.
 
