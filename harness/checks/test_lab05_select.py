@@ -343,9 +343,10 @@ def nothing_is_lost_when_send_takes_nothing(
     """A send that must not block may take nothing (EAGAIN), also the first one of a reply."""
     server = lab.server(name, faults={"again": 3, "send": 100})
     ann, bob = server.connect_all("ann", "bob")
-    for text in (b"one", b"two", b"three", b"four" * 200, b"five", b"six"):
-        answers(ann, text, cause=lost(ann))
-        answers(bob, text, cause=lost(bob))
+    with server.expect_disturbed("again", ann, bob):
+        for text in (b"one", b"two", b"three", b"four" * 200, b"five", b"six"):
+            answers(ann, text, cause=lost(ann))
+            answers(bob, text, cause=lost(bob))
 
 
 def all_comes_back(server: Server, cause: str) -> None:
@@ -963,12 +964,13 @@ def test_a_gigabyte_that_is_not_read_stalls_no_other_client(lab: Lab) -> None:
     for request, reply in (
         (b"ten\n", b"Bad Request\n"),
         (b"9" * 70000, b"Line too long\n"),
-        (b"8\n", b"*" * 8),
+        (b"40\n", b"*" * 40),
     ):
         client = program.connect("a client")
-        client.send(request)
-        client.expect(reply, cause={"bytes": "rest_lost"})
-        client.expect_eof()
+        with program.expect_disturbed("again", client):
+            client.send(request)
+            client.expect(reply, cause={"bytes": "rest_lost"})
+            client.expect_eof()
 
 
 @check(points=2, read="no-descriptor-left", causes=FULL, slow=True)

@@ -136,6 +136,9 @@ class Box:
         if not os.access(argv[0], os.X_OK):
             raise Failed("does not start: it is no program", rung="start", cause="does_not_start")
         cwd, env = around.directory, dict(around.environment)
+        answers = around.disturbance.answers if around.disturbance else None
+        answered = answers.command() if answers else []
+        inherited = [answers.channel.fileno()] if answers else []
         tracer, dies_with_us = self._tracer(argv), ["/usr/bin/setpriv", "--pdeathsig=KILL", "--"]
         limits = [*self._limits(around, file_size), "--"]
         argv = around.command([*argv])
@@ -143,8 +146,12 @@ class Box:
         # /proc, and preloads nothing.
         private = ["/usr/bin/env", "-i", *(f"{key}={value}" for key, value in env.items())]
         if self.tier == 4:
-            command = [*tracer, *dies_with_us, *limits, *private, *argv]
-            return Process(command, cwd=cwd, env=NOTHING, stdin=stdin, stdout=stdout, stderr=stderr)
+            command = [*tracer, *answered, *dies_with_us, *limits, *private, *argv]
+            process = Process(
+                command, cwd=cwd, env=NOTHING, stdin=stdin, stdout=stdout, stderr=stderr, inherited=inherited
+            )
+            answers.begin() if answers else None
+            return process
         group = self.watchdog.group if self.watchdog else None
         if self.tier == 3:
             own = _private(cwd, ".tmp")
@@ -152,6 +159,7 @@ class Box:
             rights = _confine(seccomp.refusals(), readable, [cwd, own, *writable, *DEVICES])
             command = [
                 *tracer,
+                *answered,
                 *rights,
                 *_drop_user(),
                 *dies_with_us,
@@ -161,7 +169,10 @@ class Box:
                 *argv,
             ]
             command = group.joining(command) if group else command
-            process = Process(command, cwd=cwd, env=NOTHING, stdin=stdin, stdout=stdout, stderr=stderr)
+            process = Process(
+                command, cwd=cwd, env=NOTHING, stdin=stdin, stdout=stdout, stderr=stderr, inherited=inherited
+            )
+            answers.begin() if answers else None
             _await_program(process, argv)
             return process
         told, telling = os.pipe()
@@ -177,6 +188,7 @@ class Box:
                 words.seek(0)
                 command = [
                     *tracer,
+                    *answered,
                     "/usr/bin/bwrap",
                     "--args",
                     str(words.fileno()),
@@ -190,10 +202,11 @@ class Box:
                     *argv,
                 ]
                 command = group.joining(command) if group else command
-                inherited = [telling, rules.fileno(), words.fileno()]
+                inherited += [telling, rules.fileno(), words.fileno()]
                 process = Process(
                     command, env=NOTHING, stdin=stdin, stdout=stdout, stderr=stderr, inherited=inherited
                 )
+                answers.begin() if answers else None
         finally:
             os.close(telling)
         with os.fdopen(told, "rb", buffering=0) as info:

@@ -1,20 +1,24 @@
 """Runs a command that reaches no file but those it is given, nor what it starts; landlock(7), seccomp(2).
 
-    confine.py -s FILTER -r READABLE … -w WRITABLE … -- COMMAND …
+    confine.py -s FILTER -n CHANNEL:FILTER -r READABLE … -w WRITABLE … -- COMMAND …
 
 It is the first to be killed when the machine has no memory left. FILTER: instructions of seccomp.py in
-hexadecimal digits. Without -r there is no limit to files. Who may write to a directory may do everything in
-it. Exit status 125 if the kernel cannot do it.
+hexadecimal digits; with -n, who has the other end of the socket CHANNEL answers the calls. Without -r there
+is no limit to files. Who may write to a directory may do everything in it. Exit status 125 if the kernel
+cannot do it.
 """
 
 import contextlib
 import ctypes
 import os
 import signal
+import socket
 import stat
+import struct
 import sys
 
 CREATE_RULESET, ADD_RULE, RESTRICT_SELF = 444, 445, 446  # the same numbers on every processor
+SECCOMP, SET_MODE_FILTER, NEW_LISTENER = {"x86_64": 317, "aarch64": 277}, 1, 1 << 3
 VERSION, PATH_BENEATH, PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 1, 1, 38, 22, 2
 EXECUTE, READ_FILE, READ_DIR = 1 << 0, 1 << 2, 1 << 3
 # Rights that make sense for one file: write, truncate, ioctl.
@@ -80,11 +84,32 @@ def refuse_calls(instructions: bytes, keep_privileges: bool = False) -> None:
         raise OSError(ctypes.get_errno(), "seccomp: " + os.strerror(ctypes.get_errno()))
 
 
+def let_answer(channel: int, instructions: bytes) -> None:
+    """From here on another process answers the system calls that the filter names: it gets the right to do
+    so through the socket `channel`; seccomp_unotify(2).
+    """
+    no_new_privileges()
+    program = Program(len(instructions) // 8, instructions)
+    listener = call(SECCOMP[os.uname().machine], SET_MODE_FILTER, NEW_LISTENER, ctypes.byref(program))
+    # By sendmmsg, since the filter may name sendmsg, and nobody answers yet.
+    byte = ctypes.create_string_buffer(1)
+    control = ctypes.create_string_buffer(
+        struct.pack("@Niii4x", 20, socket.SOL_SOCKET, socket.SCM_RIGHTS, listener), 24
+    )
+    part = ctypes.create_string_buffer(struct.pack("@PN", ctypes.addressof(byte), 1), 16)
+    message = struct.pack(
+        "@PI4xPNPNi4xI4x", 0, 0, ctypes.addressof(part), 1, ctypes.addressof(control), 24, 0, 0
+    )
+    if libc.sendmmsg(channel, message, 1, 0) != 1:
+        raise OSError(ctypes.get_errno(), "sendmmsg")
+    os.close(channel)
+
+
 if __name__ == "__main__":
     end = sys.argv.index("--")
     given = list(zip(sys.argv[1:end:2], sys.argv[2:end:2]))
-    readable, writable, filters = (
-        [value for option, value in given if option == wanted] for wanted in ("-r", "-w", "-s")
+    readable, writable, filters, answered = (
+        [value for option, value in given if option == wanted] for wanted in ("-r", "-w", "-s", "-n")
     )
     with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as score:
         score.write("1000")  # when the machine has no memory left, this is the first to die
@@ -93,6 +118,9 @@ if __name__ == "__main__":
             restrict(readable, writable)
         for instructions in filters:
             refuse_calls(bytes.fromhex(instructions))
+        for one in answered:
+            channel, instructions = one.split(":")
+            let_answer(int(channel), bytes.fromhex(instructions))
     except OSError as error:
         print(error, file=sys.stderr)
         sys.exit(125)

@@ -13,9 +13,6 @@
 //   FAULT_BARE   not 0: the first sendmsg that passes a descriptor goes without it
 //   FAULT_THREAD the first so many threads cannot be created (EAGAIN)
 //   FAULT_THREADS    so many threads can be created, and no more (EAGAIN)
-//   FAULT_ACCEPT from the so-many-th on, every accept fails with ENFILE, at once
-//   FAULT_ACCEPTS    the first so many do
-//   FAULT_NTH_ACCEPT    only the so-many-th does
 //   FAULT_ABORTED    the so-many-th client has gone when it is accepted: its accept fails with ECONNABORTED
 //   FAULT_FILES  so many files are open when the program begins: it has inherited them
 //   FAULT_EARLY  not 0: SIGUSR1 comes as soon as a handler for it is there
@@ -23,8 +20,6 @@
 //   FAULT_DYING  the first so many waitpid that must not wait come too early: the child has closed its files
 //                and not ended yet. Only while nobody asks for SIGCHLD, which comes at the end
 //   FAULT_SELECT the first select fails with EINTR, and at that moment SIGUSR1 comes so many times
-//   FAULT_AGAIN  every so-many-th send that must not block takes nothing (EAGAIN); then there is room again
-//   FAULT_LATE   every so-many-th send that may block and has a limit of time (SO_SNDTIMEO) does, at once
 //   FAULT_CLOSE  not 0: a close of a descriptor that is not open says so on stderr
 //   FAULT_NAMES  getaddrinfo gives so many addresses before those of a name: 127.0.0.2, 127.0.0.3, …
 //   FAULT_SIX    not 0: getaddrinfo gives ff02::1 before those of a name, and TCP connects to nobody there;
@@ -78,9 +73,6 @@ enum count : std::size_t {
     bare_passes,
     failed_threads,
     refused_threads,
-    failed_accepts,
-    first_accepts,
-    nth_accepts,
     aborted_accepts,
     inherited_files,
     early_signals,
@@ -88,8 +80,6 @@ enum count : std::size_t {
     early_waits,
     interrupted_selects,
     interruptions,
-    taken_nothings,
-    late_sends,
     seen_closes,
     sent_bytes,
     begun_threads,
@@ -113,8 +103,6 @@ long fault(const char* name) {
 const long send_limit = fault("FAULT_SEND");
 const long sendfile_limit = fault("FAULT_SENDFILE");
 const long recv_limit = fault("FAULT_RECV");
-const long again_every = fault("FAULT_AGAIN");
-const long late_every = fault("FAULT_LATE");
 const long eintr_every = fault("FAULT_EINTR");
 const long most_threads = fault("FAULT_THREADS");
 const long more_addresses = fault("FAULT_NAMES");
@@ -124,10 +112,6 @@ const bool tells_of_bad_close = fault("FAULT_CLOSE") != 0;
 std::atomic<long> waits_too_early = fault("FAULT_DYING");
 const bool tells_of_group = fault("FAULT_GROUP") != 0;
 std::atomic<bool> has_own_group = false;
-const long accepts_fail_from = fault("FAULT_ACCEPT");
-std::atomic<long> accepts_to_fail = fault("FAULT_ACCEPTS");
-std::atomic<long> accepts_until_one_fails = fault("FAULT_NTH_ACCEPT");
-std::atomic<long> accepts = 0;
 std::atomic<long> accepted_until_one_has_gone = fault("FAULT_ABORTED");
 std::atomic<long> forks_to_fail = fault("FAULT_FORK");
 std::atomic<long> forks_until_one_fails = fault("FAULT_NTH_FORK");
@@ -142,8 +126,6 @@ std::atomic<long> threads_begun = 0;
 std::atomic<bool> signal_is_early = fault("FAULT_EARLY") != 0;
 std::atomic<long> signals_in_select = fault("FAULT_SELECT");
 std::atomic<long> calls = 0;
-std::atomic<long> sends = 0;
-std::atomic<long> limited_sends = 0;
 
 /// Opens the files that the program would have inherited.
 const bool inherits = [] {
@@ -206,38 +188,6 @@ bool interrupted(int fd) {
     if (eintr_every == 0 || !is_socket(fd) || ++calls % eintr_every != 0) return false;
     ++counts[interruptions];
     errno = EINTR;
-    return true;
-}
-
-bool takes_nothing(int fd, int flags) {
-    if (again_every == 0 || !is_socket(fd)) return false;
-    if ((flags & MSG_DONTWAIT) == 0 && (fcntl(fd, F_GETFL) & O_NONBLOCK) == 0) return false;
-    if (++sends % again_every != 0) return false;
-    ++counts[taken_nothings];
-    tell_of_room(fd);
-    errno = EAGAIN;
-    return true;
-}
-
-bool comes_late(int fd, int flags) {
-    if (late_every == 0 || !is_socket(fd)) return false;
-    if ((flags & MSG_DONTWAIT) != 0 || (fcntl(fd, F_GETFL) & O_NONBLOCK) != 0) return false;
-    timeval limit{};
-    socklen_t size = sizeof limit;
-    if (getsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, &size) != 0) return false;
-    if ((limit.tv_sec == 0 && limit.tv_usec == 0) || ++limited_sends % late_every != 0) return false;
-    ++counts[late_sends];
-    errno = EAGAIN;
-    return true;
-}
-
-bool no_file() {
-    const bool from = accepts_fail_from != 0 && ++accepts >= accepts_fail_from;
-    const bool first = accepts_to_fail-- > 0;
-    const bool nth = --accepts_until_one_fails == 0;
-    if (!from && !first && !nth) return false;
-    ++counts[from ? failed_accepts : first ? first_accepts : nth_accepts];
-    errno = ENFILE;
     return true;
 }
 
@@ -312,19 +262,19 @@ int gettimeofday(timeval* place, void*) noexcept {
 
 ssize_t send(int fd, const void* data, size_t size, int flags) {
     static const auto real = next<decltype(::send)>("send");
-    if (interrupted(fd) || takes_nothing(fd, flags) || comes_late(fd, flags)) return -1;
+    if (interrupted(fd)) return -1;
     return told(fd, real(fd, data, limited(fd, size, send_limit, cut_sends), flags));
 }
 
 ssize_t write(int fd, const void* data, size_t size) {
     static const auto real = next<decltype(::write)>("write");
-    if (interrupted(fd) || takes_nothing(fd, 0) || comes_late(fd, 0)) return -1;
+    if (interrupted(fd)) return -1;
     return told(fd, real(fd, data, limited(fd, size, send_limit, cut_sends)));
 }
 
 ssize_t writev(int fd, const iovec* parts, int count) {
     static const auto real = next<decltype(::writev)>("writev");
-    if ((send_limit == 0 && late_every == 0) || count == 0 || !is_socket(fd)) return real(fd, parts, count);
+    if (send_limit == 0 || count == 0 || !is_socket(fd)) return real(fd, parts, count);
     return write(fd, parts[0].iov_base, parts[0].iov_len);
 }
 
@@ -341,8 +291,7 @@ ssize_t sendmsg(int fd, const msghdr* message, int flags) {
         bare.msg_controllen = 0;
         return real(fd, &bare, flags);
     }
-    if ((send_limit == 0 && late_every == 0) || message->msg_iovlen == 0 || message->msg_controllen != 0 ||
-        !is_socket(fd))
+    if (send_limit == 0 || message->msg_iovlen == 0 || message->msg_controllen != 0 || !is_socket(fd))
         return real(fd, message, flags);
     return send(fd, message->msg_iov[0].iov_base, message->msg_iov[0].iov_len, flags);
 }
@@ -382,12 +331,12 @@ int close(int fd) {
 
 int accept(int fd, sockaddr* address, socklen_t* size) {
     static const auto real = next<decltype(::accept)>("accept");
-    return no_file() || interrupted(fd) ? -1 : unless_gone(real(fd, address, size));
+    return interrupted(fd) ? -1 : unless_gone(real(fd, address, size));
 }
 
 int accept4(int fd, sockaddr* address, socklen_t* size, int flags) {
     static const auto real = next<decltype(::accept4)>("accept4");
-    return no_file() || interrupted(fd) ? -1 : unless_gone(real(fd, address, size, flags));
+    return interrupted(fd) ? -1 : unless_gone(real(fd, address, size, flags));
 }
 
 int epoll_ctl(int epoll, int operation, int fd, epoll_event* event) noexcept {

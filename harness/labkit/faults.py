@@ -1,5 +1,5 @@
-"""What faults.cpp is told to do to a program, and tells of it: a disturbance that nobody has seen proves
-nothing.
+"""What is done to a program by faults.cpp within it and by unotify.py from outside, and how often it was
+done: a disturbance that nobody has seen proves nothing.
 """
 
 from __future__ import annotations
@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from . import unotify
 from .shared_counts import SharedCounts
 from .steps import Failed
 
@@ -23,9 +24,6 @@ COUNTS = (
     "bare",
     "thread",
     "threads",
-    "accept",
-    "accepts",
-    "nth_accept",
     "aborted",
     "files",
     "early",
@@ -33,8 +31,6 @@ COUNTS = (
     "dying",
     "select",
     "eintr",
-    "again",
-    "late",
     "close",
     "sent_bytes",
     "threads_begun",
@@ -56,7 +52,18 @@ class Disturbance(SharedCounts):
     def __init__(self, faults: Mapping[str, int], shim: Path, directory: Path) -> None:
         super().__init__(COUNTS, shim, directory, "FAULT_COUNTS")
         self.faults = faults
-        self.environment |= {f"FAULT_{call.upper()}": str(count) for call, count in faults.items()}
+        outside = {fault: number for fault, number in faults.items() if fault in unotify.FAULTS}
+        self.answers = unotify.Answers(outside) if outside else None
+        within = faults.keys() - outside.keys()
+        self.environment |= {f"FAULT_{fault.upper()}": str(faults[fault]) for fault in within}
+
+    def count(self, what: str) -> int:
+        """How often that was done."""
+        return (
+            self.answers.count(what)
+            if self.answers and what in self.faults and what in unotify.FAULTS
+            else super().count(what)
+        )
 
     def expect_done(self, came: int = 0) -> None:
         """Fails if a fault that was to happen has not, or not to all of the `came` bytes that have come here:

@@ -403,11 +403,12 @@ def position(pid: int, descriptor: int) -> int:
     return int(_field(_read(pid, f"fdinfo/{descriptor}"), "pos:") or "0")
 
 
-def socket_option(pid: int, descriptor: int, option: int) -> bytes:
-    """An option (SOL_SOCKET) of a socket of the process's, b"" if it is no socket; pidfd_getfd(2). Throws
-    OSError if it may not be looked at.
+@contextlib.contextmanager
+def _borrowed(pid: int, descriptor: int) -> Iterator[socket.socket]:
+    """A descriptor of the harness's own for a socket of the process's, or of one of its threads';
+    pidfd_getfd(2). Throws OSError if it is no socket or may not be looked at.
     """
-    process = os.pidfd_open(pid)
+    process = os.pidfd_open(int(_field(_read(pid, "status"), "Tgid:") or pid))
     with with_their_rights(pid):
         ours = _libc.syscall(_PIDFD_GETFD, process, descriptor, 0)
         number = ctypes.get_errno()
@@ -415,12 +416,37 @@ def socket_option(pid: int, descriptor: int, option: int) -> bytes:
     if ours < 0:
         raise OSError(number, "pidfd_getfd")
     try:
-        with socket.socket(fileno=ours) as end:
-            return end.getsockopt(socket.SOL_SOCKET, option, 16)
+        end = socket.socket(fileno=ours)
     except OSError:  # it is no socket
-        with contextlib.suppress(OSError):
-            os.close(ours)
+        os.close(ours)
+        raise
+    with end:
+        yield end
+
+
+def socket_option(pid: int, descriptor: int, option: int) -> bytes:
+    """An option (SOL_SOCKET) of a socket of the process's, b"" if it is no socket. Throws OSError if it may
+    not be looked at.
+    """
+    if not socket_at(pid, descriptor):
         return b""
+    with _borrowed(pid, descriptor) as end:
+        return end.getsockopt(socket.SOL_SOCKET, option, 16)
+
+
+def tell_of_room(pid: int, descriptor: int) -> None:
+    """Wakes who waits until the process's socket can be written to, if it can: an edge for epoll(7). The
+    kernel does so when the size of the buffer is set, here to what it is.
+    """
+    with _borrowed(pid, descriptor) as end:
+        size = end.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)  # twice what was set; socket(7)
+        end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, size // 2)
+
+
+def socket_at(pid: int, descriptor: int) -> int:
+    """The inode of the socket that the descriptor is for, 0 if it is for something else."""
+    what = _look(pid, lambda: os.readlink(f"{_place(pid)}/fd/{descriptor}"), "")
+    return int(what[8:-1]) if what.startswith("socket:[") else 0
 
 
 @contextlib.contextmanager

@@ -86,7 +86,7 @@ MACHINES = {"x86_64": (0xC000003E, 0), "aarch64": (0xC00000B7, 1)}  # linux/audi
 
 _LOAD, _EQUAL, _MORE, _BITS, _RETURN = 0x20, 0x15, 0x25, 0x45, 0x06
 _NUMBER, _ARCHITECTURE, _FIRST_ARGUMENT = 0, 4, 16
-_ALLOW, _NO_SUCH_CALL = 0x7FFF0000, 0x00050000 | errno.ENOSYS
+_ALLOW, _ASK, _NO_SUCH_CALL = 0x7FFF0000, 0x7FC00000, 0x00050000 | errno.ENOSYS
 Step = tuple[int, int, int, int]
 
 
@@ -136,6 +136,21 @@ def refusals(names: Iterable[str] = REFUSED) -> bytes:
     known = [(_EQUAL, len(SOCKETS) - place, 0, domain) for place, domain in enumerate(SOCKETS)]
     for call in (SOCKET, SOCKETPAIR):
         steps += _if_called(call[column], [_argument(0), *known, (_RETURN, 0, 0, _NO_SUCH_CALL)])
+    steps.append((_RETURN, 0, 0, _ALLOW))
+    return b"".join(struct.pack("=HBBI", *one) for one in steps)
+
+
+def notifications(numbers: Iterable[int]) -> bytes:
+    """The filter by which another process answers the calls of these numbers; seccomp_unotify(2)."""
+    native, _ = MACHINES[os.uname().machine]
+    steps: list[Step] = [
+        (_LOAD, 0, 0, _ARCHITECTURE),
+        (_EQUAL, 1, 0, native),
+        (_RETURN, 0, 0, _ALLOW),
+        (_LOAD, 0, 0, _NUMBER),
+    ]
+    for number in numbers:
+        steps += [(_EQUAL, 0, 1, number), (_RETURN, 0, 0, _ASK)]
     steps.append((_RETURN, 0, 0, _ALLOW))
     return b"".join(struct.pack("=HBBI", *one) for one in steps)
 

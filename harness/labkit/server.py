@@ -10,7 +10,7 @@ import resource
 import socket
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from . import kernel
 from .client import Peer
@@ -118,6 +118,21 @@ class Server(Program):
                 last = "; ".join(self.stdout.text.splitlines()[-3:])
                 raise self.failure(f"the log ends in: {last}" if last else "the log is empty", cause=named)
             current.outcome = "seen"
+
+    @contextlib.contextmanager
+    def expect_disturbed(self, fault: str, *clients: Peer) -> Iterator[None]:
+        """Fails if at the end of the block no call for one of these clients, who are connected when it
+        begins, has failed so (unotify.py).
+        """
+        assert self.disturbance is not None and self.disturbance.answers is not None
+        count, sockets = self.disturbance.answers.count, {}
+        for client in clients:
+            client.expect_accepted()
+            sockets[client.name] = [end.inode for end in client.ends()[1]]
+        yield
+        for name, inodes in sockets.items():
+            if not any(count(fault, inode) for inode in inodes):
+                raise Failed(f"what it does for {name} was never seen to fail", cause="not_disturbed")
 
     def expect_serves_itself(self, peer: Peer) -> None:
         """The server has the connection, and no other process: what is seen of it is seen of who serves.
