@@ -137,7 +137,7 @@ class Box:
             raise Failed("does not start: it is no program", rung="start", cause="does_not_start")
         cwd, env = around.directory, dict(around.environment)
         answers = around.disturbance.answers if around.disturbance else None
-        answered = answers.command() if answers else []
+        answered = answers.command(argv[0]) if answers else []
         inherited = [answers.channel.fileno()] if answers else []
         tracer, dies_with_us = self._tracer(argv), ["/usr/bin/setpriv", "--pdeathsig=KILL", "--"]
         limits = [*self._limits(around, file_size), "--"]

@@ -4,15 +4,12 @@
 //                room again
 //   FAULT_SENDFILE   so does sendfile
 //   FAULT_RECV   recv and read from a socket deliver at most so many bytes a call
-//   FAULT_FORK   the first so many forks fail with EAGAIN, and at that moment a SIGCHLD comes
-//   FAULT_NTH_FORK   only the so-many-th of the first process does, with ENOMEM
+//   FAULT_FORK   not 0: a SIGCHLD comes at the moment when a fork fails; so does FAULT_NTH_FORK
 //   FAULT_CHILD  the first so many children are killed as soon as they are forked; each says so on stderr
 //   FAULT_HELD   not 0: the first child stops (SIGSTOP) as soon as it is forked
 //   FAULT_BOUND  not 0: the process stops (SIGSTOP) as soon as it has bound a socket to a port
 //   FAULT_PASS   not 0: the first sendmsg that passes a descriptor stops the process (SIGSTOP) before it does
 //   FAULT_BARE   not 0: the first sendmsg that passes a descriptor goes without it
-//   FAULT_THREAD the first so many threads cannot be created (EAGAIN)
-//   FAULT_THREADS    so many threads can be created, and no more (EAGAIN)
 //   FAULT_ABORTED    the so-many-th client has gone when it is accepted: its accept fails with ECONNABORTED
 //   FAULT_FILES  so many files are open when the program begins: it has inherited them
 //   FAULT_EARLY  not 0: SIGUSR1 comes as soon as a handler for it is there
@@ -66,13 +63,9 @@ enum count : std::size_t {
     cut_sends,
     cut_sendfiles,
     cut_recvs,
-    failed_forks,
-    nth_forks,
     killed_children,
     stopped_passes,
     bare_passes,
-    failed_threads,
-    refused_threads,
     aborted_accepts,
     inherited_files,
     early_signals,
@@ -104,7 +97,6 @@ const long send_limit = fault("FAULT_SEND");
 const long sendfile_limit = fault("FAULT_SENDFILE");
 const long recv_limit = fault("FAULT_RECV");
 const long eintr_every = fault("FAULT_EINTR");
-const long most_threads = fault("FAULT_THREADS");
 const long more_addresses = fault("FAULT_NAMES");
 const long six = fault("FAULT_SIX");
 const time_t begins_at = fault("FAULT_TIME");
@@ -113,16 +105,12 @@ std::atomic<long> waits_too_early = fault("FAULT_DYING");
 const bool tells_of_group = fault("FAULT_GROUP") != 0;
 std::atomic<bool> has_own_group = false;
 std::atomic<long> accepted_until_one_has_gone = fault("FAULT_ABORTED");
-std::atomic<long> forks_to_fail = fault("FAULT_FORK");
-std::atomic<long> forks_until_one_fails = fault("FAULT_NTH_FORK");
-const pid_t first_process = getpid();
+const bool forks_fail = fault("FAULT_FORK") != 0 || fault("FAULT_NTH_FORK") != 0;
 std::atomic<long> children_to_kill = fault("FAULT_CHILD");
 std::atomic<bool> holds_child = fault("FAULT_HELD") != 0;
 std::atomic<bool> stops_when_bound = fault("FAULT_BOUND") != 0;
 std::atomic<bool> stops_before_passing = fault("FAULT_PASS") != 0;
 std::atomic<bool> forgets_descriptor = fault("FAULT_BARE") != 0;
-std::atomic<long> threads_to_fail = fault("FAULT_THREAD");
-std::atomic<long> threads_begun = 0;
 std::atomic<bool> signal_is_early = fault("FAULT_EARLY") != 0;
 std::atomic<long> signals_in_select = fault("FAULT_SELECT");
 std::atomic<long> calls = 0;
@@ -406,8 +394,6 @@ int select(int count, fd_set* readable, fd_set* writable, fd_set* exceptional, t
 int pthread_create(pthread_t* thread, const pthread_attr_t* attributes, void* (*function)(void*),
                    void* argument) {
     static const auto real = next<decltype(::pthread_create)>("pthread_create");
-    if (threads_to_fail > 0 && threads_to_fail-- > 0) return ++counts[failed_threads], EAGAIN;
-    if (most_threads > 0 && ++threads_begun > most_threads) return ++counts[refused_threads], EAGAIN;
     ++counts[begun_threads];
     return real(thread, attributes, function, argument);
 }
@@ -469,20 +455,16 @@ int bind(int fd, const sockaddr* address, socklen_t size) noexcept {
 
 pid_t fork() {
     static const auto real = next<decltype(::fork)>("fork");
-    const bool nth = getpid() == first_process && --forks_until_one_fails == 0;
-    if (nth || (forks_to_fail > 0 && forks_to_fail-- > 0)) {
-        ++counts[nth ? nth_forks : failed_forks];
-        errno = nth ? ENOMEM : EAGAIN;
+    const bool is_killed = children_to_kill > 0 && children_to_kill-- > 0;
+    const bool is_held = holds_child.exchange(false);
+    const pid_t child = real();
+    if (child == -1 && forks_fail) {
         sigset_t blocked;
         sigprocmask(SIG_BLOCK, nullptr, &blocked);
         // Between the call and the caller's look at errno. Blocked, it would only be news of a death that is
         // none.
         if (sigismember(&blocked, SIGCHLD) == 0) raise(SIGCHLD);
-        return -1;
     }
-    const bool is_killed = children_to_kill > 0 && children_to_kill-- > 0;
-    const bool is_held = holds_child.exchange(false);
-    const pid_t child = real();
     if (child == 0 && is_killed) {
         ++counts[killed_children];
         [[maybe_unused]] const auto written = write(STDERR_FILENO, "a child is killed\n", 18);

@@ -17,13 +17,9 @@ COUNTS = (
     "send",
     "sendfile",
     "recv",
-    "fork",
-    "nth_fork",
     "child",
     "pass",
     "bare",
-    "thread",
-    "threads",
     "aborted",
     "files",
     "early",
@@ -49,11 +45,14 @@ _OPTIONAL = {"names", "six", "late", "group", "dying", "time"}
 class Disturbance(SharedCounts):
     """The faults of one program, and the counts that it shares with the harness."""
 
-    def __init__(self, faults: Mapping[str, int], shim: Path, directory: Path) -> None:
+    def __init__(
+        self, faults: Mapping[str, int], shim: Path, directory: Path, sanitized: bool = False
+    ) -> None:
+        """sanitized: by ThreadSanitizer. The others are those of SharedCounts."""
         super().__init__(COUNTS, shim, directory, "FAULT_COUNTS")
         self.faults = faults
         outside = {fault: number for fault, number in faults.items() if fault in unotify.FAULTS}
-        self.answers = unotify.Answers(outside) if outside else None
+        self.answers = unotify.Answers(outside, sanitized) if outside else None
         within = faults.keys() - outside.keys()
         self.environment |= {f"FAULT_{fault.upper()}": str(faults[fault]) for fault in within}
 

@@ -178,14 +178,15 @@ class Lab:
         report is no failure of the program.
         """
         environment = ENVIRONMENT | dict(env or {})
+        sanitized = (self.builds[self.name].variant if variant is None else variant) == "tsan"
         disturbance = None
         if faults is not None:
             if self.shim is None:
                 raise CouldNotTell("the library that injects faults could not be built")
-            disturbance = Disturbance(faults, self.shim, self.scratch)
+            disturbance = Disturbance(faults, self.shim, self.scratch, sanitized)
             environment |= disturbance.environment
         witness = None
-        if (self.builds[self.name].variant if variant is None else variant) == "tsan":
+        if sanitized:
             proving = library(self.preloaded or self.scratch)
             if proving not in self.box.readable:
                 self.box.readable.append(proving)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
 from labkit import unotify
 from labkit.processes import Process
 
+PYTHON = os.path.realpath(sys.executable)
 CONNECTED = """
 import errno, os, select, socket
 listener = socket.create_server(("127.0.0.1", 0))
@@ -26,7 +28,7 @@ def tried(call, *arguments):
 def printed(code: str, **faults: int) -> tuple[list[str], unotify.Answers]:
     """What Python prints, word by word, when it runs the code with these faults."""
     answers = unotify.Answers(faults)
-    command = [*answers.command(), sys.executable, "-c", CONNECTED + code]
+    command = [*answers.command(PYTHON), PYTHON, "-c", CONNECTED + code]
     inherited = [answers.channel.fileno()]
     with Process(command, stdout=subprocess.PIPE, inherited=inherited) as process:
         answers.begin()
@@ -102,3 +104,48 @@ for thread in threads:
 """
     words, _ = printed(code, again=2)
     assert words == ["done", "EAGAIN", "done", "EAGAIN"]
+
+
+def test_the_first_threads_fail_and_children_do_not() -> None:
+    code = """
+import subprocess, threading
+def begun():
+    try:
+        thread = threading.Thread(target=print, args=["done"])
+        thread.start()
+        thread.join()
+    except RuntimeError:
+        print("none")
+    sys.stdout.flush()
+begun(), begun(), begun(), begun()
+child = os.fork()
+child or os._exit(0)
+print(os.waitpid(child, 0)[1], subprocess.run(["true"]).returncode)
+"""
+    words, answers = printed("import sys\n" + code, thread=2)
+    assert words == ["none", "none", "done", "done", "0", "0"]
+    assert answers.count("thread") == 2
+    words, answers = printed("import sys\n" + code, threads=3)
+    assert words == ["done", "done", "done", "none", "0", "0"]
+    assert answers.count("threads") == 1
+
+
+def test_forks_fail_of_the_program_alone() -> None:
+    code = """
+def forked(again=True):
+    try:
+        child = os.fork()
+    except OSError as error:
+        return errno.errorcode[error.errno]
+    if child == 0:
+        again and forked(False)
+        os._exit(0)
+    os.waitpid(child, 0)
+    return "done"
+print(forked(), forked(), forked(), forked())
+"""
+    words, answers = printed(code, fork=2)
+    assert words == ["EAGAIN", "EAGAIN", "done", "done"]
+    words, answers = printed(code, nth_fork=3)
+    assert words == ["done", "done", "ENOMEM", "done"]
+    assert answers.count("nth_fork") == 1
