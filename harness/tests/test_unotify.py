@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 
+import pytest
 from labkit import unotify
 from labkit.processes import Process
 
@@ -149,3 +150,9 @@ print(forked(), forked(), forked(), forked())
     words, answers = printed(code, nth_fork=3)
     assert words == ["done", "done", "ENOMEM", "done"]
     assert answers.count("nth_fork") == 1
+
+
+def test_a_kernel_that_lets_nobody_answer_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert unotify.possible()
+    monkeypatch.setattr("labkit.seccomp.notifications", lambda numbers: b"no filter")
+    assert not unotify.possible()
