@@ -37,6 +37,29 @@ COUNTS = (
     "held",
     "bound",
 )
+# What the story of a check says of a fault: {n} is its number, {nth} the ordinal.
+_WORDS = {
+    "send": "a send takes at most {n} bytes",
+    "sendfile": "a sendfile sends at most {n} bytes",
+    "recv": "a recv returns at most {n} bytes",
+    "again": "every {nth} send that must not block fails: EAGAIN",
+    "late": "every {nth} send with a time limit fails: EAGAIN",
+    "accept": "from the {nth} on every accept fails: ENFILE",
+    "accepts": "accept fails at first: ENFILE",
+    "nth_accept": "the {nth} accept fails: ENFILE",
+    "aborted": "the {nth} client is gone when it is accepted: ECONNABORTED",
+    "fork": "fork fails at first: EAGAIN",
+    "nth_fork": "the {nth} fork fails: ENOMEM",
+    "thread": "no thread can be created at first: EAGAIN",
+    "threads": "only {n} threads can be created: EAGAIN",
+    "child": "each of the first {n} children is killed",
+    "select": "select is interrupted: EINTR",
+    "eintr": "every {nth} call on a socket is interrupted: EINTR",
+    "bare": "the descriptor gets lost on its way",
+    "files": "{n} descriptors are open when it starts",
+    "names": "getaddrinfo returns {n} addresses more",
+}
+_ORDINALS = {1: "first", 2: "second", 3: "third", 4: "fourth", 5: "fifth"}
 # A program may find addresses in another way, send without a limit of time, end its children without a
 # signal, and never ask for the time.
 _OPTIONAL = {"names", "six", "late", "group", "dying", "time"}
@@ -62,6 +85,14 @@ class Disturbance(SharedCounts):
             self.answers.count(what)
             if self.answers and what in self.faults and what in unotify.FAULTS
             else super().count(what)
+        )
+
+    def told(self) -> str:
+        """The faults in words, for the story of a check; "" if there is nothing to say."""
+        known = {fault: number for fault, number in self.faults.items() if fault in _WORDS}
+        return "; ".join(
+            _WORDS[fault].format(n=number, nth=_ORDINALS.get(number, f"{number}th"))
+            for fault, number in known.items()
         )
 
     def expect_done(self, came: int = 0) -> None:

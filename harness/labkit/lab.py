@@ -151,6 +151,7 @@ class Lab:
             around = self.around(faults, descriptors, closed, env, 0, "" if path else variant, unlocked)
             argv = [str(path or self.require(name, variant)), *_possible(arguments)]
             reported = reported or unlocked
+            self._tell_disturbance(around.disturbance)
             result = run_to_its_end(
                 name, self.box, argv, around, input, broken, reported, endless, busy, moved
             )
@@ -197,11 +198,18 @@ class Lab:
 
     def _started(self, program: Started) -> Started:
         self.programs.append(program)
+        self._tell_disturbance(program.disturbance)
         if program.disturbance and not poll(program.disturbance.begun, 10.0):
             raise CouldNotTell("the library that injects faults was not loaded")
         if program.witness and not poll(program.witness.begun, 10.0):
             raise CouldNotTell("the library that proves ThreadSanitizer's reports was not loaded")
         return program
+
+    def _tell_disturbance(self, disturbance: Disturbance | None) -> None:
+        """A step that says what is done to the program: its failure would be a riddle else."""
+        if disturbance is not None and (told := disturbance.told()):
+            with step(told):
+                pass
 
     def own_port(self) -> int:
         """A free TCP port, and the next one is free, too, that nobody else gets, although they are not in use
