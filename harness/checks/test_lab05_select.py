@@ -90,6 +90,8 @@ LINES = PLACES | {
     "of its own.",
     "rest_lost": "send took a part of the replies and said so, and the rest was not sent: repeat it "
     "(`send_all`).",
+    "replies_cut": "Many lines came in one piece, and not each got its reply: the replies may be much longer "
+    "than the lines.",
     "closed_too_early": "A client that was refused was closed before it had sent 1 MiB behind its line: add "
     "up the bytes that are thrown away, and not the pieces.",
     "read_for_ever": "A client that was refused goes on sending, and its connection is never closed: add "
@@ -938,6 +940,9 @@ def test_half_a_line_is_kept_for_each_client(lab: Lab) -> None:
     bob.expect(b"0\n7\nBad Syntax\nOut of Range\n", cause={"bytes": "one_buffer"})
     bob.send(b"\n")
     bob.expect(b"Bad Syntax\n", cause=if_silent("empty_line_skipped"))
+    with server.paused():
+        bob.send(b"\n" * 1024)
+    bob.expect(b"Bad Syntax\n" * 1024, cause={"bytes": "replies_cut"})
     ann.send(b"2\n")
     ann.expect(b"8\n")
     one_loop(server)
