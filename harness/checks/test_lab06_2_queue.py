@@ -25,6 +25,8 @@ QUEUE = {
     "done_too_early": "join returned before each item was reported as done, or task_done counted wrong.",
     "counted_in_vain": "join waits for an item that no put has added: it was counted although its put "
     "returned false.",
+    "counted_below_none": "A task_done too many threw, and had been counted all the same: then join waits "
+    "for what nobody has put. Look first, and count then.",
     "no_time_limit": "The time was over, and the call went on waiting, or it did not wait at all.",
     "limit_begins_anew": "The time limit began anew when the thread was woken: compute the deadline once.",
     "polls": "A thread that waits wakes up again and again although nothing has changed.",
@@ -216,6 +218,7 @@ def test_join_waits_for_the_work_and_not_for_the_queue(lab: Lab) -> None:
     for thread in ("cat", "dan"):
         driver.ends(thread, "join", "done", "lost_wakeup")
     driver.does("bob", "task_done", "task_done: more often than put", "done_too_early")
+    driver.does("cat", "join", "done", "counted_below_none")
     driver = queue(lab, "fifo", 1)
     driver.does("ann", "put 1", "yes", "stuck")
     driver.does("ann", "put 2 0", "no", "no_time_limit")

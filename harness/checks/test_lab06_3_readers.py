@@ -23,6 +23,8 @@ READERS = {
     "characters_lost": "Not every character was printed exactly once.",
     "byte_is_end": "A character of the line was taken for the end. Each byte but the newline is a "
     "character, NUL and 255 are, too: the end has to be told in another way.",
+    "cr_dropped": "The CR at the end of a line was taken away. It is a character, and a line that has "
+    "nothing else is not empty.",
     "polls": "It wakes up again and again although nothing has changed: wait on a condition variable "
     "instead.",
     "done_too_early": "The next line was handed out while a character of the last one was still being "
@@ -151,6 +153,9 @@ def any_byte_is_a_character(lab: Lab, name: str) -> None:
     got = "".join(character for _, character in printed(run.stdout.decode("latin-1")))
     told = f"behind {show(got.encode('latin-1')[-1:])} comes none, or another one" if got else "none is"
     expect(got == line.decode("latin-1"), "all 255 are printed", otherwise=told, cause="byte_is_end")
+    run = lab.run(name, "-n", "1", "-d", "0", input=b"x\r\n\r\ny\r\n").expect_status(0)
+    got = "".join(character for _, character in printed(run.stdout.decode("latin-1")))
+    expect(got == "x\r\ry\r", "a CR is printed, too", otherwise=show(got.encode()), cause="cr_dropped")
 
 
 @check(points=2, read="polling", causes=READERS, after="idle_readers_are_woken_for_each_line_and_for_the_end")

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from labkit import Lab, check, expect, kernel, step, wait_until
 from labkit.counting import count_together
+from labkit.instructions import holding
 from labkit.services import DATE, LARGEST, ONE_DIGIT_DAY, counts_out_bytes, expect_echo
 from labkit.steps import if_silent
 from labkit.threads import expect_shared, threaded
+from labkit.waiting import deadline, poll
 
+MOST_CALLS = 200  # begins and ends of system calls from a connection to its thread
 
 SERVERS = {
     "thread_leak": "Something of each client's thread is left after its end: join it or detach it.",
@@ -15,6 +18,8 @@ SERVERS = {
     "one_after_the_other": "A client had to wait for another one: each must have a thread of its own.",
     "closed_too_early": "A connection was closed while its client was connected: the thread must own the "
     "descriptor, and the loop must not close it.",
+    "connected_late": "A client's thread runs, and the log does not say yet that the client has connected: "
+    "if the client is quick, `disconnected` comes first. Log it before you start the thread.",
     "wrong_log": "The log does not say which client has come or gone, by its own address.",
 }
 BROKEN = {
@@ -24,6 +29,8 @@ REGISTER = {
     "not_one_register": "The reply is not the value of one register that all clients share.",
     "one_after_the_other": "A client had no thread: each must have one of its own.",
     "not_shared": "The replies are right, and no two threads share the register that they come from.",
+    "replies_cut": "Many lines came in one piece, and not each got its reply: the replies may be much "
+    "longer than the lines.",
     "two_winners": "Two clients made the same swap: it must be one step for all other threads.",
 }
 
@@ -60,6 +67,22 @@ def test_each_client_has_a_thread(lab: Lab) -> None:
         for client in many:
             waits = if_silent("one_after_the_other")
             client.expect(client.name.upper().encode(), cause=waits)
+    for name in ("upper_server", "cas_server", "upper_server_graceful"):
+        is_logged_before_its_thread(lab, name)
+
+
+def is_logged_before_its_thread(lab: Lab, name: str) -> None:
+    """The thread of a quick client may have ended before the loop goes on: its two lines keep their order."""
+    server = lab.server(name)
+    with step(f"{name} is held when it has started ann's thread", quiet=True), holding(server.pid) as held:
+        ann = server.connect("ann")
+        for _ in range(MOST_CALLS):
+            if (held.to_next_call() or "asleep").startswith(("after clone", "asleep")):
+                break
+        poll(lambda: "\nconnected " in server.stdout.text, deadline() / 4)
+        logged = "\nconnected " in server.stdout.text
+    expect(logged, "it is logged that ann has connected", cause="connected_late")
+    ann.close()
 
 
 @check(points=1, read="a-global-connection", causes=SERVERS)
@@ -191,6 +214,9 @@ def test_swaps_of_two_threads_are_never_one(lab: Lab) -> None:
         server.expect_alive()
     bob.send(b"\n")
     bob.expect(b"Bad Syntax\n", cause=if_silent("empty_line_skipped"))
+    with server.paused():
+        bob.send(b"\n" * 1024)
+    bob.expect(b"Bad Syntax\n" * 1024, cause={"bytes": "replies_cut"})
     cat = server.connect("cat")
     with server.paused():
         cat.send(b"x\n0 y\n" + b"9" * 70_000)
