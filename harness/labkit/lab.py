@@ -132,6 +132,7 @@ class Lab:
         faults: Mapping[str, int] | None = None,
         descriptors: int = 0,
         closed: tuple[int, ...] = (),
+        room: int = 0,
         variant: str | None = None,
         env: Mapping[str, str] | None = None,
         path: Path | None = None,
@@ -148,7 +149,7 @@ class Lab:
         """
         words = f"{name} {' '.join(arguments)}".strip()
         with step(words + (f" with {show(input)}" if input and isinstance(input, bytes) else "")) as current:
-            around = self.around(faults, descriptors, closed, env, 0, "" if path else variant, unlocked)
+            around = self.around(faults, descriptors, closed, env, 0, "" if path else variant, unlocked, room)
             argv = [str(path or self.require(name, variant)), *_possible(arguments)]
             reported = reported or unlocked
             result = run_to_its_end(
@@ -167,6 +168,7 @@ class Lab:
         raisable: int = 0,
         variant: str | None = None,
         unlocked: bool = False,
+        room: int = 0,
     ) -> Surroundings:
         """What a program of the check is started in.
 
@@ -175,7 +177,7 @@ class Lab:
         it may raise. closed: the standard descriptors that it starts without. env: more for its environment.
         variant="tsan", where it is asked for, means the sanitized program: a witness proves that its
         sanitizer reports races (witness.cpp). unlocked: its locks order nothing for the sanitizer, and its
-        report is no failure of the program.
+        report is no failure of the program. room: the bytes that each file it writes has room for.
         """
         environment = ENVIRONMENT | dict(env or {})
         disturbance = None
@@ -192,7 +194,9 @@ class Lab:
             witness = Witness(proving, self.scratch, unlocked)
             both = f"{environment['LD_PRELOAD']}:{proving}" if disturbance else str(proving)
             environment |= witness.environment | {"LD_PRELOAD": both}
-        return Surroundings(self.scratch, environment, descriptors, raisable, closed, disturbance, witness)
+        return Surroundings(
+            self.scratch, environment, descriptors, raisable, closed, room, disturbance, witness
+        )
 
     def _started(self, program: Started) -> Started:
         self.programs.append(program)
