@@ -29,7 +29,7 @@
 //   FAULT_NAMES  getaddrinfo gives so many addresses before those of a name: 127.0.0.2, 127.0.0.3, …
 //   FAULT_SIX    not 0: getaddrinfo gives ff02::1 before those of a name, and TCP connects to nobody there;
 //                not if it is asked for the families alone that this machine has (AI_ADDRCONFIG)
-//                2: and the kernel has no IPv6
+//                2: and the kernel has no IPv6; 3: instead it gives ::1, where a server may be
 //   FAULT_TIME   the time of day begins at so many seconds after the epoch
 //   FAULT_EINTR  accept, recv, read and send on a socket fail with EINTR on every so-many-th call
 // FAULT_COUNTS names a file, shared with the harness, in which it counts what it has done. All of this has
@@ -494,8 +494,8 @@ int getaddrinfo(const char* host, const char* service, const addrinfo* hints, ad
     sockaddr_in6 nobody{};
     nobody.sin6_family = AF_INET6;
     nobody.sin6_port = address.sin_port;
-    inet_pton(AF_INET6, "ff02::1", &nobody.sin6_addr);
-    const bool six_too = hints == nullptr || (hints->ai_flags & AI_ADDRCONFIG) == 0;
+    inet_pton(AF_INET6, six == 3 ? "::1" : "ff02::1", &nobody.sin6_addr);
+    const bool six_too = six == 3 || hints == nullptr || (hints->ai_flags & AI_ADDRCONFIG) == 0;
     if (six != 0 && six_too && put_before(list, *old, AF_INET6, nobody)) ++counts[given_six];
     return failed;
 }
