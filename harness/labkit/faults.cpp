@@ -30,6 +30,7 @@
 //   FAULT_SIX    not 0: getaddrinfo gives ff02::1 before those of a name, and TCP connects to nobody there;
 //                not if it is asked for the families alone that this machine has (AI_ADDRCONFIG)
 //                2: and the kernel has no IPv6; 3: instead it gives ::1, where a server may be
+//   FAULT_UNSENT the so-many-th datagram to an address fails with EPERM, as one that a firewall drops; sendto(2)
 //   FAULT_TIME   the time of day begins at so many seconds after the epoch
 //   FAULT_EINTR  accept, recv, read and send on a socket fail with EINTR on every so-many-th call
 // FAULT_COUNTS names a file, shared with the harness, in which it counts what it has done. All of this has
@@ -99,6 +100,7 @@ enum count : std::size_t {
     given_six,
     held_children,
     stopped_binds,
+    refused_datagrams,
     all_counts
 };
 std::atomic<std::uint64_t> own_counts[all_counts];
@@ -111,6 +113,7 @@ long fault(const char* name) {
 }
 
 const long send_limit = fault("FAULT_SEND");
+std::atomic<long> datagrams_until_one_fails = fault("FAULT_UNSENT");
 const long sendfile_limit = fault("FAULT_SENDFILE");
 const long recv_limit = fault("FAULT_RECV");
 const long again_every = fault("FAULT_AGAIN");
@@ -286,6 +289,14 @@ time_t shift(const timespec& clock) {
     ++counts[told_times];
     return begins_at - begin;
 }
+
+/// Whether this datagram is the one that a firewall drops.
+bool dropped() {
+    if (datagrams_until_one_fails == 0 || --datagrams_until_one_fails != 0) return false;
+    ++counts[refused_datagrams];
+    errno = EPERM;
+    return true;
+}
 }  // namespace
 
 extern "C" {
@@ -330,6 +341,7 @@ ssize_t writev(int fd, const iovec* parts, int count) {
 
 ssize_t sendmsg(int fd, const msghdr* message, int flags) {
     static const auto real = next<decltype(::sendmsg)>("sendmsg");
+    if (message->msg_name != nullptr && dropped()) return -1;
     if (message->msg_controllen != 0 && stops_before_passing.exchange(false)) {
         ++counts[stopped_passes];
         raise(SIGSTOP);
@@ -349,6 +361,7 @@ ssize_t sendmsg(int fd, const msghdr* message, int flags) {
 
 ssize_t sendto(int fd, const void* data, size_t size, int flags, const sockaddr* to, socklen_t to_size) {
     static const auto real = next<decltype(::sendto)>("sendto");
+    if (to != nullptr && dropped()) return -1;
     return to == nullptr ? send(fd, data, size, flags) : real(fd, data, size, flags, to, to_size);
 }
 

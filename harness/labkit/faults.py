@@ -44,6 +44,7 @@ COUNTS = (
     "six",
     "held",
     "bound",
+    "unsent",
 )
 # A program may find addresses in another way, send without a limit of time, end its children without a
 # signal, and never ask for the time.
