@@ -75,6 +75,7 @@ class Lab:
         env: Mapping[str, str] | None = None,
         taken: str = "address_in_use",
         unlocked: bool = False,
+        nohup: bool = False,
     ) -> Server:
         """Starts a server on a port of the kernel's choice and waits until it listens: a fact of the kernel,
         no probe.
@@ -86,7 +87,7 @@ class Lab:
         """
         sockets = kernel.receiving if datagrams else kernel.listening
         with step(f"{name} {' '.join(arguments)}".strip() + " listens") as current:
-            around = self.around(faults, descriptors, closed, env, raisable, variant, unlocked)
+            around = self.around(faults, descriptors, closed, env, raisable, variant, unlocked, nohup=nohup)
             argv = [str(self.require(name, variant)), "-p", str(port), *_possible(arguments)]
             server = self._started(Server(name, self.box, argv, around))
             with contextlib.suppress(Missed):
@@ -169,6 +170,7 @@ class Lab:
         variant: str | None = None,
         unlocked: bool = False,
         room: int = 0,
+        nohup: bool = False,
     ) -> Surroundings:
         """What a program of the check is started in.
 
@@ -178,6 +180,7 @@ class Lab:
         variant="tsan", where it is asked for, means the sanitized program: a witness proves that its
         sanitizer reports races (witness.cpp). unlocked: its locks order nothing for the sanitizer, and its
         report is no failure of the program. room: the bytes that each file it writes has room for.
+        nohup: SIGHUP is ignored when it starts.
         """
         environment = ENVIRONMENT | dict(env or {})
         disturbance = None
@@ -195,7 +198,7 @@ class Lab:
             both = f"{environment['LD_PRELOAD']}:{proving}" if disturbance else str(proving)
             environment |= witness.environment | {"LD_PRELOAD": both}
         return Surroundings(
-            self.scratch, environment, descriptors, raisable, closed, room, disturbance, witness
+            self.scratch, environment, descriptors, raisable, closed, nohup, room, disturbance, witness
         )
 
     def _started(self, program: Started) -> Started:
