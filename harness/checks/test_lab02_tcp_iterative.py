@@ -613,6 +613,47 @@ def test_upper_client_prints_whole_replies(lab: Lab) -> None:
     wait_until(lambda: server.unread() or client.status() is not None, "it sends that line, too, or ends")
     expect(client.status() is None, "it goes on", otherwise="it has ended", cause="blanks_end_it")
     server.expect(b" \t\r", cause={"bytes": "line_changed"})
+    server.send(b" \t\r")
+    client.expect_text("Output:  \t\r\nInput: ")
+    client.type("soon\n")
+    server.expect_prompt()
+    server.expect(b"soon")
+    server.send(reply[:4])
+    client.expect_text(f"Output: {reply[:4].decode()}\nInput: ")
+    client.type("\n")
+    server.expect_eof()
+    client.expect_exit(0)
+    ends = lab.start("upper_client", "-p", str(listener.port), "127.0.0.1", stdin=True)
+    server = listener.accept("a server that ends early", ends)
+    ends.type("hello\n")
+    server.expect(b"hello")
+    server.send(b"HEL")
+    server.half_close()
+    ends.expect_exit(1, cause="part_taken_for_all")
+    ends.expect_match("^upper_client: ", stream="stderr")
+    gone = lab.start("upper_client", "-p", str(listener.port), "127.0.0.1", stdin=True)
+    server = listener.accept("a server that ends while it is sent a line", gone)
+    gone.type("x" * 1_000_000 + "\n")
+    gone.expect_at_rest()
+    with gone.paused():
+        server.send(server.unread()[:65536].upper())
+        server.half_close()
+        server.reset()
+    gone.expect_exit(1, cause=lambda: "sigpipe" if gone.status() == -signal.SIGPIPE else "part_taken_for_all")
+    gone.expect_match("^upper_client: ", stream="stderr")
+    upper = upper_somewhere(lab)
+    output = b"Input: Output: " + upper.reply(b"hello") + b"\nInput: "
+    tries_each_address(lab, upper, "upper_client", sent=b"hello", input=b"hello\n", output=output)
+    words = b"the quick brown fox jumps over the lazy dog"
+    sevens = lab.run(
+        "upper_client",
+        "-p",
+        str(upper.port),
+        upper.address,
+        input=words,
+        faults={"send": 7},
+        endless="short_send_ignored",
+    )
     sevens.expect_status(cause="short_send_ignored")
     sevens.expect_output(b"Input: Output: " + upper.reply(words) + b"\nInput: ", cause="short_send_ignored")
     line = b"q" * 30_000_000  # more than the buffers between the two hold

@@ -931,9 +931,9 @@ def test_the_client_that_was_silent_longest_is_forgotten(lab: Lab) -> None:
         ann.send(f"take {anns} 1 1".encode())
         dan.send(b"hello 17")
     dan.take("a welcome", cause="no_welcome")
-    for client, key, first in ((ann, anns, 3), (bob, bobs, 2)):
-        client.expect(f"tickets {key} 1 {first} 1".encode())
-        take(client, key, 1, 1, first, "forgets_wrongly")
+    for taker, key, first in ((ann, anns, 3), (bob, bobs, 2)):
+        taker.expect(f"tickets {key} 1 {first} 1".encode())
+        take(taker, key, 1, 1, first, "forgets_wrongly")
 
 
 @check(points=2, read="exactly-once", causes=TAKE, after="each_ticket_is_handed_out_once")
@@ -1044,11 +1044,11 @@ def test_the_take_client_repeats_its_request_until_the_reply_comes(lab: Lab) -> 
     for _ in range(8):
         stale.send(b"tickets 77 5 9 9 3", to=port)
     client.expect_match("take 77 5 1 3, try 6: no reply", stream="stderr", cause="not_repeated")
-    told = [int(wait) for wait in re.findall(r"take 77 .* in (\d+) ms$", client.stderr.text, re.M)]
+    waits = [int(wait) for wait in re.findall(r"take 77 .* in (\d+) ms$", client.stderr.text, re.M)]
     expect(
-        all(after <= 3 * before + 2 for before, after in zip(told, told[1:])),
+        all(after <= 3 * before + 2 for before, after in zip(waits, waits[1:])),
         "no wait is more than three times as long as the one before",
-        otherwise=", ".join(map(str, told)) + " ms",
+        otherwise=", ".join(map(str, waits)) + " ms",
         cause="stale_doubles",
     )
     stale.send(b"tickets 77 5 1 1 3", to=port)
