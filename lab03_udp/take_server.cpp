@@ -34,9 +34,11 @@ int main(int argc, char* argv[]) try {
     std::array<char, 1024> buffer;
     while (true) {
         endpoint client;
-        const auto received = check(
-            "recvfrom", recvfrom(server.get(), buffer.data(), buffer.size(), 0, client.get(), &client.size));
-        const std::string_view message{buffer.data(), static_cast<std::size_t>(received)};
+        const auto length = check("recvfrom", recvfrom(server.get(), buffer.data(), buffer.size(), MSG_TRUNC,
+                                                       client.get(), &client.size));
+        const auto sent = static_cast<std::size_t>(length);
+        // A longer datagram is no message, although its beginning may look like one.
+        const std::string_view message{buffer.data(), sent <= buffer.size() ? sent : 0};
         // BEGIN SOLUTION: log "HOST:PORT: MESSAGE: REPLY" and send the reply, or log "ignored HOST:PORT".
         const auto reply = office.reply_to(message);
         if (!reply) {

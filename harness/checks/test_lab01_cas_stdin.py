@@ -23,6 +23,8 @@ SYNTAX = {
     "numbers_not_parted": "Between the two numbers there has to be a blank.",
     "two_numbers_needed": "One number is no request.",
     "nul_ends_line": "A zero byte is a byte of the line like any other, and no blank.",
+    "more_blanks": "A byte that is no blank was skipped like one. The five blanks are space, tab, CR, VT and "
+    "FF, and a byte order mark is no part of a request.",
 }
 RANGE = {
     "wrapped": "A number above 2^64 - 1 was cut to 64 bits silently.",
@@ -122,15 +124,19 @@ def test_blanks_of_every_kind_part_the_numbers(lab: Lab) -> None:
 @check(points=12, read="the-protocol", causes=SYNTAX)
 def test_what_is_no_request_is_bad_syntax(lab: Lab) -> None:
     """Two numbers, blanks, and nothing else: every other line has one answer, and the register stays."""
+    other = sorted({chr(byte) for byte in range(256)} - set("0123456789 \t\r\v\f\n"))
     for cause, lines in (
         ("two_numbers_needed", ("", " ", "1", "0 ", " 0")),
         ("garbage_accepted", ("0 1 x", "0 1x", "0 1 2", "0 1,", "0 1\xa0")),
         ("sign_accepted", ("-0 1", "+0 1", "0 -1", "0 +1", "0x0 1", "0.0 1", "0 1e3", "0 1_0")),
         ("numbers_not_parted", ("0,1", "0-1", "0\xa01", "0x1")),
         ("nul_ends_line", ("0 1\0", "\x000 1", "0\x001", "0 1\0 2")),
+        ("more_blanks", tuple(place.format(byte) for byte in other for place in ("{}0 1", "0{}1", "0 1{}"))),
     ):
         refused = [(line.replace("1", str(drawn(lab))), "Bad Syntax") for line in lines]
         asked(lab, "stdin_cas", [*refused, ("0 0", "0")], cause=cause)
+    marked = lab.run("stdin_cas", input=b"\xef\xbb\xbf0 %d\n0 0\n" % drawn(lab)).expect_status()
+    marked.expect_output(b"Bad Syntax\n0\n", cause="more_blanks")
 
 
 @check(points=15, read="numbers", causes=RANGE)
@@ -195,6 +201,10 @@ def test_replies_that_cannot_be_written_are_told(lab: Lab) -> None:
     for requests in (b"0 7\n", b"0 0\n" * 100_000):
         run = lab.run("stdin_cas", input=requests, closed=(1,)).expect_status(1, cause="failure_unnoticed")
         run.expect_match(r"^stdin_cas: write: Bad file descriptor$", "failure_unnoticed", stream="stderr")
+    # The first write may be longer than the room, or a later one, or the last.
+    for count, room in ((30_000, 20_001), (100_000, 150_001), (100_000, 199_999)):
+        run = lab.run("stdin_cas", input=b"0 0\n" * count, room=room).expect_status(1, "failure_unnoticed")
+        run.expect_match(r"^stdin_cas: write: File too large$", "failure_unnoticed", stream="stderr")
     run = lab.run("stdin_cas", closed=(0,)).expect_status(1, cause="read_failure_unnoticed")
     run.expect_match(r"^stdin_cas: read: Bad file descriptor$", "read_failure_unnoticed", stream="stderr")
     for requests in (b"0 7\n", b"0 7\n7 8"):

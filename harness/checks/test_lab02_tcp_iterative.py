@@ -12,10 +12,12 @@ from collections.abc import Callable
 from labkit import CouldNotTell, Lab, Run, Server, check, expect, kernel, secret_word, shortage, show, step
 from labkit import moments, wait_until
 from labkit.client import Peer
+from labkit.default_ports import connects_by_default, listens_by_default
 from labkit.services import DATE, DATED, dated_anew
 from labkit.short_sends import send_ends_early
 from labkit.steps import Cause
 from labkit.supervised import serves_without_standard_streams
+from labkit.surroundings import has_ipv6
 from labkit.upper import Upper
 from labkit.waiting import deadline, poll
 
@@ -37,11 +39,14 @@ CLIENTS = {
     "sigpipe": "A send to a client that had gone raised SIGPIPE, which ends a process that does not prepare "
     "for it "
     "(MSG_NOSIGNAL).",
+    "kept_for_the_next": "Something of a client that has gone was kept for the next one: what a server keeps "
+    "of a client ends with its connection.",
 }
 ADDRESSES = {
     "no_reuseaddr": "The port of an old connection stays taken for a minute: SO_REUSEADDR, before bind.",
     "leaves_no_time_wait": "The server closed first, but its old connection is not in TIME_WAIT: TCP_LINGER2 "
     "or a reset has removed it.",
+    "name_refused": "ADDRESS may be a name, too: getaddrinfo finds what it stands for.",
     "exits_wrongly": "A failed call is reported on stderr as `program: call: reason`, and the exit status "
     "is 1.",
 }
@@ -50,6 +55,7 @@ BYTES = {
     "text_only": "Bytes are not text: 0 ends no message, and a byte above 127 is no ASCII letter.",
     "line_changed": "The line was not sent as it was typed: only the newline is left out, a CR is a byte of "
     "the line.",
+    "blanks_end_it": "A line of blanks ended the client: only an empty line does.",
     "newline_sent": "The newline ends the input, and is not part of the line: it is not sent.",
     "deadlock": "Both sides send, and neither reads: as soon as the buffers between them are full, both "
     "wait for ever.",
@@ -62,6 +68,8 @@ BYTES = {
     "first_address_only": "A name may stand for several addresses, and the server listens at one of them: "
     "only the "
     "first was tried.",
+    "one_family_only": "A name may have addresses of IPv4 and of IPv6, and only those of one family were "
+    "tried.",
     "stops_at_a_failure": "An address may fail in any call and for any reason (no route, a kernel without "
     "IPv6): go on to the next address, with a new socket of its family.",
     "one_recv": "One recv was taken for the whole reply. It returns what is there, at least one byte.",
@@ -83,12 +91,17 @@ LINES = {
     "the last reply is lost. Say that no more will come (shutdown), read the rest, then close.",
     "register_per_client": "The register began with 0 again: it belongs to the server, not to one client.",
 }
-CONNECTING = {name: BYTES[name] for name in ("first_address_only", "stops_at_a_failure", "refusal_unseen")}
+CONNECTING = {
+    name: BYTES[name]
+    for name in ("first_address_only", "one_family_only", "stops_at_a_failure", "refusal_unseen")
+}
 FRAMES = {
     "nothing_found": "No message was found, although some are all there.",
     "too_early": "A message was returned before its last byte had come.",
     "only_one": "One piece may hold the end of one message and the whole of the next.",
-    "empty_lost": "Two separators in a row have an empty message between them, and it was skipped.",
+    "empty_lost": "An empty message is a message: two separators in a row have one between them, and the "
+    "length 0 is a whole one.",
+    "ends_at_zero": BYTES["ends_at_zero"],
     "separator_kept": "The separator is no part of the message.",
     "prefix_in_one_piece": "The two bytes of the length may come in two pieces.",
     "prefix_lost": "The length was taken off the stream before the whole message was there: the next call "
@@ -427,7 +440,7 @@ def test_no_client_ends_upper_server(lab: Lab) -> None:
 
     def talk(peer: Peer) -> None:
         peer.send(b"ping\n")
-        peer.expect(b"PING\n")
+        peer.expect(b"PING\n", cause={"bytes": "kept_for_the_next"})
 
     rude_clients(server, talk, b"ping\n")
     server.stop()
@@ -491,7 +504,12 @@ def test_upper_server_starts_again_at_once_on_its_port(lab: Lab) -> None:
         again.stop()
 
 
-@check(points=4, read="first-server", causes=ADDRESSES, after="upper_server_answers_in_upper_case")
+@check(
+    points=4,
+    read="first-server",
+    causes=ADDRESSES,
+    after="upper_server_answers_in_upper_case",
+)
 def test_upper_server_listens_where_it_is_told(lab: Lab) -> None:
     """One address, of IPv4 or IPv6; a port that is taken and a wrong option are told, each in its own way."""
     six = lab.server("upper_server", "-a", "::1")
@@ -515,6 +533,13 @@ def test_upper_server_listens_where_it_is_told(lab: Lab) -> None:
         server = lab.server(name)
         server.expect_private()
         server.expect_port_kept(socket.SO_REUSEPORT, cause="port_shared")
+    with step("cas_server_lines is told a name, which stands for 127.0.0.2 first"):
+        named = lab.start("cas_server_lines", "-p", "0", "-a", "localhost", faults={"names": 1})
+        wait_until(lambda: named.stdout.text or named.status() is not None, "it listens, or ends")
+        expect(named.status() is None, "it listens", otherwise="it has ended", cause="name_refused")
+        named.expect_match(r"^listening on 127\.0\.0\.2:\d+$")
+    for name, port in (("upper_server", 4444), ("cas_server_lines", 22222), ("echo_server", 50007)):
+        listens_by_default(lab, name, port)
     moments.ends_from_its_first_line_on(lab, "upper_server")
     serves_without_standard_streams(lab, "upper_server", request=b"ping", reply=b"PING")
 
@@ -527,9 +552,11 @@ def shared(server: Server) -> str:
 
 
 def tries_each_address(
-    lab: Lab, upper: Upper, name: str, *words: str, input: bytes = b"", output: bytes
+    lab: Lab, upper: Upper, name: str, *words: str, sent: bytes, input: bytes = b"", output: bytes
 ) -> None:
-    """A client finds the upper server at one address of localhost; nobody listens at those before."""
+    """A client finds the upper server at one address of localhost; nobody listens at those before. Its output
+    has the reply to `sent`.
+    """
     with step(f"localhost has 127.0.0.2, 127.0.0.3 and more: only {upper.address} has a listener"):
         port = str(upper.port)
         run = lab.run(name, "-p", port, "localhost", *words, input=input, faults={"names": 4})
@@ -545,6 +572,13 @@ def tries_each_address(
             run = lab.run(name, "-p", port, "localhost", *words, input=input, faults=faults)
             run.expect_status(cause="stops_at_a_failure")
             run.expect_output(output)
+    if has_ipv6():
+        with step("localhost is [::1] and 127.0.0.1: only [::1] has a listener"):
+            six_only = lab.upper("::1")
+            port, faults = str(six_only.port), {"six": 3}
+            run = lab.run(name, "-p", port, "localhost", *words, input=input, faults=faults)
+            run.expect_status(cause="one_family_only")
+            run.expect_output(output.replace(upper.reply(sent), six_only.reply(sent)))
 
 
 def upper_somewhere(lab: Lab) -> Upper:
@@ -575,6 +609,12 @@ def test_upper_client_prints_whole_replies(lab: Lab) -> None:
     server.expect(b"c\r", cause="line_changed")
     server.send(b"C\r")
     client.expect_text("Output: C\r\nInput: ")
+    client.type(" \t\r\n")
+    wait_until(lambda: server.unread() or client.status() is not None, "it sends that line, too, or ends")
+    expect(client.status() is None, "it goes on", otherwise="it has ended", cause="blanks_end_it")
+    server.expect(b" \t\r", cause={"bytes": "line_changed"})
+    server.send(b" \t\r")
+    client.expect_text("Output:  \t\r\nInput: ")
     client.type("soon\n")
     server.expect_prompt()
     server.expect(b"soon")
@@ -603,7 +643,7 @@ def test_upper_client_prints_whole_replies(lab: Lab) -> None:
     gone.expect_match("^upper_client: ", stream="stderr")
     upper = upper_somewhere(lab)
     output = b"Input: Output: " + upper.reply(b"hello") + b"\nInput: "
-    tries_each_address(lab, upper, "upper_client", input=b"hello\n", output=output)
+    tries_each_address(lab, upper, "upper_client", sent=b"hello", input=b"hello\n", output=output)
     words = b"the quick brown fox jumps over the lazy dog"
     sevens = lab.run(
         "upper_client",
@@ -630,6 +670,7 @@ def test_upper_client_prints_whole_replies(lab: Lab) -> None:
         b"Input: Output: " + upper.reply(line) + b"\nInput: Output: " + upper.reply(b"end") + b"\nInput: "
     )
     run.expect_status().expect_output(output)
+    connects_by_default(lab, "upper_client", 4444)
     lab.run("upper_client", "-p", str(listener.port)).expect_status(2)
     listener.close()
     refused = lab.run("upper_client", "-p", str(listener.port), "127.0.0.1").expect_status(1)
@@ -696,7 +737,7 @@ def test_no_client_ends_echo_server(lab: Lab) -> None:
 
     def talk(peer: Peer) -> None:
         peer.send(b"ping")
-        peer.expect_match(rb"\AEcho=>ping at " + DATE)
+        peer.expect_match(rb"\AEcho=>ping at " + DATE, cause={"bytes": "kept_for_the_next"})
 
     rude_clients(server, talk, b"ping")
     a_crowd(server, talk)
@@ -837,15 +878,17 @@ def test_the_cas_clients_send_what_they_should(lab: Lab) -> None:
         listener.close()
     upper = upper_somewhere(lab)
     old, new = (str(lab.secret.randrange(1 << 32)) for _ in range(2))
-    output = upper.reply(f"{old} {new}\n".encode())
-    tries_each_address(lab, upper, "cas_client", old, new, output=output)
+    line = f"{old} {new}\n".encode()
+    tries_each_address(lab, upper, "cas_client", old, new, sent=line, output=upper.reply(line))
+    connects_by_default(lab, "cas_client", 22222, "0", "7")
+    connects_by_default(lab, "echo_client", 50007)
     with step("the line that cas_client_split cuts is no line for cas_server"):
         broken = lab.server("cas_server", faults={"recv": 1})
         split = lab.run("cas_client_split", "-p", str(broken.port), "127.0.0.1", "0", "7").expect_status()
         split.expect_output(b"Bad Syntax\n\r" * 4)
 
 
-@check(points=7, read="lines-from-pieces", causes=LINES | ONE_SEND)
+@check(points=7, read="lines-from-pieces", causes=LINES | ONE_SEND | CLIENTS)
 def test_cas_server_lines_assembles_lines(lab: Lab) -> None:
     """One line in four pieces is one request. Three lines in one piece are three requests. Half a line at the
     end is no request."""
@@ -871,13 +914,13 @@ def test_cas_server_lines_assembles_lines(lab: Lab) -> None:
     ann.expect(seven + b"\n", cause={"bytes": "recv_taken_for_line", "answer": "recv_taken_for_line"})
     ann.send(b"%b %b\n%b %b\nx\n%b" % (eight, nine, nine, ten, ten))
     ann.expect(b"%b\n%b\nBad Syntax\n" % (eight, nine), cause={"bytes": "rest_lost"})
-    ann.send(b" 11\n11 0\n0 5")
+    ann.send(b" 11\n11 0\n0 555555555555")
     ann.expect(ten + b"\n11\n", cause={"bytes": "rest_lost"})
     ann.half_close()
     ann.expect_eof(cause={"bytes": "half_line_served"})
     bob = server.connect("bob")
     bob.send(b"0 0\n")
-    bob.expect(b"0\n", cause={"bytes": "half_line_served"})
+    bob.expect(b"0\n", cause={"bytes": "half_line_served", "answer": "kept_for_the_next"})
     server.stop()
 
 
@@ -1048,7 +1091,7 @@ def test_no_client_ends_cas_server_lines(lab: Lab) -> None:
 
     def talk(peer: Peer) -> None:
         peer.send(b"0 0\n")
-        peer.expect(b"0\n")
+        peer.expect(b"0\n", cause={"bytes": "kept_for_the_next"})
 
     rude_clients(server, talk, b"0 0\n0 0\n0")
     a_crowd(server, talk)
@@ -1102,6 +1145,8 @@ def why_framed_so(stream: bytes, messages: list[bytes], rest: bytes, found: list
         return "separator_kept"
     if (wrong != right and right.startswith(wrong)) or (rest and found == [*messages, rest]):
         return "too_early"
+    if found == messages[: len(found)] and len(found) < len(messages) and b"\0" in messages[len(found)]:
+        return "ends_at_zero"
     return "only_one" if found == messages[: len(found)] and len(found) < len(messages) else None
 
 
@@ -1155,6 +1200,7 @@ def test_messages_behind_their_length_are_found(lab: Lab) -> None:
     expect_framed(lab, "prefix", one, [b"start"], b"", "prefix_in_one_piece", cuttings=[[1, 6]])
     expect_framed(lab, "prefix", one, [b"start"], b"", "prefix_lost", cuttings=[[2, 5]])
     expect_framed(lab, "prefix", one + b"\0\0\0\7connect", [b"start", b"", b"connect"], b"")
+    expect_framed(lab, "prefix", one + b"\0\0", [b"start", b""], b"")
     expect_framed(lab, "prefix", b"\0\2\n\0\1\0rest", [b"\n\0"], b"\1\0rest")
     long = bytes(i % 251 for i in range(0x1FF))
     expect_framed(lab, "prefix", b"\1\xff" + long + b"\0\1x", [long, b"x"], b"", "signed_prefix")

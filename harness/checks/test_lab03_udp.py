@@ -22,6 +22,7 @@ from labkit import (
     wait_until,
 )
 from labkit.client import Datagrams
+from labkit.default_ports import asks_by_default, listens_by_default
 from labkit.program import Program
 from labkit.steps import difference
 from labkit.upper import UpperDatagrams
@@ -33,6 +34,10 @@ SENDER = {
     "reply_cut": "A datagram may have any bytes, also zero: its length is what recvfrom returned.",
     "other_bytes_changed": "A byte that is no ASCII letter has changed: only a to z come back in upper case.",
     "server_connected": "The server's socket was connected, and takes datagrams from that one client alone.",
+    "datagrams_lost": "Of datagrams that waited together some were lost: the socket's receive buffer was "
+    "made smaller (SO_RCVBUF), or they were thrown away.",
+    "unsent_ends_server": "One reply could not be sent, and that ended the server: it concerns one client "
+    "alone.",
     "whole_buffer_sent": "More was sent than had come: a datagram's length is what recvfrom returned, not "
     "the buffer's.",
 }
@@ -57,6 +62,11 @@ CLIENT = {
     "no_goodbye": "The client ended without an empty datagram: UDP has no end of file that would tell the "
     "server.",
     "goodbye_not_empty": "The last datagram of the client has bytes: a goodbye has none.",
+    "blanks_end_it": "A line of blanks ended the client: only an empty line does.",
+    "last_line_lost": "The last line came without its newline, and was not asked: it is still a line.",
+    "long_reply_cut": "The reply was not printed whole: a datagram may have up to 65 507 bytes.",
+    "empty_reply_refused": "The reply was an empty datagram, and the client ended: for a datagram 0 is a "
+    "length like any other.",
     "line_changed": "The datagram is not the line as it was typed: only the newline is left out.",
     "anybody_believed": "A datagram of another sender was taken for the server's reply: connect the socket, "
     "or compare the sender's address.",
@@ -96,6 +106,10 @@ RETRY = {
     "wait_untold": "Each wait that ends without a reply is told on stderr, once: also the last one.",
     "asks_for_ever": "The client does not give up: after 40 tries without a reply it should report it and "
     "end.",
+    "blanks_end_it": CLIENT["blanks_end_it"],
+    "last_line_lost": CLIENT["last_line_lost"],
+    "number_too_large": "A datagram with a number of more than 64 bits ended the client, or was taken for "
+    "the reply: it is not the reply, and that is all.",
     "waits_do_not_grow": "The waits should be 10, 20, 40, 80, 160, then 200 ms: repeats at a fixed pace keep "
     "a busy server busy.",
 }
@@ -105,6 +119,15 @@ WAITS = 10 + 20 + 40 + 80 + 160 + 35 * 200  # ms, of 40 tries
 
 TAKE = {
     "refusal_ends_the_wait": RETRY["refusal_ends_the_wait"],
+    "blanks_end_it": CLIENT["blanks_end_it"],
+    "last_line_lost": CLIENT["last_line_lost"],
+    "unsent_ends_server": SENDER["unsent_ends_server"],
+    "replies_kept": "The server keeps the replies that a client has acknowledged: its memory grows with the "
+    "number of requests. Keep the last one.",
+    "cut_message_served": "Of a long datagram only the beginning was looked at, and taken for a message: "
+    "make the buffer larger than a message, or ask for the length (MSG_TRUNC).",
+    "stale_doubles": "A datagram that is not the reply doubled the time-out: only a wait that ends without a "
+    "reply does.",
     "no_welcome": "hello NONCE is answered welcome NONCE EPOCH CLIENT.",
     "one_id": "Two clients got the same ID: their repeats cannot be told apart.",
     "other_tickets": "The first ticket is 1, and each request gets the numbers after those handed out "
@@ -196,6 +219,12 @@ def test_datagrams_that_wait_together_are_answered_one_by_one(lab: Lab) -> None:
     for text in texts:
         ann.expect(text.upper())
     bob.expect(b"ME TOO")
+    with server.paused(), step("cat sends 24 datagrams of 1000 bytes", quiet=True):
+        cat = lab.datagrams("cat", server, server.port)
+        for number in range(24):
+            cat.send(b"%02d" % number + b"y" * 998)
+    for number in range(24):
+        cat.expect(b"%02d" % number + b"Y" * 998, cause="datagrams_lost")
 
 
 @check(points=4, read="goodbye", causes=GOODBYE)
@@ -262,6 +291,15 @@ def test_a_client_that_does_not_wait_for_its_reply_disturbs_no_other(lab: Lab) -
         bob.send(b"second")
     bob.expect(b"FIRST")
     bob.expect(b"SECOND")
+    dropping = lab.server("udp_upper_server", datagrams=True, faults={"unsent": 1})
+    cat = lab.datagrams("cat, whose reply cannot be sent,", dropping, dropping.port)
+    cat.send(b"never mind")
+    cat.send(b"and now?")
+    wait_until(lambda: cat.waiting() or dropping.status() is not None, "she is answered, or the server ends")
+    expect(
+        dropping.status() is None, "the server goes on", otherwise="it has ended", cause="unsent_ends_server"
+    )
+    cat.expect(b"AND NOW?")
 
 
 @check(points=3, read="datagrams", causes=PORT, after="each_datagram_is_answered_to_its_sender")
@@ -286,6 +324,10 @@ def test_the_udp_server_speaks_ipv6_and_ends_when_told(lab: Lab) -> None:
     four = udp_server(lab)
     for other in (four, relay_to(lab, four), take_server(lab)):
         other.expect_private()
+    listens_by_default(lab, "udp_upper_server", 4444)
+    listens_by_default(lab, "take_server", 4446)
+    for name, port in (("udp_upper_client", 4444), ("udp_upper_client_retry", 4444), ("take_client", 4446)):
+        asks_by_default(lab, name, port)
     for name in ("udp_upper_server", "take_server"):
         moments.ends_from_its_first_line_on(lab, name)
 
@@ -301,7 +343,14 @@ def test_the_client_prints_each_reply_and_says_goodbye(lab: Lab) -> None:
         port = server.expect(line.encode(), cause={"bytes": "line_changed"})
         reply = secret_word(len(line)).upper()  # no client can know it before
         server.send(reply, to=port)
-        client.expect_text(f"Input: Output: {reply.decode()}\n")
+        cut: dict[str, str] = {"bytes": "long_reply_cut"} if len(line) > 1000 else {}
+        client.expect_text(f"Input: Output: {reply.decode()}\n", cause=cut)
+    client.type(" \t\n")
+    server.expect(b" \t", cause={"bytes": "blanks_end_it"})  # a goodbye is empty
+    server.send(b"", to=port)
+    printed = "Input: Output: \nInput: "
+    wait_until(lambda: client.status() is not None or client.stdout.text.endswith(printed), "it prints that")
+    expect(client.status() is None, "it goes on", otherwise="it has ended", cause="empty_reply_refused")
     client.type("\n")
     server.expect(b"", cause=goodbye)
     client.expect_exit(0)
@@ -503,8 +552,12 @@ def test_only_the_number_and_one_blank_make_a_reply(lab: Lab) -> None:
         "1.0 NO",
     ):
         server.send(wrong.encode(), to=port)
+    for large in (b"18446744073709551617 NO", b"1" * 30 + b" NO"):
+        server.send(large, to=port)
     reply = secret_word(5).upper()  # no client can know it before
     server.send(b"1 " + reply, to=port)
+    wait_until(lambda: "Output" in client.stdout.text or client.status() is not None, "it answers, or ends")
+    expect(client.status() is None, "it goes on", otherwise="it has ended", cause="number_too_large")
     client.expect_text(f"Input: Output: {reply.decode()}\nInput: ", cause="wrong_reply_taken")
     client.type("hello\n")
     next_request(server, b"2 hello", b"1 hello", "number_used_again")
@@ -523,7 +576,16 @@ def test_only_the_number_and_one_blank_make_a_reply(lab: Lab) -> None:
         "the client prints Output:, and no text",
         cause="empty_reply_ignored",
     )
+    client.type(" \t\n")
+    wait_until(lambda: server.waiting() or client.status() is not None, "it asks, or ends")
+    expect(client.status() is None, "it goes on", otherwise="it has ended", cause="blanks_end_it")
+    next_request(server, b"5  \t", b"4 nothing")
+    server.send(b"5 X", to=port)
+    client.expect_text("Output: \nInput: Output: X\nInput: ")
+    client.type("the last words")
     client.end_input()
+    next_request(server, b"6 the last words", b"5  \t", "last_line_lost")
+    server.send(b"6 OVER", to=port)
     client.expect_exit(0)
     with step("the client has said no goodbye", quiet=True):
         while server.waiting():
@@ -765,6 +827,41 @@ def test_a_request_that_was_acknowledged_gets_no_reply(lab: Lab) -> None:
         instead=lambda: f"{server.stdout.text.count('ignored')} times",
         cause="ignored_silently",
     )
+    before = kernel.memory(server.pid)
+    with step("ann makes 20 000 requests more", quiet=True):
+        for request in range(4, 20_004):
+            ann.socket.send(f"take {hers} {request} 1".encode())
+            if request % 50 == 3:
+                await_reply(ann, f" {request} {request + 3} 1".encode())
+    more = kernel.memory(server.pid) - before
+    expect(
+        more < 1_000_000,
+        "the server is as large as before",
+        otherwise=f"{more} bytes more",
+        cause="replies_kept",
+    )
+    dropping = take_server(lab, faults={"unsent": 1})
+    bob = lab.datagrams("bob, whose reply cannot be sent,", dropping, dropping.port)
+    bob.send(b"hello 1")
+    bob.send(b"hello 17")
+    wait_until(lambda: bob.waiting() or dropping.status() is not None, "he is answered, or the server ends")
+    expect(
+        dropping.status() is None, "the server goes on", otherwise="it has ended", cause="unsent_ends_server"
+    )
+
+
+def await_reply(client: Datagrams, last: bytes) -> None:
+    """Throws away what comes, up to the datagram that ends so."""
+
+    def came() -> bool:
+        while True:
+            try:
+                if client.socket.recv(1 << 16).endswith(last):
+                    return True
+            except BlockingIOError:
+                return False
+
+    wait_until(came, "the last of them is answered")
 
 
 @check(points=3, read="restart", causes=TAKE)
@@ -815,6 +912,9 @@ def test_the_client_that_was_silent_longest_is_forgotten(lab: Lab) -> None:
     cat.send(f"take {cats} 1 1".encode())
     cat.expect(f"forgotten {cats} 1".encode(), cause="forgets_wrongly")
     take(dan, dans, 1, 1, 3, "forgets_wrongly")
+    epoch, client = map(int, anns.split())
+    ann.send(f"take {epoch ^ 1} {client} 1 1".encode())  # a message of an earlier client
+    ann.expect(f"restarted {epoch ^ 1} {client} 1".encode())
     welcomed(eve)
     ann.send(f"take {anns} 1 1".encode())
     ann.expect(f"forgotten {anns} 1".encode(), cause="forgets_wrongly")
@@ -822,6 +922,18 @@ def test_the_client_that_was_silent_longest_is_forgotten(lab: Lab) -> None:
     dan.send(f"take {dans} 9 1".encode())  # it gets no reply, and still dan was not silent
     welcomed(lab.datagrams("fay", server, server.port))
     take(dan, dans, 2, 1, 5, "forgets_wrongly")
+    again = take_server(lab, "-n", "3")
+    ann, bob, cat, dan = (lab.datagrams(name, again, again.port) for name in ("ann", "bob", "cat", "dan"))
+    anns, bobs, cats = welcomed(ann), welcomed(bob), welcomed(cat)
+    with again.paused():  # all these messages come in one moment
+        cat.send(f"take {cats} 1 1".encode())
+        bob.send(f"take {bobs} 1 1".encode())
+        ann.send(f"take {anns} 1 1".encode())
+        dan.send(b"hello 17")
+    dan.take("a welcome", cause="no_welcome")
+    for taker, key, first in ((ann, anns, 3), (bob, bobs, 2)):
+        taker.expect(f"tickets {key} 1 {first} 1".encode())
+        take(taker, key, 1, 1, first, "forgets_wrongly")
 
 
 @check(points=2, read="exactly-once", causes=TAKE, after="each_ticket_is_handed_out_once")
@@ -850,8 +962,29 @@ def test_what_is_no_message_is_ignored(lab: Lab) -> None:
         f"take {hers} 1 {'0' * 2000}3",
         f"take {hers} 1 18446744073709551617",
     ]
+    epoch, client = map(int, hers.split())
+    wrong += [
+        f"take {epoch ^ 1} {client} 1 0",
+        f"take {epoch ^ 1} {client} 0 1",
+        f"take {epoch} {client + 99} 1 1001",
+    ]
     for message in wrong:
         ann.send(message.encode())
+    long = [f"hello {'0' * length}x" for length in (60, 500, 2000)]
+    for message in long:
+        ann.send(message.encode())
+    ann.send(b"hello 5")
+    first, _ = ann.take("a reply")
+    expect(
+        not first.startswith(b"welcome 0 "),
+        "a long datagram that is no message gets no reply",
+        otherwise=show(first),
+        cause="cut_message_served",
+    )
+    expect(
+        first.startswith(b"welcome 5 "), "nor do the others", otherwise=show(first), cause="no_message_served"
+    )
+    wrong += long
     take(ann, hers, 1, 2, 1, "no_message_served")
     wait_until(
         lambda: server.stdout.text.count("ignored 127.0.0.1:") == len(wrong),
@@ -896,6 +1029,30 @@ def test_the_take_client_repeats_its_request_until_the_reply_comes(lab: Lab) -> 
     server.send(b"tickets 77 5 1 21 3", to=port)
     server.send(b"tickets 77 5 2 24 1000", to=port)
     client.expect_text("Input: Output: tickets 24 to 1023\n", cause="other_reply_taken")
+    client.type(" \n")
+    client.expect_text("Input: Output: Bad Request\n", cause="blanks_end_it")
+    client.type("take 1")
+    client.end_input()
+    next_request(server, b"take 77 5 3 1", b"take 77 5 2 1000", "last_line_lost")
+    server.send(b"tickets 77 5 3 2000 1", to=port)
+    client.expect_exit(0)
+    stale = lab.datagrams("a server with stale replies")
+    client = take_client(lab, stale.port, "-w", "3600")
+    port = introduced(stale)
+    client.type("take 3\n")
+    next_request(stale, b"take 77 5 1 3", b"", "not_repeated")
+    for _ in range(8):
+        stale.send(b"tickets 77 5 9 9 3", to=port)
+    client.expect_match("take 77 5 1 3, try 6: no reply", stream="stderr", cause="not_repeated")
+    waits = [int(wait) for wait in re.findall(r"take 77 .* in (\d+) ms$", client.stderr.text, re.M)]
+    expect(
+        all(after <= 3 * before + 2 for before, after in zip(waits, waits[1:])),
+        "no wait is more than three times as long as the one before",
+        otherwise=", ".join(map(str, waits)) + " ms",
+        cause="stale_doubles",
+    )
+    stale.send(b"tickets 77 5 1 1 3", to=port)
+    client.expect_text("Input: Output: tickets 1 to 3\n")
     client.end_input()
     client.expect_exit(0)
     # Keeps the client from getting this port itself.

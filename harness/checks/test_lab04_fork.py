@@ -4,6 +4,7 @@ import os
 import re
 import signal
 import socket
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -11,6 +12,7 @@ from functools import partial
 from labkit import Lab, Server, check, expect, kernel, shortage, show, step, stillness, wait_until
 from labkit.client import Peer, converse
 from labkit.counting import count_together
+from labkit.default_ports import listens_by_default
 from labkit import moments
 from labkit.supervised import serves_without_standard_streams
 from labkit.instructions import Held, holding
@@ -56,12 +58,15 @@ REAPING = {
     "silence_ends": "The connections of silent clients have ended: there is no limit of time for a client. A "
     "listener's SO_RCVTIMEO holds for the connections that it accepts, too.",
     "child_goes_on": "A child that had served its client did not exit, but went on with the parent's loop.",
-    "fork_unchecked": "fork returned -1, and the log does not say so.",
+    "fork_unchecked": "fork returned -1, and the log does not say so: `PROGRAM: fork: REASON`.",
+    "stop_blocked": "SIGTERM does not end the server any more after a fork that failed: it stays blocked.",
     "children_say_it_too": "A child inherits the parent's signal handlers: it should end without printing "
     "anything.",
 }
 PROGRAMS = {
     "not_executed": "The child did not execute the program: what does the server's log say?",
+    "path_given_up": "The first file of that name in PATH cannot be executed, and the others were not tried: "
+    "the shell looks further.",
     "arguments_lost": "The program did not get its arguments, the words behind its name on the command line.",
     "not_standard": "The connection should be descriptors 0, 1 and 2 of the program.",
     "program_does_not_wait": "The program cannot wait for its client: the connection is non-blocking, and "
@@ -77,6 +82,7 @@ PROGRAMS = {
     "stays_after_exec": "exec failed, and the child neither says so nor ends: there are more reasons than a "
     "program that is not there.",
     "goes_on_after_exec": "exec failed, and the child went on with the parent's loop: it should end.",
+    "exec_untold": "exec failed, and the log does not say why.",
     "told_the_client": "The error message went to descriptor 2, which is the client by now: keep a copy of "
     "the log's descriptor.",
 }
@@ -398,6 +404,30 @@ def test_a_child_may_die_at_any_moment(lab: Lab) -> None:
     """SIGCHLD may come at any moment: before accept, while fork is under way, between close and the next
     accept. A call that it interrupts is called again."""
     dies_at_every_point(lab.server("upper_server"), b"one\n", rb"ONE\n")
+    comes_before_it_goes(lab.server("upper_server"))
+
+
+def comes_before_it_goes(server: Server) -> None:
+    """A client goes while the server is held just behind fork: its child may log that first, and still
+    `connected` stands before `disconnected`.
+    """
+    with step("the server is held as soon as it has forked a child", quiet=True):
+        with holding(server.pid) as held:
+            zoe = server.connect("zoe")
+            while not living(server) and held.to_next_call():
+                continue
+            zoe.half_close()
+            poll(lambda: "\ndisconnected" in server.stdout.text, deadline() / 10)
+        zoe.close()
+        server.expect_logged("connected", zoe)
+        server.expect_logged("disconnected", zoe)
+    lines = [line.split()[0] for line in server.stdout.text.splitlines()[1:]]
+    expect(
+        lines == ["connected", "disconnected"],
+        "she comes before she goes",
+        otherwise=", ".join(lines),
+        cause="other_log",
+    )
 
 
 @check(points=6, read="reaping", causes=REAPING)
@@ -469,6 +499,11 @@ def no_process_for_the_second(server: Server) -> None:
     ann.expect(b"I AM SERVED\n")
     ann.expect_eof()
     wait_until(lambda: not server.children(), "ann's child is reaped", cause="reaping_ends")
+    blocked = {signal.SIGTERM, signal.SIGINT} & kernel.signals(server.pid, "blocked")
+    expect(
+        not blocked, "the server can be ended", otherwise="it blocks SIGTERM or SIGINT", cause="stop_blocked"
+    )
+    server.stop()
 
 
 def waits_for_a_descriptor(server: Server) -> None:
@@ -580,6 +615,8 @@ def test_no_client_ends_the_server(lab: Lab) -> None:
         dan = server.connect("dan")
         dan.send(b"3\n")
         dan.expect_match(reply)
+    for name, port in (("upper_server", 4444), ("echo_server_sigchld", 50007), ("cas_server_shared", 22222)):
+        listens_by_default(lab, name, port)
     serves_without_standard_streams(lab, "upper_server", request=b"ping", reply=b"PING")
 
 
@@ -604,13 +641,13 @@ def test_the_children_end_with_the_server(lab: Lab) -> None:
     )
     ann.expect_eof()
     bob.expect_eof()
-    again = lab.server("upper_server", port=server.port)
+    again = lab.server("upper_server", port=server.port, nohup=True)
     cat = again.connect("cat")
     cat.send(b"x")
     # Her child serves: it has passed the line that asks whether the server has ended already.
     cat.expect(b"X")
     again.stop()
-    cat.expect_eof()
+    cat.expect_eof(cause="outlives_its_server")
     moments.ends_with_its_newborn_child(lab, "upper_server")
     moments.ends_from_its_first_line_on(lab, "upper_server")
 
@@ -647,6 +684,8 @@ def test_ten_thousand_clients_leave_nothing_behind(lab: Lab) -> None:
 # --- the lecture's echo servers
 
 ECHO = {
+    "no_simulated_work": "A child sleeps for its client before it reads: as long as -d says, with its "
+    "fraction, and 5 s without -d.",
     "bytes_lost": "A chunk did not come back as it was sent: it may have zero bytes, and has as many as "
     "recv returned.",
 }
@@ -732,6 +771,18 @@ def test_ignoring_sigchld_leaves_no_zombie(lab: Lab) -> None:
         )
 
 
+def answered_after(lab: Lab, least: float, *arguments: str) -> None:
+    """An echo server sleeps for at least so long before it answers. It is not awaited for long."""
+    server = lab.server("echo_server_sigchld", *arguments)
+    begin = time.monotonic()
+    ann = server.connect("ann")
+    ann.send(b"ann")
+    poll(ann.unread, min(least, 0.4))
+    early = ann.unread() != b"" and time.monotonic() < begin + least
+    expect(not early, f"no reply comes before {least} s", otherwise="it has come", cause="no_simulated_work")
+    server.stop()
+
+
 @check(points=5, read="reaping", causes=REAPING | DATED | ECHO)
 def test_the_handler_reaps_all_that_died_together(lab: Lab) -> None:
     """Signals do not queue: five children that exit while the server is stopped are one SIGCHLD. The next
@@ -746,6 +797,8 @@ def test_the_handler_reaps_all_that_died_together(lab: Lab) -> None:
             rb"\AEcho=>" + re.escape(chunk) + rb" at " + DATE + rb"\Z", cause={"bytes": "bytes_lost"}
         )
     dated_anew(gus)
+    answered_after(lab, 5.0)
+    answered_after(lab, 0.3, "-d", "0.3")
 
 
 @check(points=1, read="reaping", causes=REAPING, after="the_handler_reaps_all_that_died_together")
@@ -1081,6 +1134,15 @@ def test_super_server_makes_a_server_of_cat(lab: Lab) -> None:
     wanted = "".join(f"<{word}>" for word in words).encode()
     got = eve.read_to_eof()
     expect(got == wanted, f"she gets {show(wanted)}", cause="arguments_changed", otherwise=show(got))
+    found = lab.file("tr", b"")  # it cannot be executed, and the shell looks further
+    found.chmod(0o644)
+    server = lab.server("super_server", "tr", "a-z", "A-Z", env={"PATH": f"{found.parent}:/usr/bin:/bin"})
+    fay = server.connect("fay")
+    fay.send(b"found\n")
+    fay.half_close()
+    fay.expect(b"FOUND\n", cause=lambda: "path_given_up" if "execv" in server.stderr.text else None)
+    server.stop()
+    listens_by_default(lab, "super_server", 22222, "cat")
     moments.ends_with_its_newborn_child(lab, "super_server", "cat")
     moments.ends_from_its_first_line_on(lab, "super_server", "cat")
 
@@ -1128,7 +1190,11 @@ def test_super_server_survives_a_program_that_is_not_there(lab: Lab) -> None:
         server.expect_match(
             rf"{told}(?s:.*){told}",
             stream="stderr",
-            cause=lambda: "reason_invented" if server.stderr.text.count(": execvp: ") > 1 else None,
+            cause=lambda: "reason_invented"
+            if server.stderr.text.count(": execvp: ") > 1
+            else "exec_untold"
+            if ": exec" not in server.stderr.text
+            else None,
         )
         wait_until(lambda: not server.children(), "no child is left")
     stdin_cas = lab.other("lab01", "stdin_cas")

@@ -64,6 +64,7 @@ COMMON_CAUSES = {
     "file): "
     "answer what has come before you wait for more.",
     "port_ignored": "The server listens at another port than it was told.",
+    "other_default_port": "Without -p the program uses another port than its contract says.",
     "port_shared": "Two servers can listen on one port, and each gets a part of the clients: SO_REUSEPORT, "
     "which is not SO_REUSEADDR.",
     "address_ignored": "The server listens at another address than it was told.",

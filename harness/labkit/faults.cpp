@@ -21,7 +21,8 @@
 //   FAULT_NAMES  getaddrinfo gives so many addresses before those of a name: 127.0.0.2, 127.0.0.3, …
 //   FAULT_SIX    not 0: getaddrinfo gives ff02::1 before those of a name, and TCP connects to nobody there;
 //                not if it is asked for the families alone that this machine has (AI_ADDRCONFIG)
-//                2: and the kernel has no IPv6
+//                2: and the kernel has no IPv6; 3: instead it gives ::1, where a server may be
+//   FAULT_UNSENT the so-many-th datagram to an address fails with EPERM, as one that a firewall drops; sendto(2)
 //   FAULT_TIME   the time of day begins at so many seconds after the epoch
 //   FAULT_EINTR  accept, recv, read and send on a socket fail with EINTR on every so-many-th call
 // FAULT_COUNTS names a file, shared with the harness, in which it counts what it has done. All of this has
@@ -82,6 +83,7 @@ enum count : std::size_t {
     given_six,
     held_children,
     stopped_binds,
+    refused_datagrams,
     all_counts
 };
 std::atomic<std::uint64_t> own_counts[all_counts];
@@ -94,6 +96,7 @@ long fault(const char* name) {
 }
 
 const long send_limit = fault("FAULT_SEND");
+std::atomic<long> datagrams_until_one_fails = fault("FAULT_UNSENT");
 const long sendfile_limit = fault("FAULT_SENDFILE");
 const long recv_limit = fault("FAULT_RECV");
 const long eintr_every = fault("FAULT_EINTR");
@@ -224,6 +227,14 @@ time_t shift(const timespec& clock) {
     ++counts[told_times];
     return begins_at - begin;
 }
+
+/// Whether this datagram is the one that a firewall drops.
+bool dropped() {
+    if (datagrams_until_one_fails == 0 || --datagrams_until_one_fails != 0) return false;
+    ++counts[refused_datagrams];
+    errno = EPERM;
+    return true;
+}
 }  // namespace
 
 extern "C" {
@@ -268,6 +279,7 @@ ssize_t writev(int fd, const iovec* parts, int count) {
 
 ssize_t sendmsg(int fd, const msghdr* message, int flags) {
     static const auto real = next<decltype(::sendmsg)>("sendmsg");
+    if (message->msg_name != nullptr && dropped()) return -1;
     if (message->msg_controllen != 0 && stops_before_passing.exchange(false)) {
         ++counts[stopped_passes];
         raise(SIGSTOP);
@@ -286,6 +298,7 @@ ssize_t sendmsg(int fd, const msghdr* message, int flags) {
 
 ssize_t sendto(int fd, const void* data, size_t size, int flags, const sockaddr* to, socklen_t to_size) {
     static const auto real = next<decltype(::sendto)>("sendto");
+    if (to != nullptr && dropped()) return -1;
     return to == nullptr ? send(fd, data, size, flags) : real(fd, data, size, flags, to, to_size);
 }
 
@@ -429,8 +442,8 @@ int getaddrinfo(const char* host, const char* service, const addrinfo* hints, ad
     sockaddr_in6 nobody{};
     nobody.sin6_family = AF_INET6;
     nobody.sin6_port = address.sin_port;
-    inet_pton(AF_INET6, "ff02::1", &nobody.sin6_addr);
-    const bool six_too = hints == nullptr || (hints->ai_flags & AI_ADDRCONFIG) == 0;
+    inet_pton(AF_INET6, six == 3 ? "::1" : "ff02::1", &nobody.sin6_addr);
+    const bool six_too = six == 3 || hints == nullptr || (hints->ai_flags & AI_ADDRCONFIG) == 0;
     if (six != 0 && six_too && put_before(list, *old, AF_INET6, nobody)) ++counts[given_six];
     return failed;
 }

@@ -36,6 +36,7 @@ COUNTS = (
     "six",
     "held",
     "bound",
+    "unsent",
 )
 # What the story of a check says of a fault: {n} is its number, {nth} the ordinal.
 _WORDS = {

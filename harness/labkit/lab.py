@@ -75,6 +75,7 @@ class Lab:
         env: Mapping[str, str] | None = None,
         taken: str = "address_in_use",
         unlocked: bool = False,
+        nohup: bool = False,
     ) -> Server:
         """Starts a server on a port of the kernel's choice and waits until it listens: a fact of the kernel,
         no probe.
@@ -86,7 +87,7 @@ class Lab:
         """
         sockets = kernel.receiving if datagrams else kernel.listening
         with step(f"{name} {' '.join(arguments)}".strip() + " listens") as current:
-            around = self.around(faults, descriptors, closed, env, raisable, variant, unlocked)
+            around = self.around(faults, descriptors, closed, env, raisable, variant, unlocked, nohup=nohup)
             argv = [str(self.require(name, variant)), "-p", str(port), *_possible(arguments)]
             server = self._started(Server(name, self.box, argv, around))
             with contextlib.suppress(Missed):
@@ -132,6 +133,7 @@ class Lab:
         faults: Mapping[str, int] | None = None,
         descriptors: int = 0,
         closed: tuple[int, ...] = (),
+        room: int = 0,
         variant: str | None = None,
         env: Mapping[str, str] | None = None,
         path: Path | None = None,
@@ -148,7 +150,7 @@ class Lab:
         """
         words = f"{name} {' '.join(arguments)}".strip()
         with step(words + (f" with {show(input)}" if input and isinstance(input, bytes) else "")) as current:
-            around = self.around(faults, descriptors, closed, env, 0, "" if path else variant, unlocked)
+            around = self.around(faults, descriptors, closed, env, 0, "" if path else variant, unlocked, room)
             argv = [str(path or self.require(name, variant)), *_possible(arguments)]
             reported = reported or unlocked
             self._tell_disturbance(around.disturbance)
@@ -168,6 +170,8 @@ class Lab:
         raisable: int = 0,
         variant: str | None = None,
         unlocked: bool = False,
+        room: int = 0,
+        nohup: bool = False,
     ) -> Surroundings:
         """What a program of the check is started in.
 
@@ -176,7 +180,8 @@ class Lab:
         it may raise. closed: the standard descriptors that it starts without. env: more for its environment.
         variant="tsan", where it is asked for, means the sanitized program: a witness proves that its
         sanitizer reports races (witness.cpp). unlocked: its locks order nothing for the sanitizer, and its
-        report is no failure of the program.
+        report is no failure of the program. room: the bytes that each file it writes has room for.
+        nohup: SIGHUP is ignored when it starts.
         """
         environment = ENVIRONMENT | dict(env or {})
         sanitized = (self.builds[self.name].variant if variant is None else variant) == "tsan"
@@ -194,7 +199,9 @@ class Lab:
             witness = Witness(proving, self.scratch, unlocked)
             both = f"{environment['LD_PRELOAD']}:{proving}" if disturbance else str(proving)
             environment |= witness.environment | {"LD_PRELOAD": both}
-        return Surroundings(self.scratch, environment, descriptors, raisable, closed, disturbance, witness)
+        return Surroundings(
+            self.scratch, environment, descriptors, raisable, closed, nohup, room, disturbance, witness
+        )
 
     def _started(self, program: Started) -> Started:
         self.programs.append(program)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 from . import kernel
@@ -94,6 +95,8 @@ def rests_when_accept_fails(lab: Lab, name: str, *arguments: str, request: bytes
     rests(server)
     with allowing(REST):
         tries_again(server)
+    logged = re.findall(r"^connected .*$", server.stdout.text, re.MULTILINE)
+    expect(len(logged) <= 1, "it logs ann, and nobody else", otherwise=", ".join(logged), cause="other_log")
     wait_until(lambda: kernel.family_at_rest(server.pid), "the server rests")
     expect_told_once(server)
     bob.close()

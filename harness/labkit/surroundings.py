@@ -61,11 +61,22 @@ class Surroundings:
     descriptors: int = 0  # the most that it may have open; 0 means as many as the harness
     raisable: int = 0  # it starts with this soft limit of them, and may raise it; 0 means as above
     closed: tuple[int, ...] = ()  # the standard descriptors that are closed when it starts
+    nohup: bool = False  # SIGHUP is ignored when it starts, as nohup(1) does it
+    room: int = 0  # the most bytes that each file it writes has room for: then the disk is full; 0 means any
     disturbance: Disturbance | None = None  # what the preloaded library is to do to it
     witness: Witness | None = None  # and what proves that its sanitizer works
 
     def command(self, argv: list[str]) -> list[str]:
-        """The command that starts argv with these descriptors closed."""
+        """The command that starts argv with these descriptors closed, and with so much room.
+
+        A write that begins within the room takes what fits, and the next one fails: RLIMIT_FSIZE, with
+        SIGXFSZ ignored; setrlimit(2).
+        """
+        if self.room:
+            full = f"trap '' XFSZ; exec /usr/bin/prlimit --fsize={self.room} \"$@\""
+            argv = ["/bin/sh", "-c", full, "sh", *argv]
+        if self.nohup:
+            argv = ["/bin/sh", "-c", "trap '' HUP; exec \"$@\"", "sh", *argv]
         if not self.closed:
             return argv
         closing = " ".join(f"{number}<&-" for number in self.closed)

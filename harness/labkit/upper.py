@@ -34,7 +34,8 @@ class Upper:
         self.moved = 0  # bytes that it has received and sent
         self.address = address
         self._table = _drawn((string.ascii_lowercase + string.digits).encode())
-        self._listener = socket.create_server((address, 0))
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        self._listener = socket.create_server((address, 0), family=family)
         self.port: int = self._listener.getsockname()[1]
         self._sending: socket.socket | None = None
         threading.Thread(target=self._serve, daemon=True).start()
