@@ -49,6 +49,7 @@ _WORDS = {
     "accepts": "accept fails at first: ENFILE",
     "nth_accept": "the {nth} accept fails: ENFILE",
     "aborted": "the {nth} client is gone when it is accepted: ECONNABORTED",
+    "unsent": "the {nth} datagram fails: EPERM",
     "fork": "fork fails at first: EAGAIN",
     "nth_fork": "the {nth} fork fails: ENOMEM",
     "thread": "no thread can be created at first: EAGAIN",
