@@ -157,8 +157,21 @@ def _place(pid: int) -> str:
 
 
 def state(pid: int) -> str:
-    """One letter, R S D T Z as in ps(1), or '' if there is no such process. Z: all its threads have ended."""
-    return _letter(_place(pid))
+    """One letter, R S D T Z as in ps(1), or '' if there is no such process. Z: all its threads have ended.
+    Who waits for the harness's own answer does not sleep: R.
+    """
+    letter = _letter(_place(pid))
+    return "R" if letter == "S" and _answers and _sleeps_in(pid).startswith(_ASKING) else letter
+
+
+_ASKING = "seccomp_do_user_notification"  # in the kernel, as long as a call waits for its answer
+_answers = False  # whether the harness answers calls
+
+
+def answers() -> None:
+    """From now on a program may wait for an answer of the harness's (unotify.py)."""
+    global _answers
+    _answers = True
 
 
 def children(pid: int) -> dict[int, str]:
@@ -466,8 +479,13 @@ def shared_files(pid: int) -> Iterator[dict[str, int]]:
 
 def waiting_in(pid: int) -> str:
     """The kernel function that the process's main thread sleeps in ('inet_csk_accept'), '' if it runs or is
-    unknown.
+    unknown, or if it waits for the harness's own answer.
     """
+    where = _sleeps_in(pid)
+    return "" if where.startswith(_ASKING) else where
+
+
+def _sleeps_in(pid: int) -> str:
     where = _read(pid, "wchan")
     if where == "0" and _user:  # that is also what the kernel says to those who may not look
         with _as_their_user():

@@ -69,6 +69,7 @@ class Answers:
         thread ThreadSanitizer starts one of its own, before it.
         """
         self._faults = faults
+        kernel.answers()
         calls = {name: numbers for fault in faults for name, numbers in FAULTS[fault][0].items()}
         native, column = seccomp.MACHINES.get(os.uname().machine, (0, 0))
         if not native:

@@ -11,10 +11,11 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import cast
 
 import pytest
-from labkit import stillness
+from labkit import kernel, stillness, unotify
 from labkit.processes import Process, adopt_orphans
 from labkit.program import Output, Program
 from labkit.waiting import poll
@@ -124,3 +125,18 @@ def test_what_a_program_has_written_is_seen_though_the_reading_thread_is_late(
     assert output.text == "a" * 99 + "�"
     os.close(ours)
     assert output.data == b"a" * 99 + b"\xff"
+
+
+def test_who_waits_for_an_answer_of_the_harness_does_not_sleep() -> None:
+    answers = unotify.Answers({"accept": 1})
+    program = os.path.realpath(sys.executable)
+    code = "import socket; socket.create_server(('127.0.0.1', 0)).accept()"
+    inherited = [answers.channel.fileno()]
+    with Process([*answers.command(program), program, "-c", code], inherited=inherited) as process:
+        assert poll(lambda: kernel.state(process.pid) == "R" and kernel.at_rest(process.pid) is False, 60)
+        in_the_kernel = Path(f"/proc/{process.pid}/wchan")
+        assert poll(lambda: in_the_kernel.read_text().startswith("seccomp_do_user_notification"), 60)
+        assert kernel.state(process.pid) == "R" and kernel.waiting_in(process.pid) == ""
+        assert stillness.look() is None
+        answers.begin()
+        assert poll(lambda: process.status() == 1, 60)  # it asked nobody else, and has failed
