@@ -78,8 +78,7 @@ class Disturbance(SharedCounts):
         self.faults = faults
         outside = {fault: number for fault, number in faults.items() if fault in unotify.FAULTS}
         self.answers = unotify.Answers(outside, sanitized) if outside else None
-        within = faults.keys() - outside.keys()
-        self.environment |= {f"FAULT_{fault.upper()}": str(faults[fault]) for fault in within}
+        self.environment |= {f"FAULT_{fault.upper()}": str(number) for fault, number in faults.items()}
 
     def count(self, what: str) -> int:
         """How often that was done."""

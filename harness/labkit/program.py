@@ -214,10 +214,14 @@ class Program:
             f"{self.name if child is None else f'child {child}'} waits without using the CPU"
         ) as current:
             members = [child] if child is not None else self.household()
+            answers = self.disturbance.answers if self.disturbance else None
+            asked = answers.asked if answers else 0
             idle = kernel.rests(*members)
             share = 0.0 if idle else min(self._cpu_shares(lambda share: share <= 0.10, members))
             if share > 0.25:
                 raise Failed(f"uses {share:.0%} of a CPU", rung="spins", cause=cause)
+            if answers and (calls := answers.asked - asked) > 100:  # it waits for their answers, no CPU used
+                raise Failed(f"makes {calls} calls in a moment", rung="spins", cause=cause)
             if share > 0.10:
                 raise CouldNotTell(f"{share:.0%} of a CPU is neither idle nor busy")
             current.outcome = "seen"

@@ -80,6 +80,7 @@ class Answers:
         self._made["thread", 0] = -1 if sanitized else 0
         self._first = 0  # the process that has forked first
         self._failed: Counter[tuple[str, int]] = Counter()
+        self.asked = 0  # how many calls the program has made
         self._ours, self.channel = socket.socketpair()
 
     def command(self, program: str) -> list[str]:
@@ -121,6 +122,7 @@ class Answers:
         fcntl.ioctl(listener, _RECEIVE, place)
         number, pid, _, call, _, _, *arguments = _NOTIFICATION.unpack(place)
         name, fault, inode = self._names[call], "", 0
+        self.asked += 1
         with contextlib.suppress(OSError, Failed, CouldNotTell):  # it cannot be looked at: it goes on
             if name in _CLONES:
                 fault = self._fault_of_clone(name, pid, arguments, 0)
