@@ -362,7 +362,7 @@ def nothing_is_lost_when_send_takes_nothing(
     """A send that must not block may take nothing (EAGAIN), also the first one of a reply."""
     server = lab.server(name, faults={"again": 3, "send": 100})
     ann, bob = server.connect_all("ann", "bob")
-    with server.expect_disturbed("again", ann, bob):
+    with server.expect_disturbed("again", ann, bob, blocking="send_waits"):
         for text in (b"one", b"two", b"three", b"four" * 200, b"five", b"six"):
             answers(ann, text, cause=lost(ann))
             answers(bob, text, cause=lost(bob))

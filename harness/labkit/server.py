@@ -120,19 +120,22 @@ class Server(Program):
             current.outcome = "seen"
 
     @contextlib.contextmanager
-    def expect_disturbed(self, fault: str, *clients: Peer) -> Iterator[None]:
+    def expect_disturbed(self, fault: str, *clients: Peer, blocking: str = "") -> Iterator[None]:
         """Fails if at the end of the block no call for one of these clients, who are connected when it
-        begins, has failed so (unotify.py).
+        begins, has failed so (unotify.py). blocking: the cause if a send for it may block.
         """
         assert self.disturbance is not None and self.disturbance.answers is not None
-        count, sockets = self.disturbance.answers.count, {}
+        answers, sockets = self.disturbance.answers, {}
         for client in clients:
             client.expect_accepted()
             sockets[client.name] = [end.inode for end in client.ends()[1]]
         yield
         for name, inodes in sockets.items():
-            if not any(count(fault, inode) for inode in inodes):
-                raise Failed(f"what it does for {name} was never seen to fail", cause="not_disturbed")
+            if any(answers.count(fault, inode) for inode in inodes):
+                continue
+            if blocking and answers.may_block.intersection(inodes):
+                raise Failed(f"a send for {name} may block", cause=blocking)
+            raise Failed(f"what it does for {name} was never seen to fail", cause="not_disturbed")
 
     def expect_serves_itself(self, peer: Peer) -> None:
         """The server has the connection, and no other process: what is seen of it is seen of who serves.

@@ -80,6 +80,7 @@ class Answers:
         self._made["thread", 0] = -1 if sanitized else 0
         self._first = 0  # the process that has forked first
         self._failed: Counter[tuple[str, int]] = Counter()
+        self.may_block: set[int] = set()  # sockets with a send that may block
         self.asked = 0  # how many calls the program has made
         self._ours, self.channel = socket.socketpair()
 
@@ -172,6 +173,8 @@ class Answers:
         flags = arguments[_FLAGS_AT[name]] if name in _FLAGS_AT else 0
         blocks = not flags & socket.MSG_DONTWAIT and not kernel.nonblocking(pid, descriptor)
         fault = "late" if blocks else "again"
+        if blocks:
+            self.may_block.add(inode)
         if fault not in self._faults:
             return ""
         if blocks and not any(kernel.socket_option(pid, descriptor, socket.SO_SNDTIMEO)):
