@@ -42,7 +42,8 @@ glossary:
 parallel_tests = $(shell /usr/bin/python3 -c 'import xdist' 2> /dev/null && printf %s '-n 2 --dist loadgroup')
 quick_tests = harness/tests/facts $(addprefix harness/tests/test_,house_python.py house_hints.py house_neighbours.py \
 	house_handouts.py house_glossary.py house_release.py house_waiting.py house_clinic.py house_references.py \
-	finding.py timelines.py sockets.py kept.py side_by_side.py)
+	house_sources.py finding.py timelines.py sockets.py kept.py side_by_side.py unotify.py seed.py pages.py \
+	schedules.py)
 
 ## make test             what CI runs: the labs, each solution in the sandbox, handouts and releases, and attacks on the harness
 test: all
