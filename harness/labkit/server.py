@@ -65,11 +65,14 @@ class Server(Program):
                 what = "it has ended" + (f", saying `{words}`" if words else "")
                 raise Failed(what, rung="exited", cause=cause, details=self.evidence())
             raise Failed("it does not listen", rung="listen", cause="not_listening", details=self.evidence())
-        if told:
-            with contextlib.suppress(Missed):
-                await_fact(lambda: self.stdout.text.count("\n") >= len(found) or self.status() is not None)
-        # A UDP socket that is being connected to a peer was there for a moment.
-        found = sockets(self.pid) or found
+        seen = 0
+        while seen < len(found):  # one that listens at several ports may be about to open the next
+            seen = len(found)
+            if told:
+                with contextlib.suppress(Missed):
+                    await_fact(lambda: self.stdout.text.count("\n") >= seen or self.status() is not None)
+            # A UDP socket that is being connected to a peer was there for a moment.
+            found = sockets(self.pid) or found
         _expect_asked(found, *asked, each=sockets is kernel.listening)
         self.ports = [entry.port for entry in found]
         self.open_to = [entry.address for entry in found]
