@@ -504,12 +504,7 @@ def test_upper_server_starts_again_at_once_on_its_port(lab: Lab) -> None:
         again.stop()
 
 
-@check(
-    points=4,
-    read="first-server",
-    causes=ADDRESSES,
-    after="upper_server_answers_in_upper_case",
-)
+@check(points=4, read="first-server", causes=ADDRESSES, after="upper_server_answers_in_upper_case")
 def test_upper_server_listens_where_it_is_told(lab: Lab) -> None:
     """One address, of IPv4 or IPv6; a port that is taken and a wrong option are told, each in its own way."""
     six = lab.server("upper_server", "-a", "::1")
@@ -535,8 +530,7 @@ def test_upper_server_listens_where_it_is_told(lab: Lab) -> None:
         server.expect_port_kept(socket.SO_REUSEPORT, cause="port_shared")
     with step("cas_server_lines is told a name, which stands for 127.0.0.2 first"):
         named = lab.start("cas_server_lines", "-p", "0", "-a", "localhost", faults={"names": 1})
-        wait_until(lambda: named.stdout.text or named.status() is not None, "it listens, or ends")
-        expect(named.status() is None, "it listens", otherwise="it has ended", cause="name_refused")
+        named.goes_on_until(lambda: named.stdout.text, "it listens", "name_refused")
         named.expect_match(r"^listening on 127\.0\.0\.2:\d+$")
     for name, port in (("upper_server", 4444), ("cas_server_lines", 22222), ("echo_server", 50007)):
         listens_by_default(lab, name, port)
@@ -610,8 +604,7 @@ def test_upper_client_prints_whole_replies(lab: Lab) -> None:
     server.send(b"C\r")
     client.expect_text("Output: C\r\nInput: ")
     client.type(" \t\r\n")
-    wait_until(lambda: server.unread() or client.status() is not None, "it sends that line, too, or ends")
-    expect(client.status() is None, "it goes on", otherwise="it has ended", cause="blanks_end_it")
+    client.goes_on_until(server.unread, "it sends that line, too", "blanks_end_it")
     server.expect(b" \t\r", cause={"bytes": "line_changed"})
     server.send(b" \t\r")
     client.expect_text("Output:  \t\r\nInput: ")

@@ -236,8 +236,7 @@ def test_an_empty_datagram_is_one_goodbye_and_ends_nobody_else(lab: Lab) -> None
     bob = lab.datagrams("bob", server, server.port)
     ann.send(b"")
     bob.send(b"still there?")
-    wait_until(lambda: bob.waiting() or server.status() is not None, "bob is answered, or the server ends")
-    expect(server.status() is None, "the server goes on", otherwise="it has ended", cause="empty_ends_server")
+    server.goes_on_until(bob.waiting, "bob is answered", "empty_ends_server")
     bob.expect(b"STILL THERE?")
     expect(
         not ann.waiting(),
@@ -295,10 +294,7 @@ def test_a_client_that_does_not_wait_for_its_reply_disturbs_no_other(lab: Lab) -
     cat = lab.datagrams("cat, whose reply cannot be sent,", dropping, dropping.port)
     cat.send(b"never mind")
     cat.send(b"and now?")
-    wait_until(lambda: cat.waiting() or dropping.status() is not None, "she is answered, or the server ends")
-    expect(
-        dropping.status() is None, "the server goes on", otherwise="it has ended", cause="unsent_ends_server"
-    )
+    dropping.goes_on_until(cat.waiting, "she is answered", "unsent_ends_server")
     cat.expect(b"AND NOW?")
 
 
@@ -349,8 +345,9 @@ def test_the_client_prints_each_reply_and_says_goodbye(lab: Lab) -> None:
     server.expect(b" \t", cause={"bytes": "blanks_end_it"})  # a goodbye is empty
     server.send(b"", to=port)
     printed = "Input: Output: \nInput: "
-    wait_until(lambda: client.status() is not None or client.stdout.text.endswith(printed), "it prints that")
-    expect(client.status() is None, "it goes on", otherwise="it has ended", cause="empty_reply_refused")
+    client.goes_on_until(
+        lambda: client.stdout.text.endswith(printed), "it prints that", "empty_reply_refused"
+    )
     client.type("\n")
     server.expect(b"", cause=goodbye)
     client.expect_exit(0)
@@ -556,8 +553,7 @@ def test_only_the_number_and_one_blank_make_a_reply(lab: Lab) -> None:
         server.send(large, to=port)
     reply = secret_word(5).upper()  # no client can know it before
     server.send(b"1 " + reply, to=port)
-    wait_until(lambda: "Output" in client.stdout.text or client.status() is not None, "it answers, or ends")
-    expect(client.status() is None, "it goes on", otherwise="it has ended", cause="number_too_large")
+    client.goes_on_until(lambda: "Output" in client.stdout.text, "it prints the reply", "number_too_large")
     client.expect_text(f"Input: Output: {reply.decode()}\nInput: ", cause="wrong_reply_taken")
     client.type("hello\n")
     next_request(server, b"2 hello", b"1 hello", "number_used_again")
@@ -577,8 +573,7 @@ def test_only_the_number_and_one_blank_make_a_reply(lab: Lab) -> None:
         cause="empty_reply_ignored",
     )
     client.type(" \t\n")
-    wait_until(lambda: server.waiting() or client.status() is not None, "it asks, or ends")
-    expect(client.status() is None, "it goes on", otherwise="it has ended", cause="blanks_end_it")
+    client.goes_on_until(server.waiting, "it asks", "blanks_end_it")
     next_request(server, b"5  \t", b"4 nothing")
     server.send(b"5 X", to=port)
     client.expect_text("Output: \nInput: Output: X\nInput: ")
@@ -844,10 +839,7 @@ def test_a_request_that_was_acknowledged_gets_no_reply(lab: Lab) -> None:
     bob = lab.datagrams("bob, whose reply cannot be sent,", dropping, dropping.port)
     bob.send(b"hello 1")
     bob.send(b"hello 17")
-    wait_until(lambda: bob.waiting() or dropping.status() is not None, "he is answered, or the server ends")
-    expect(
-        dropping.status() is None, "the server goes on", otherwise="it has ended", cause="unsent_ends_server"
-    )
+    dropping.goes_on_until(bob.waiting, "he is answered", "unsent_ends_server")
 
 
 def await_reply(client: Datagrams, last: bytes) -> None:

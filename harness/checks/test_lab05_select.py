@@ -446,7 +446,7 @@ def a_server_tries_again(
         wait_until(bob_is_served, "bob is served", cause="never_again")
     rests_again(full)
     full.stop()
-    # The same by the kernel, past which no call of accept gets.
+    # The same by the process's own limit.
     server = lab.server(name, variant=variant)
     with server.no_descriptor_left():
         ann, bob = server.connect_all("ann", "bob")
@@ -977,7 +977,7 @@ def test_half_a_line_is_kept_for_each_client(lab: Lab) -> None:
     gus.expect(b"Line too long\n")
     gus.expect_read()
     open_still = "disconnected" not in in_pieces.stdout.text
-    what = "gus, who has sent less than 1 MiB, is still read"
+    what = "gus has sent less than 1 MiB, and is still read"
     expect(open_still, what, otherwise="his connection is closed", cause="closed_too_early")
     gus.close()
     in_pieces.expect_logged("disconnected", gus)

@@ -524,10 +524,7 @@ def test_self_pipe_is_drained(lab: Lab) -> None:
     with step("in the first select, SIGUSR1 comes 4000 times"):
         program = lab.start("self_pipe", "-r", "2", faults={"select": 4000})
     program.expect_text(f"PID: {shown_pid(program)}\nGot signal\n", cause=lambda: why_silent(program))
-    wait_until(lambda: program.status() is not None or kernel.at_rest(program.pid), "it waits, or has ended")
-    expect(
-        program.status() is None, "it waits for another signal", otherwise="it has ended", cause="not_drained"
-    )
+    program.goes_on_until(lambda: kernel.at_rest(program.pid), "it waits for another signal", "not_drained")
     program.send_signal(signal.SIGUSR1)
     program.expect_text("Got signal\n", cause="signal_lost")
     program.expect_exit(0)

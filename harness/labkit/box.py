@@ -138,7 +138,22 @@ class Box:
         cwd, env = around.directory, dict(around.environment)
         answers = around.disturbance.answers if around.disturbance else None
         answered = answers.command(argv[0]) if answers else []
-        inherited = [answers.channel.fileno()] if answers else []
+
+        def run(command: Sequence[str], cwd: Path | None, *inherited: int) -> Process:
+            channel = [answers.channel.fileno()] if answers else []
+            process = Process(
+                command,
+                cwd=cwd,
+                env=NOTHING,
+                stdin=stdin,
+                stdout=stdout,
+                stderr=stderr,
+                inherited=[*channel, *inherited],
+            )
+            if answers:
+                answers.begin()
+            return process
+
         tracer, dies_with_us = self._tracer(argv), ["/usr/bin/setpriv", "--pdeathsig=KILL", "--"]
         limits = [*self._limits(around, file_size), "--"]
         argv = around.command([*argv])
@@ -147,11 +162,7 @@ class Box:
         private = ["/usr/bin/env", "-i", *(f"{key}={value}" for key, value in env.items())]
         if self.tier == 4:
             command = [*tracer, *answered, *dies_with_us, *limits, *private, *argv]
-            process = Process(
-                command, cwd=cwd, env=NOTHING, stdin=stdin, stdout=stdout, stderr=stderr, inherited=inherited
-            )
-            answers.begin() if answers else None
-            return process
+            return run(command, cwd)
         group = self.watchdog.group if self.watchdog else None
         if self.tier == 3:
             own = _private(cwd, ".tmp")
@@ -169,10 +180,7 @@ class Box:
                 *argv,
             ]
             command = group.joining(command) if group else command
-            process = Process(
-                command, cwd=cwd, env=NOTHING, stdin=stdin, stdout=stdout, stderr=stderr, inherited=inherited
-            )
-            answers.begin() if answers else None
+            process = run(command, cwd)
             _await_program(process, argv)
             return process
         told, telling = os.pipe()
@@ -202,11 +210,7 @@ class Box:
                     *argv,
                 ]
                 command = group.joining(command) if group else command
-                inherited += [telling, rules.fileno(), words.fileno()]
-                process = Process(
-                    command, env=NOTHING, stdin=stdin, stdout=stdout, stderr=stderr, inherited=inherited
-                )
-                answers.begin() if answers else None
+                process = run(command, None, telling, rules.fileno(), words.fileno())
         finally:
             os.close(telling)
         with os.fdopen(told, "rb", buffering=0) as info:

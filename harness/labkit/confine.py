@@ -3,9 +3,9 @@
     confine.py -s FILTER -n CHANNEL:FILTER -r READABLE … -w WRITABLE … -- COMMAND …
 
 It is the first to be killed when the machine has no memory left. FILTER: instructions of seccomp.py in
-hexadecimal digits; with -n, who has the other end of the socket CHANNEL answers the calls. Without -r there
-is no limit to files. Who may write to a directory may do everything in it. Exit status 125 if the kernel
-cannot do it.
+hexadecimal digits; with -n, the process at the other end of the socket CHANNEL answers the calls. Without -r
+there is no limit to files. Who may write to a directory may do everything in it. Exit status 125 if the
+kernel cannot do it.
 """
 
 import contextlib

@@ -22,12 +22,13 @@
 //   FAULT_SIX    not 0: getaddrinfo gives ff02::1 before those of a name, and TCP connects to nobody there;
 //                not if it is asked for the families alone that this machine has (AI_ADDRCONFIG)
 //                2: and the kernel has no IPv6; 3: instead it gives ::1, where a server may be
-//   FAULT_UNSENT the so-many-th datagram to an address fails with EPERM, as one that a firewall drops;
-//   sendto(2) FAULT_TIME   the time of day begins at so many seconds after the epoch FAULT_EINTR  accept,
-//   recv, read and send on a socket fail with EINTR on every so-many-th call
+//   FAULT_UNSENT the so-many-th datagram to an address fails with EPERM, as if a firewall dropped it
+//   FAULT_TIME   the time of day begins at so many seconds after the epoch
+//   FAULT_EINTR  accept, recv, read and send on a socket fail with EINTR on every so-many-th call
+// Calls that fail because the kernel lacks something are unotify.py's.
 // FAULT_COUNTS names a file, shared with the harness, in which it counts what it has done. All of this has
-// gone from the environment when the program's own code begins. g++ -std=c++20 -shared -fPIC -o faults.so
-// faults.cpp
+// gone from the environment when the program's own code begins.
+// g++ -std=c++20 -shared -fPIC -o faults.so faults.cpp
 #include <arpa/inet.h>
 #include <dlfcn.h>
 #include <fcntl.h>

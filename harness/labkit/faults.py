@@ -82,11 +82,9 @@ class Disturbance(SharedCounts):
 
     def count(self, what: str) -> int:
         """How often that was done."""
-        return (
-            self.answers.count(what)
-            if self.answers and what in self.faults and what in unotify.FAULTS
-            else super().count(what)
-        )
+        if what in unotify.FAULTS:
+            return self.answers.count(what) if self.answers else 0
+        return super().count(what)
 
     def told(self) -> str:
         """The faults in words, for the story of a check; "" if there is nothing to say."""

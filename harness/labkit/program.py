@@ -22,9 +22,9 @@ from . import kernel, stillness
 from .box import Box
 from .last_words import evident_cause, last_words, unwritten
 from .sanitizers import thread_sanitizer_works
-from .steps import Cause, CouldNotTell, Failed, attest, difference, show, step
+from .steps import Cause, CouldNotTell, Failed, attest, difference, expect, show, step
 from .surroundings import Surroundings
-from .waiting import Missed, await_fact, deadline, poll
+from .waiting import Missed, await_fact, deadline, poll, wait_until
 
 KEPT_OUTPUT = 1 << 20  # bytes of each output stream that are kept, from its beginning
 KEPT_TAIL = 1 << 16  # and from its end
@@ -558,6 +558,11 @@ class Program:
         """
         self.settle(deadline() / 2, self._ended_or_at_rest)
         self._explain_end()
+
+    def goes_on_until(self, fact: Callable[[], object], what: str, cause: Cause) -> None:
+        """Waits until the fact is true, a step `what`. Fails with the cause if the program has ended."""
+        wait_until(lambda: fact() or self.status() is not None, f"{what}, or {self.name} ends")
+        expect(self.status() is None, f"{self.name} goes on", otherwise="it has ended", cause=cause)
 
     def settle(self, most: float, settled: Callable[[], bool]) -> None:
         """Waits until `settled`, `most` seconds at most, or until the program has used a second of CPU

@@ -137,7 +137,7 @@ def refusals(names: Iterable[str] = REFUSED) -> bytes:
     for call in (SOCKET, SOCKETPAIR):
         steps += _if_called(call[column], [_argument(0), *known, (_RETURN, 0, 0, _NO_SUCH_CALL)])
     steps.append((_RETURN, 0, 0, _ALLOW))
-    return b"".join(struct.pack("=HBBI", *one) for one in steps)
+    return _packed(steps)
 
 
 def notifications(numbers: Iterable[int]) -> bytes:
@@ -152,6 +152,11 @@ def notifications(numbers: Iterable[int]) -> bytes:
     for number in numbers:
         steps += [(_EQUAL, 0, 1, number), (_RETURN, 0, 0, _ASK)]
     steps.append((_RETURN, 0, 0, _ALLOW))
+    return _packed(steps)
+
+
+def _packed(steps: Iterable[Step]) -> bytes:
+    """The steps as struct sock_filter of linux/filter.h, one behind the other."""
     return b"".join(struct.pack("=HBBI", *one) for one in steps)
 
 

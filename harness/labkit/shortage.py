@@ -109,9 +109,7 @@ def rests_when_accept_fails(lab: Lab, name: str, *arguments: str, request: bytes
 
 
 def rests_without_descriptors(lab: Lab, name: str, *arguments: str, request: bytes, reply: bytes) -> None:
-    """The same when the kernel itself gives it none: no call of accept gets past that, and no count in the
-    program's memory tells of it.
-    """
+    """The same by the process's own limit (EMFILE), and not by that of the whole system (ENFILE)."""
     server = lab.server(name, *arguments)
     ann = server.connect("ann")
     ann.send(request)

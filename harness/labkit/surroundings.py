@@ -67,20 +67,18 @@ class Surroundings:
     witness: Witness | None = None  # and what proves that its sanitizer works
 
     def command(self, argv: list[str]) -> list[str]:
-        """The command that starts argv with these descriptors closed, and with so much room.
+        """The command that starts argv with these signals, so much room and these descriptors closed.
 
         A write that begins within the room takes what fits, and the next one fails: RLIMIT_FSIZE, with
         SIGXFSZ ignored; setrlimit(2).
         """
-        if self.room:
-            full = f"trap '' XFSZ; exec /usr/bin/prlimit --fsize={self.room} \"$@\""
-            argv = ["/bin/sh", "-c", full, "sh", *argv]
-        if self.nohup:
-            argv = ["/bin/sh", "-c", "trap '' HUP; exec \"$@\"", "sh", *argv]
-        if not self.closed:
+        ignored = ["HUP"] * self.nohup + ["XFSZ"] * bool(self.room)
+        if not ignored and not self.closed:
             return argv
-        closing = " ".join(f"{number}<&-" for number in self.closed)
-        return ["/bin/sh", "-c", f'exec "$@" {closing}', "sh", *argv]
+        traps = [f"trap '' {name}; " for name in ignored]
+        limit = f"/usr/bin/prlimit --fsize={self.room} " if self.room else ""
+        closing = "".join(f" {number}<&-" for number in self.closed)
+        return ["/bin/sh", "-c", "".join(traps) + f'exec {limit}"$@"{closing}', "sh", *argv]
 
 
 def settle() -> list[str]:

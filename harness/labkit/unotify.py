@@ -122,26 +122,28 @@ class Answers:
         place = bytearray(_NOTIFICATION.size)
         fcntl.ioctl(listener, _RECEIVE, place)
         number, pid, _, call, _, _, *arguments = _NOTIFICATION.unpack(place)
-        name, fault, inode = self._names[call], "", 0
+        name, descriptor, fault, inode = self._names[call], arguments[0] & _INT, "", 0
         self.asked += 1
         with contextlib.suppress(OSError, Failed, CouldNotTell):  # it cannot be looked at: it goes on
             if name in _CLONES:
-                fault = self._fault_of_clone(name, pid, arguments, 0)
-            elif inode := kernel.socket_at(pid, arguments[0] & _INT):
-                find = self._fault_of_accept if name in _ACCEPTS else self._fault_of_send
-                fault = find(name, pid, arguments, inode)
+                fault = self._fault_of_clone(name, pid, arguments[0])
+            elif inode := kernel.socket_at(pid, descriptor):
+                if name in _ACCEPTS:
+                    fault = self._fault_of_accept(pid, descriptor, inode)
+                else:
+                    flags = arguments[_FLAGS_AT[name]] if name in _FLAGS_AT else 0
+                    fault = self._fault_of_send(pid, descriptor, inode, flags)
         error = FAULTS[fault][1] if fault else 0
         fcntl.ioctl(listener, _SEND, _ANSWER.pack(number, 0, -error, 0 if fault else _CONTINUE))
         if fault:
             self._failed[fault, inode] += 1
         if fault == "again":
-            kernel.tell_of_room(pid, arguments[0] & _INT)
+            kernel.tell_of_room(pid, descriptor)
 
-    def _fault_of_clone(self, name: str, pid: int, arguments: list[int], _: int) -> str:
+    def _fault_of_clone(self, name: str, pid: int, flags: int) -> str:
         """The fault by which the call fails, "" for none; so do the next two."""
-        flags = arguments[0]
         if name == "clone3":  # a pointer to a structure that begins with them
-            flags = int.from_bytes(kernel.bytes_at(pid, arguments[0], 8), sys.byteorder)
+            flags = int.from_bytes(kernel.bytes_at(pid, flags, 8), sys.byteorder)
         if flags & _CLONE_THREAD:
             made = self._next("thread", 0)
             if 0 < made <= self._faults.get("thread", 0):
@@ -155,22 +157,17 @@ class Answers:
         is_nth = pid == self._first and self._next("nth_fork", 0) == self._faults.get("nth_fork")
         return "nth_fork" if is_nth else ""
 
-    def _fault_of_accept(self, _: str, pid: int, arguments: list[int], inode: int) -> str:
-        if not any(kernel.socket_option(pid, arguments[0] & _INT, socket.SO_ACCEPTCONN)):
+    def _fault_of_accept(self, pid: int, descriptor: int, inode: int) -> str:
+        if not any(kernel.socket_option(pid, descriptor, socket.SO_ACCEPTCONN)):
             return ""
         made = self._next("accept", inode)
-        for fault, now in (
-            ("accept", made >= self._faults.get("accept", made + 1)),
-            ("accepts", made <= self._faults.get("accepts", 0)),
-            ("nth_accept", made == self._faults.get("nth_accept")),
-        ):
-            if now:
-                return fault
-        return ""
+        if made >= self._faults.get("accept", made + 1):
+            return "accept"
+        if made <= self._faults.get("accepts", 0):
+            return "accepts"
+        return "nth_accept" if made == self._faults.get("nth_accept") else ""
 
-    def _fault_of_send(self, name: str, pid: int, arguments: list[int], inode: int) -> str:
-        descriptor = arguments[0] & _INT
-        flags = arguments[_FLAGS_AT[name]] if name in _FLAGS_AT else 0
+    def _fault_of_send(self, pid: int, descriptor: int, inode: int, flags: int) -> str:
         blocks = not flags & socket.MSG_DONTWAIT and not kernel.nonblocking(pid, descriptor)
         fault = "late" if blocks else "again"
         if blocks:
